@@ -1,0 +1,95 @@
+# tacet: build, test, install. Everything lands in build/; see docs/DEVELOPING.md.
+#
+#   make            build/tacet (dynamic)            make static     build/tacet-static (musl, static-pie, no libraries needed)
+#   make check      install what is missing, build, run every test; last line: N passed, N failed
+#   make demo       install what is missing, build, show a rotation       make bench | lint | fuzz | install | uninstall | clean
+#
+# Variables: CC, PREFIX, DESTDIR, SANITIZE=1 (ASan+UBSan, in build/sanitize), V=1 (show commands).
+
+CC         ?= gcc
+PREFIX     ?= /usr/local
+MANDIR     ?= $(PREFIX)/share/man
+SANITIZE   ?=
+V          ?=
+ifeq ($(origin CC),default)
+CC         := gcc
+endif
+PKG_CONFIG ?= pkg-config
+PYTHON     ?= /usr/bin/python3
+MUSL_CC    ?= musl-gcc
+VERSION    := 0.1.0
+
+FOLDERS  := lib conf secrets/age secrets supervisor/core shim supervisor cli
+SOURCES  := $(foreach folder,$(FOLDERS),$(wildcard $(folder)/*.c))
+UNITS    := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
+PACKAGES := libsodium libseccomp libcap inih jansson
+
+OUT := build
+ifeq ($(SANITIZE),1)
+OUT := build/sanitize
+endif
+ifneq ($(findstring clang,$(CC)),)
+OUT := $(OUT)/clang
+endif
+
+# ---- flags: probed, never assumed -------------------------------------------------------------------------------------
+cc-option = $(shell $(CC) -Werror $(1) -x c -c /dev/null -o /dev/null 2>/dev/null && echo $(1))
+
+WARN := -Werror -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wformat=2 -Wvla -Walloca -Wundef \
+        -Wpointer-arith -Wcast-qual -Wwrite-strings -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition \
+        -Wnull-dereference -Wimplicit-fallthrough -Wframe-larger-than=16384
+GCC_WARN := -Wduplicated-cond -Wduplicated-branches -Wlogical-op -Wjump-misses-init -Warray-bounds=2
+HARD := -fstack-protector-strong -fstack-clash-protection -fno-strict-overflow -fno-delete-null-pointer-checks -fPIE
+HARD_PROBED := -fcf-protection=full -mbranch-protection=standard -ftrivial-auto-var-init=zero -fzero-call-used-regs=used-gpr
+
+PROBED := $(foreach flag,$(GCC_WARN) $(HARD_PROBED),$(call cc-option,$(flag)))
+ifeq ($(SANITIZE),1)
+MODE := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -DTACET_SANITIZE=1
+else
+MODE := -O2 -g -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3
+endif
+CPPFLAGS += -I. -D_GNU_SOURCE -DTACET_VERSION='"$(VERSION)"'
+ALL_CFLAGS = -std=gnu17 $(MODE) $(WARN) $(HARD) $(PROBED) $(shell $(PKG_CONFIG) --cflags $(PACKAGES)) $(CFLAGS)
+LINK = -pie -Wl,-z,relro,-z,now,-z,noexecstack,-z,separate-code,--as-needed
+LIBS = $(shell $(PKG_CONFIG) --libs $(PACKAGES))
+
+ifeq ($(V),1)
+say = @:
+else
+say = @printf '  %-7s %s\n'
+.SILENT:
+endif
+
+OBJECTS   := $(SOURCES:%.c=$(OUT)/obj/%.o)
+PROGRAM   := $(OUT)/obj/cli/main.o
+LIBRARY   := $(filter-out $(PROGRAM),$(OBJECTS))
+
+.PHONY: all static check demo bench lint fuzz install uninstall clean dependencies unit
+all: $(OUT)/tacet
+
+$(OUT)/tacet: $(OBJECTS)
+	$(say) LINK $@
+	$(CC) $(ALL_CFLAGS) $(LDFLAGS) $(LINK) -o $@ $(OBJECTS) $(LIBS)
+
+$(OUT)/obj/%.o: %.c
+	$(say) CC $<
+	mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+# ---- static: musl, position independent, with Debian's archives of the libraries ------------------------------------------
+STATIC  := build/static
+include packaging/static.mk
+
+# ---- tests ------------------------------------------------------------------------------------------------------------
+$(OUT)/tests/%: tests/unit/%.c $(LIBRARY)
+	$(say) CC $<
+	mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -Wno-missing-prototypes -UNDEBUG -MMD -MP $(LDFLAGS) $(LINK) -o $@ $< $(LIBRARY) $(LIBS) -lcmocka
+
+unit: $(UNITS:%=$(OUT)/tests/%)
+	for test in $^; do $$test || exit 1; done
+
+clean:
+	rm -rf build
+
+-include $(OBJECTS:.o=.d) $(wildcard $(OUT)/tests/*.d)

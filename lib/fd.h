@@ -1,0 +1,33 @@
+#pragma once
+
+/* File descriptors: ownership helpers and the few loops around read(2) and write(2) that everybody needs. */
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "lib/error.h"
+
+/* Close `fd` if it is not negative. errno is kept. A close is never retried on EINTR: Linux has closed it. */
+void fd_close(int fd);
+
+/* Move the descriptor out: returns *fd and leaves -1 there. */
+int fd_take(int *fd);
+
+void fd_cleanup(int *fd);
+#define CLEANUP_FD __attribute__((cleanup(fd_cleanup)))
+
+/* Read until `size` bytes came or end of file; EINTR is retried. Returns the count, or -1 with errno. */
+ssize_t fd_read_full(int fd, void *out, size_t size);
+
+/* As fd_read_full from `offset` with pread(2): the descriptor's own position is not moved. */
+ssize_t fd_pread_full(int fd, void *out, size_t size, off_t offset);
+
+/* Write all of `size` bytes; EINTR is retried. Returns 0, or -1 with errno. A closed pipe is EPIPE: SIGPIPE is
+ * blocked in every role of tacet. */
+int fd_write_full(int fd, const void *bytes, size_t size);
+
+/* Make sure that 0, 1 and 2 are open (on /dev/null, else on an empty pipe), so that no descriptor opened later
+ * is mistaken for a standard stream. Must be called before anything else is opened.
+ * Returns a bit mask of those that were closed at the start: the app gets them closed again. */
+unsigned fd_hold_standard_streams(void);

@@ -1,0 +1,168 @@
+/* The log: see log.h. PID 1 calls this, so no buffering, no allocation, no lock, and no write(2) that could block. */
+
+#include "lib/log.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+/* poll(2) reports a pipe writable when PIPE_BUF (4096) bytes fit, so a line up to that length never blocks. */
+#define LOG_LINE_MAX 4096
+
+static struct {
+        enum log_format format;
+        enum log_level level;
+        const char *name;
+        bool has_color;
+        unsigned long lost;
+} log_state = {.format = LOG_FORMAT_PLAIN, .level = LOG_NOTICE, .name = "tacet"};
+
+static bool stderr_is_journal(void) {
+        const char *stream = getenv("JOURNAL_STREAM");
+        unsigned long long device, inode;
+        struct stat status;
+
+        return stream && sscanf(stream, "%llu:%llu", &device, &inode) == 2 &&
+               fstat(STDERR_FILENO, &status) == 0 && status.st_dev == device && status.st_ino == inode;
+}
+
+void log_setup(enum log_format format, enum log_level level, const char *name) {
+        if (format == LOG_FORMAT_AUTO)
+                format = stderr_is_journal() ? LOG_FORMAT_JOURNAL : LOG_FORMAT_PLAIN;
+        log_state.format = format;
+        log_state.level = level;
+        log_state.name = name;
+        log_state.has_color = format == LOG_FORMAT_PLAIN && isatty(STDERR_FILENO) && !getenv("NO_COLOR");
+}
+
+bool log_wants(enum log_level level) {
+        return level <= log_state.level;
+}
+
+static const char *level_name(enum log_level level) {
+        switch (level) {
+        case LOG_ERROR:
+                return "error";
+        case LOG_WARNING:
+                return "warning";
+        case LOG_NOTICE:
+                return "notice";
+        case LOG_INFO:
+                return "info";
+        case LOG_DEBUG:
+                return "debug";
+        }
+        return "unknown";
+}
+
+/* Append `text` as the inside of a JSON string; bytes that are not ASCII pass as they are when they look like UTF-8
+ * lead or continuation bytes: a log reader is lenient, and file names are the only source. */
+static size_t json_escape(char *out, size_t room, const char *text) {
+        size_t used = 0;
+
+        for (; *text && used + 7 < room; text++) {
+                unsigned char c = (unsigned char)*text;
+
+                if (c == '"' || c == '\\') {
+                        out[used++] = '\\';
+                        out[used++] = (char)c;
+                } else if (c < 0x20 || c == 0x7f) {
+                        used += (size_t)snprintf(out + used, 7, "\\u%04x", c);
+                } else {
+                        out[used++] = (char)c;
+                }
+        }
+        return used;
+}
+
+static size_t line_format(char *line, enum log_level level, const char *text) {
+        const size_t room = LOG_LINE_MAX - 2;
+        struct timespec now = {0};
+        struct tm utc = {0};
+        char stamp[32];
+        size_t used = 0;
+        int length = 0;
+
+        switch (log_state.format) {
+        case LOG_FORMAT_AUTO:
+        case LOG_FORMAT_PLAIN:
+                length = snprintf(line, room, "%s%s: %s%s%s",
+                        log_state.has_color && level <= LOG_WARNING ? "\033[1;31m" : "", log_state.name,
+                        level == LOG_WARNING ? "warning: " : "",
+                        log_state.has_color && level <= LOG_WARNING ? "\033[0m" : "", text);
+                break;
+        case LOG_FORMAT_JOURNAL:
+                length = snprintf(line, room, "<%d>%s", (int)level, text);
+                break;
+        case LOG_FORMAT_JSON:
+                clock_gettime(CLOCK_REALTIME, &now);
+                gmtime_r(&now.tv_sec, &utc);
+                strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%S", &utc);
+                used = (size_t)snprintf(line, room, "{\"time\":\"%s.%03ldZ\",\"level\":\"%s\",\"name\":\"",
+                        stamp, now.tv_nsec / 1000000, level_name(level));
+                used += json_escape(line + used, room / 4, log_state.name);
+                used += (size_t)snprintf(line + used, room - used, "\",\"message\":\"");
+                used += json_escape(line + used, room - used - 4, text);
+                length = (int)used + snprintf(line + used, room - used, "\"}");
+                break;
+        }
+        used = length < 0 ? 0 : (size_t)length;
+        if (used > room - 1)
+                used = room - 1;
+        line[used++] = '\n';
+        return used;
+}
+
+static bool line_put(const char *line, size_t length) {
+        struct pollfd stream = {.fd = STDERR_FILENO, .events = POLLOUT};
+        ssize_t put;
+
+        if (poll(&stream, 1, 0) < 1 || !(stream.revents & POLLOUT))
+                return false;
+        do
+                put = write(STDERR_FILENO, line, length);
+        while (put < 0 && errno == EINTR);
+        return put >= 0;
+}
+
+static void text_put(enum log_level level, const char *text) {
+        char line[LOG_LINE_MAX], lost[64];
+
+        if (log_state.lost) {
+                snprintf(lost, sizeof lost, "%lu log lines lost: nobody read standard error", log_state.lost);
+                if (!line_put(line, line_format(line, LOG_WARNING, lost))) {
+                        log_state.lost++;
+                        return;
+                }
+                log_state.lost = 0;
+        }
+        if (!line_put(line, line_format(line, level, text)))
+                log_state.lost++;
+}
+
+void log_write(enum log_level level, const char *format, ...) {
+        char text[LOG_LINE_MAX - 256];
+        int saved = errno;
+        va_list arguments;
+
+        if (!log_wants(level))
+                return;
+        va_start(arguments, format);
+        vsnprintf(text, sizeof text, format, arguments);
+        va_end(arguments);
+        text_put(level, text);
+        errno = saved;
+}
+
+void log_error(enum log_level level, const struct error *error) {
+        log_write(level, "%s", error->text);
+        if (error->hint[0])
+                log_write(level, "  next: %s", error->hint);
+}

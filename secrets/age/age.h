@@ -1,0 +1,110 @@
+#pragma once
+
+/* The age v1 file format (age-encryption.org/v1; C2SP age.md): what the rest of tacet needs of it.
+ *
+ * Pure over bytes: nothing here opens a file, logs or prompts. Plaintext, identities and passphrases lie in the
+ * caller's arena. A file is verified to its last byte before age_open() hands out the first. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/bytes.h"
+#include "lib/error.h"
+#include "lib/secret_memory.h"
+
+#define AGE_FILE_BYTES_DEFAULT   ((size_t)8 * 1024 * 1024)
+#define AGE_SCRYPT_LOG_N_DEFAULT 22 /* the reference reader's own limit */
+#define AGE_SCRYPT_LOG_N_WRITE   18 /* the reference writer's choice */
+#define AGE_KEYS_MAX             256
+#define AGE_RECIPIENTS_MAX       256
+#define AGE_RECIPIENT_TEXT_BYTES 63 /* "age1...", 62 characters and the NUL */
+
+struct age_limits {
+        size_t file_bytes_max;     /* of the age file, armored or not */
+        unsigned scrypt_log_n_max; /* refuse a higher work factor at once */
+        uint64_t
+                scrypt_memory_max; /* bytes that scrypt may use: the cgroup's limit where there is one; 0: none.
+                                      * A larger need is an error here instead of an out-of-memory kill. */
+};
+
+/* What can open a file. Zero-initialise; entries lie in the arena that the add functions were given. */
+struct age_keys {
+        struct age_key *list[AGE_KEYS_MAX];
+        size_t count;
+};
+
+/* Whom a file is written for. Zero-initialise. Holds public keys (and at most one passphrase, in the arena). */
+struct age_recipients {
+        struct age_recipient *list[AGE_RECIPIENTS_MAX];
+        size_t count;
+};
+
+/* Add every identity of an identity file: AGE-SECRET-KEY-1 lines, `#` comments, CRLF tolerated; or an unencrypted
+ * OpenSSH ed25519 private key; or an age file (armored or not) that holds an identity file and is opened with the keys
+ * already in `keys` (a passphrase, as a rule).
+ * text    borrowed for the call; wiping it is the caller's
+ * name    how messages call it (a path); borrowed for the call
+ * Errors name line and column, never a character of a key. */
+int age_keys_add(struct age_keys *keys, struct bytes text, const char *name, const struct age_limits *limits,
+        struct arena *arena, struct error *error);
+
+/* Add a passphrase. `passphrase` must stay valid as long as `keys`. */
+int age_keys_add_passphrase(
+        struct age_keys *keys, struct secret_bytes passphrase, struct arena *arena, struct error *error);
+
+/* Decrypt `file` (binary or armored, told apart by its first bytes). `name` is for messages.
+ * Returns 0 with *out in `arena`; -1 with error: not an age file, wrong key, torn, not canonical, over a limit. */
+int age_open(struct bytes file, const char *name, const struct age_keys *keys,
+        const struct age_limits *limits, struct arena *arena, struct secret_bytes *out, struct error *error);
+
+/* What can be told of a file without any key. */
+struct age_description {
+        bool is_armored;
+        bool has_passphrase;      /* its only stanza is scrypt */
+        size_t recipient_stanzas; /* of kinds that tacet knows */
+        size_t unknown_stanzas;
+};
+int age_describe(struct bytes file, const char *name, const struct age_limits *limits,
+        struct age_description *out, struct error *error);
+
+/* True when `file` begins like an age file of either form. */
+bool age_is_age_file(struct bytes file);
+
+/* Add one recipient: `age1...` or an `ssh-ed25519 AAAA...` line. Post-quantum recipients need libsodium 1.0.22 at build
+ * time; without it the error says so. Duplicates are ignored. */
+int age_recipients_add(
+        struct age_recipients *recipients, const char *text, struct arena *arena, struct error *error);
+
+/* Add every line of a recipients file (`#` comments). */
+int age_recipients_add_file(struct age_recipients *recipients, struct bytes text, const char *name,
+        struct arena *arena, struct error *error);
+
+/* Add the recipient that belongs to each identity in `keys` (no passphrases). */
+int age_recipients_add_keys(struct age_recipients *recipients, const struct age_keys *keys,
+        struct arena *arena, struct error *error);
+
+/* Write with a passphrase: must stay the only recipient. `log_n` AGE_SCRYPT_LOG_N_WRITE as a rule. */
+int age_recipients_add_passphrase(struct age_recipients *recipients, struct secret_bytes passphrase,
+        unsigned log_n, struct arena *arena, struct error *error);
+
+/* Encrypt `plaintext` for all recipients. *out is heap memory (ciphertext; the caller frees out->at). */
+struct age_file {
+        uint8_t *at;
+        size_t length;
+};
+int age_seal(struct bytes plaintext, const struct age_recipients *recipients, bool is_armored,
+        struct age_file *out, struct error *error);
+
+/* Make a new X25519 identity: its 74 characters in `arena`, its recipient as text. */
+int age_keygen(struct arena *arena, struct secret_bytes *out_identity,
+        char out_recipient[static AGE_RECIPIENT_TEXT_BYTES], struct error *error);
+
+/* The recipient text of the n-th key; false when it is a passphrase or an SSH key. */
+bool age_key_recipient(
+        const struct age_keys *keys, size_t n, char out_recipient[static AGE_RECIPIENT_TEXT_BYTES]);
+
+/* 32 bytes that depend on the first X25519 or SSH key in `keys` (HKDF, info "tacet fingerprint"): the key of displayed
+ * fingerprints, the same wherever the same identity is used. False when there is none (passphrases give none: a
+ * fingerprint must not become an oracle for one). */
+bool age_fingerprint_key(const struct age_keys *keys, uint8_t out_key[static 32]);
