@@ -1,0 +1,65 @@
+/* epoll(7), level-triggered: see loop.h. Runs in PID 1: it never gives up on an error. */
+
+#include "lib/loop.h"
+
+#include <errno.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "lib/duration.h"
+#include "lib/fd.h"
+
+#define LOOP_EVENTS_MAX     8
+#define LOOP_WAIT_MS_MAX    3600000 /* an hour: far deadlines are re-computed on the way */
+#define LOOP_ERROR_PAUSE_MS 50      /* should epoll_wait itself fail: do not spin */
+
+int loop_init(struct loop *loop, struct error *error) {
+        loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+        if (loop->epoll_fd < 0)
+                return error_set(error, errno, "make the event loop (epoll_create1)");
+        return 0;
+}
+
+void loop_deinit(struct loop *loop) {
+        fd_cleanup(&loop->epoll_fd);
+}
+
+int loop_add(struct loop *loop, struct loop_source *source, struct error *error) {
+        struct epoll_event event = {.events = EPOLLIN, .data.ptr = source};
+
+        if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, source->fd, &event) < 0)
+                return error_set(error, errno, "watch descriptor %d (epoll_ctl)", source->fd);
+        return 0;
+}
+
+void loop_remove(struct loop *loop, struct loop_source *source) {
+        if (source->fd >= 0)
+                (void)epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, source->fd, NULL);
+}
+
+static int wait_ms(int64_t deadline_ns) {
+        int64_t left;
+
+        if (deadline_ns == NS_FOREVER)
+                return -1;
+        left = deadline_ns - time_now_ns();
+        if (left <= 0)
+                return 0;
+        left = (left + NS_PER_MS - 1) / NS_PER_MS;
+        return left > LOOP_WAIT_MS_MAX ? LOOP_WAIT_MS_MAX : (int)left;
+}
+
+void loop_wait(struct loop *loop, int64_t deadline_ns) {
+        struct epoll_event events[LOOP_EVENTS_MAX];
+        int count = epoll_wait(loop->epoll_fd, events, LOOP_EVENTS_MAX, wait_ms(deadline_ns));
+
+        if (count < 0 && errno != EINTR)
+                usleep(LOOP_ERROR_PAUSE_MS * 1000);
+        for (int i = 0; i < count; i++) {
+                struct loop_source *source = events[i].data.ptr;
+
+                /* An earlier handler of this round may have removed it: then its descriptor is -1. */
+                if (source->fd >= 0)
+                        source->on_readable(source);
+        }
+}
