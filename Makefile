@@ -64,7 +64,7 @@ OBJECTS   := $(SOURCES:%.c=$(OUT)/obj/%.o)
 PROGRAM   := $(OUT)/obj/cli/main.o
 LIBRARY   := $(filter-out $(PROGRAM),$(OBJECTS))
 
-.PHONY: all static check demo bench lint fuzz install uninstall clean dependencies unit
+.PHONY: all static check demo bench lint fuzz install uninstall clean dependencies unit unit-programs tools
 all: $(OUT)/tacet
 
 $(OUT)/tacet: $(OBJECTS)
@@ -86,8 +86,32 @@ $(OUT)/tests/%: tests/unit/%.c $(LIBRARY)
 	mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -Wno-missing-prototypes -UNDEBUG -MMD -MP $(LDFLAGS) $(LINK) -o $@ $< $(LIBRARY) $(LIBS) -lcmocka
 
-unit: $(UNITS:%=$(OUT)/tests/%)
-	for test in $^; do $$test || exit 1; done
+unit-programs: $(UNITS:%=$(OUT)/tests/%)
+
+unit: unit-programs
+	for test in $(UNITS); do $(OUT)/tests/$$test || exit 1; done
+
+# Small probe programs that tests run under the supervisor: static, so that they also run in an empty root file system.
+TOOLS := $(patsubst tests/tools/%.c,build/tests/tools/%,$(wildcard tests/tools/*.c))
+build/tests/tools/%: tests/tools/%.c
+	$(say) TOOL $<
+	mkdir -p $(@D)
+	$(MUSL_CC) -std=gnu17 -O2 -Wall -Wextra -Werror -D_GNU_SOURCE -static -s -o $@ $<
+
+tools: $(TOOLS)
+
+dependencies:
+	packaging/install-dependencies --build
+
+check:
+	packaging/install-dependencies --check
+	$(MAKE) all static tools
+	tests/run
+
+bench:
+	packaging/install-dependencies --bench
+	$(MAKE) all static tools
+	bench/run
 
 clean:
 	rm -rf build
