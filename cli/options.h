@@ -1,0 +1,77 @@
+#pragma once
+
+/* Command line options as a table: reading them, and the --help text made from the same table.
+ *
+ * GNU habits: `-o FILE`, `-oFILE`, `--out FILE`, `--out=FILE`, bundled flags (`-av`), `--` ends the options. Long names
+ * must be whole, so that a later option never changes what a script means. Nothing is allocated, permuted or kept
+ * between two readers; the whole state is the caller's struct. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/error.h"
+
+#define OPTION_SPECS_MAX 128
+
+struct option_spec {
+        int id;             /* what option_next() returns; > 0 and below OPTION_OPERAND */
+        char letter;        /* 0: no short form */
+        bool is_repeatable; /* false: a second one is an error */
+        const char *name;   /* long name without the dashes; NULL: none */
+        const char *value;  /* what --help calls the value; NULL: the option takes none */
+        const char *help;   /* may hold line feeds; NULL: not listed in --help */
+};
+
+enum {
+        OPTION_END = 0,          /* no more: the operands are reader->rest */
+        OPTION_OPERAND = 0x7000, /* reader->value is an operand (only without `stops_at_operand`) */
+        OPTION_HELP,             /* the id of OPTION_SPEC_HELP */
+};
+
+#define OPTION_SPEC_HELP                                                                                     \
+        { .id = OPTION_HELP, .letter = 'h', .name = "help", .help = "show this help" }
+
+/* One verb as its reader and its --help see it. */
+struct option_table {
+        const char *command;  /* how messages call it: "tacet set" */
+        const char *synopsis; /* what follows the command in the usage line; several lines: several forms */
+        const char *purpose;  /* one sentence or a short paragraph */
+        const char *notes;    /* after the options: examples, files, environment; NULL: none */
+        const struct option_spec *specs;
+        size_t count;
+        bool stops_at_operand; /* the first operand ends the options (`run ... CMD --its-own`) */
+};
+
+struct option_reader {
+        const struct option_table *table;
+        char **rest;                    /* arguments not yet looked at; NULL-terminated, as argv is */
+        char *value;                    /* of the option or operand just returned; NULL when it has none */
+        const struct option_spec *spec; /* the option just returned */
+        char *bundle;                   /* inside `-abc`: what follows the letter just returned */
+        bool is_past_options;           /* `--` was seen */
+        uint64_t seen[OPTION_SPECS_MAX / 64];
+};
+
+/* "--name", or "-x" when there is no long name, for messages. Returns `out`. */
+#define OPTION_SPELLING_BYTES 48
+const char *option_spelling(const struct option_spec *spec, char out[static OPTION_SPELLING_BYTES]);
+
+/* Start reading behind argv[0]. `table` and `argv` are borrowed until the last use of `reader`. */
+void option_start(struct option_reader *reader, const struct option_table *table, char **argv);
+
+/* The next option's id, OPTION_OPERAND, OPTION_END, or -1 with error (EXIT_STATUS_USAGE, and the nearest known option as
+ * hint). Messages never hold the value of an option: it may be a secret that was typed at the wrong place. */
+int option_next(struct option_reader *reader, struct error *error);
+
+/* Parse reader->value as a number from `min` to `max`. Returns 0 or -1 with a usage error. */
+int option_number(
+        const struct option_reader *reader, uint64_t min, uint64_t max, uint64_t *out, struct error *error);
+
+/* A usage error with the hint "see COMMAND --help" when the error has none yet; returns -1. */
+int option_usage_error(const struct option_table *table, struct error *error, const char *format, ...)
+        __attribute__((format(printf, 3, 4), cold));
+
+/* Print the help text; coloured when `fd` is a terminal and NO_COLOR is not set. Returns an exit status: a closed or
+ * full output is EXIT_STATUS_FAILED and was reported. */
+int option_help_print(const struct option_table *table, int fd);

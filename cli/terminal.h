@@ -1,0 +1,43 @@
+#pragma once
+
+/* The person at the terminal: hidden prompts, questions, errors with their next step. */
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "lib/error.h"
+#include "lib/secret_memory.h"
+
+/* `fd` is a terminal and colour is welcome there: NO_COLOR is unset or empty, TERM is not "dumb". */
+bool terminal_has_color(int fd);
+
+/* True when there is a controlling terminal to ask at. */
+bool terminal_is_present(void);
+
+#define TERMINAL_NONE     1 /* there is no controlling terminal */
+#define TERMINAL_LINE_MAX ((size_t)64 * 1024)
+
+/* Ask on /dev/tty, without echo, for one line. The line (without its end) lies in `arena`.
+ * The terminal's settings are restored on every way out, also when a signal stops or ends the process: the signals are held
+ * back meanwhile and raised again afterwards, so no handler runs and none can miss.
+ * Returns 0; TERMINAL_NONE; -1 with error (end of input, too long, a signal that is otherwise ignored). */
+int terminal_ask_hidden(
+        const char *prompt, struct arena *arena, struct secret_bytes *out, struct error *error);
+
+/* Ask twice until both answers are equal (three tries). `again` is the second prompt. */
+int terminal_ask_twice(const char *prompt, const char *again, struct arena *arena, struct secret_bytes *out,
+        struct error *error);
+
+/* Ask a question with one-letter answers ("ed": the first is the default, taken for an empty line). Returns the letter in
+ * lower case; 0 when there is no terminal or it ends. */
+char terminal_choose(const char *question, const char *letters);
+
+/* Print "tacet: TEXT" on standard error, and the hint on a line of its own; coloured at a terminal. */
+void cli_error_print(const struct error *error);
+
+/* The same for a remark that stops nothing ("tacet: TEXT"). */
+void cli_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void cli_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Print the error and give the exit status for it: its own, else EXIT_STATUS_FAILED. */
+int cli_error_exit(const struct error *error);
