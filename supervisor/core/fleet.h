@@ -1,0 +1,319 @@
+#pragma once
+
+/* The fleet: which generation of secrets runs in which replica, and the one next safe move. The brain of the supervisor.
+ *
+ * Pure: no syscall, no allocation, no clock, no errno, no log. Facts come in as events, each with its time; decisions go out
+ * as actions. The core never sees a secret: a generation is a number and a keyed digest.
+ *
+ *      fleet_init(&fleet, &settings);
+ *      for (;;) {
+ *              fleet_step(&fleet, &event, &actions);
+ *              perform the actions in their order;          (supervisor/)
+ *              wait for a fact, or until fleet_deadline(&fleet), then send it, or a FLEET_TICK;
+ *      }
+ *
+ * What the caller owes:
+ *   - FLEET_START first. One fleet_step at a time: what performing an action brings at once (SPAWN_FAILED of a refused fork)
+ *     is queued and sent after all actions of that step have been performed.
+ *   - Every SPAWN is answered by SPAWNED or SPAWN_FAILED, and every instance that was not answered by SPAWN_FAILED ends with
+ *     EXITED. After SPAWN_FAILED no EXITED is needed for it (one that comes is ignored).
+ *   - Every LOAD is answered by LOADED or LOAD_FAILED with its load number, at the latest after load_timeout_ns (else the core
+ *     cancels it). After CANCEL_LOAD no answer is needed; a LOADED that still comes is answered by DROP.
+ *   - Events about instances, loads and generations that the core no longer knows are harmless: send what you have.
+ *
+ * docs/ROLLOUT.md tells the rules and the states as an observer sees them. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define FLEET_REPLICAS_MAX    32
+#define FLEET_INSTANCES_MAX   (2 * FLEET_REPLICAS_MAX)
+#define FLEET_GENERATIONS_MAX 8
+#define FLEET_REJECTED_MAX    8
+#define FLEET_DIGEST_BYTES    32
+#define FLEET_ACTIONS_MAX     192
+
+enum fleet_restart {
+        FLEET_RESTART_NO,         /* what ends stays ended; when all have ended the fleet ends */
+        FLEET_RESTART_ON_FAILURE, /* restart unless it exited with 0 */
+        FLEET_RESTART_ALWAYS,
+};
+
+/* Durations; 0 where nothing else is said means "at once" or "off", NS_FOREVER "no limit". strategy = restart is surge_max 0,
+ * unavailable_max 1; handoff is surge_max 1, unavailable_max 0. Both 0 is taken as restart. */
+struct fleet_settings {
+        uint32_t replicas;        /* 1..FLEET_REPLICAS_MAX, clamped */
+        uint32_t surge_max;       /* instances above `replicas`, those on their way out included */
+        uint32_t unavailable_max; /* replicas that our own stops may make unready at a time */
+        uint32_t failures_max;    /* failed new instances that a rollout survives; one more reverts it */
+        bool is_revert_off;       /* a failed rollout halts where it is instead of going back */
+        bool is_steered; /* every generation has its own listening sockets: STEER and EMPTY are used */
+
+        int64_t load_timeout_ns;  /* NS_FOREVER when the caller watches alone */
+        int64_t ready_timeout_ns; /* SPAWN to READY */
+        int64_t healthy_min_ns;   /* how long an instance must be ready before it counts as available */
+        int64_t hold_ns;          /* how long an old instance stands by after its successor is available */
+        int64_t queue_timeout_ns; /* steered: longest wait for EMPTY before the last old instance is stopped */
+        int64_t stop_timeout_ns;  /* STOP to KILL */
+        int64_t emergency_timeout_ns; /* the same in an emergency rollout (the smaller of both counts) */
+        int64_t progress_timeout_ns;  /* longest time of a whole rollout; 0: no limit */
+        int64_t previous_keep_ns; /* how long the generation before is kept for ROLLBACK; 0: dropped at commit */
+
+        enum fleet_restart restart;
+        int64_t restart_delay_ns; /* least time from start to start; doubles with every failure in a row */
+        int64_t restart_delay_max_ns; /* where doubling ends; +-12.5% of jitter come on top */
+        int64_t restart_reset_ns;     /* a life of this length ends the row of failures */
+        uint32_t restart_limit;       /* restarts in a row before the fleet gives up; 0: never */
+        uint64_t jitter_seed;         /* any number; the same seed gives the same run */
+};
+
+enum fleet_event_kind {
+        FLEET_TICK, /* nothing but time */
+        FLEET_START, /* once, first. has_generation: there is no source, `generation` is given; else the first LOAD follows */
+        FLEET_RELOAD, /* somebody asks for a rotation; is_forced: even if nothing changed or it was rejected before;
+                              is_emergency: no old value survives */
+        FLEET_LOADED,      /* load, generation (a number never used before), digest */
+        FLEET_LOAD_FAILED, /* load, status: exit status if that was the first load */
+        FLEET_SPAWNED,     /* instance: the app's first instruction is next (exec succeeded) */
+        FLEET_SPAWN_FAILED, /* instance, status (125..127); is_permanent: trying again is useless (ENOENT, EACCES, E2BIG) */
+        FLEET_READY,     /* instance; without any readiness protocol send it together with SPAWNED */
+        FLEET_EXTEND,    /* instance asks for `delay_ns` from now to become ready (EXTEND_TIMEOUT_USEC) */
+        FLEET_UNHEALTHY, /* instance: its probes failed as often as they may; final for this instance */
+        FLEET_EXITED,    /* instance, is_signal, status: exit code or signal number, reaped */
+        FLEET_EMPTY,     /* generation: its accept queue has been empty long enough */
+        FLEET_ROLLBACK, /* go back to the generation before (of a rollout that runs: to the one it started from) */
+        FLEET_STOP, /* signal: which one asked (0: none); is_hard: KILL now. Every further one: effects forward it */
+};
+
+struct fleet_event {
+        enum fleet_event_kind kind;
+        int64_t now_ns; /* monotonic; an earlier time than the last one is taken as the last one */
+        uint64_t instance;
+        uint64_t generation;
+        uint32_t load;
+        int32_t status;
+        int64_t delay_ns;
+        uint8_t digest[FLEET_DIGEST_BYTES];
+        int32_t signal;
+        bool has_generation;
+        bool is_forced;
+        bool is_emergency;
+        bool is_permanent;
+        bool is_signal;
+        bool is_hard;
+};
+
+enum fleet_action_kind {
+        FLEET_DO_LOAD,        /* load: start a loader; answer with this number */
+        FLEET_DO_CANCEL_LOAD, /* load: end it; its answer is no longer wanted */
+        FLEET_DO_SPAWN,       /* slot, instance (a new number), generation */
+        FLEET_DO_STOP,   /* instance: stop signal, then SIGCONT (its shim, if the app is not there yet) */
+        FLEET_DO_KILL,   /* instance: SIGKILL, group and all; may come again if it does not die */
+        FLEET_DO_DROP,   /* generation: close it; never named again */
+        FLEET_DO_STEER,  /* new connections go by fleet_actions.shares (steered fleets only) */
+        FLEET_DO_REPORT, /* report, and the fields its comment names: say it, nothing to do */
+        FLEET_DO_EXIT, /* status: the fleet is over; the last action ever. A load still running is to be ended */
+};
+
+/* Reports carry `slot` and `instance` where they are about one. */
+enum fleet_report {
+        FLEET_REPORT_LOAD_FAILED, /* nothing is touched; delay_ns: until the next try, NS_FOREVER: none */
+        FLEET_REPORT_UNCHANGED,   /* generation (the one that runs): same digest, nothing restarts */
+        FLEET_REPORT_REFUSED, /* generation (the new one): its digest failed before; force it or change it */
+        FLEET_REPORT_STARTED, /* generation: the first one is up in every slot */
+        FLEET_REPORT_ROLLOUT, /* generation: a rollout to it begins */
+        FLEET_REPORT_SUPERSEDED, /* generation: its rollout is given up for a newer one */
+        FLEET_REPORT_CANCELLED, /* generation: its rollout is given up, asked for (ROLLBACK, or the old content again) */
+        FLEET_REPORT_FAILED,    /* reason, status: an instance failed; `generation` is its own */
+        FLEET_REPORT_RETRY,     /* delay_ns: the rollout tries this slot again then */
+        FLEET_REPORT_REVERTED,  /* generation (the bad one), reason, status: going back begins */
+        FLEET_REPORT_RESTORED,  /* generation: back on it in every slot */
+        FLEET_REPORT_COMMITTED, /* generation: every slot runs it */
+        FLEET_REPORT_HALTED, /* generation (the target), reason: stays as it is until a reload or a rollback */
+        FLEET_REPORT_NO_PREVIOUS,  /* ROLLBACK: there is nothing to go back to */
+        FLEET_REPORT_RESTART,      /* delay_ns: the instance ended, its successor comes then (0: now) */
+        FLEET_REPORT_ENDED,        /* status: the slot's instance ended and stays ended */
+        FLEET_REPORT_GAVE_UP,      /* status: restart_limit reached, or the app cannot be executed */
+        FLEET_REPORT_UNHEALTHY,    /* unhealthy, but the restart policy is `no`: left alone */
+        FLEET_REPORT_STOP_TIMEOUT, /* the instance did not stop in time: KILL */
+        FLEET_REPORT_STUCK,        /* it did not even die of KILL yet: KILL again */
+        FLEET_REPORT_STOPPING,     /* STOP begins */
+        FLEET_REPORT_STOP_AGAIN,   /* a further STOP: forward its signal; no clock is moved */
+};
+
+enum fleet_reason {
+        FLEET_REASON_NONE,
+        FLEET_REASON_EXITED,    /* status: its exit status, 128+N for signal N */
+        FLEET_REASON_SPAWN,     /* could not be started: status */
+        FLEET_REASON_NOT_READY, /* not ready within ready_timeout_ns */
+        FLEET_REASON_UNHEALTHY,
+        FLEET_REASON_TOO_SLOW, /* the rollout took longer than progress_timeout_ns */
+};
+
+struct fleet_action {
+        enum fleet_action_kind kind;
+        enum fleet_report report;
+        enum fleet_reason reason;
+        uint32_t slot;
+        uint32_t load;
+        int32_t status;
+        uint64_t instance;
+        uint64_t generation;
+        int64_t delay_ns;
+};
+
+/* How many of every 'total of all weights' new connections a generation gets. */
+struct fleet_share {
+        uint64_t generation;
+        uint32_t weight;
+};
+
+/* Large: keep one, static. Reports give way when there is no room; decisions always fit (FLEET_ACTIONS_MAX is made so). */
+struct fleet_actions {
+        size_t count;
+        struct fleet_action list[FLEET_ACTIONS_MAX];
+        size_t share_count;
+        struct fleet_share shares[FLEET_GENERATIONS_MAX];
+};
+
+/* ---- the state: read it through the functions below only ------------------------------------------------------------ */
+
+enum instance_state {
+        INSTANCE_NONE,
+        INSTANCE_SPAWNING,  /* SPAWN said, no answer yet */
+        INSTANCE_BOOTING,   /* the app runs, not ready yet */
+        INSTANCE_READY,     /* ready, not yet for healthy_min_ns */
+        INSTANCE_AVAILABLE, /* ready and healthy */
+        INSTANCE_DRAINING,  /* gets no new connection; waits for its queue to be empty */
+        INSTANCE_STOPPING,  /* STOP said */
+        INSTANCE_KILLED,    /* KILL said */
+};
+
+struct fleet_instance {
+        enum instance_state state;
+        bool was_ready;
+        bool is_unhealthy;
+        bool has_failed; /* its end is already counted as a failure */
+        uint64_t number;
+        uint64_t generation;
+        int64_t started_ns;
+        int64_t available_ns; /* since when */
+        int64_t deadline_ns;  /* of its state; NS_FOREVER where only a fact ends it */
+};
+
+/* How often in a row a generation failed in a slot, and when it may be tried again. */
+struct fleet_backoff {
+        bool is_used;
+        uint32_t row;
+        uint64_t generation;
+        int64_t earliest_ns;
+};
+
+struct fleet_slot {
+        struct fleet_instance pair[2];
+        struct fleet_backoff backoff[2];
+        bool is_turning; /* chosen for replacement: the next instance here is of the target */
+        bool has_ended;  /* ended by itself and the policy says so */
+        bool has_status;
+        bool is_status_of_ready;
+        int32_t status;
+};
+
+struct fleet_generation {
+        bool is_used;
+        bool has_run; /* an instance of it was ready once */
+        uint64_t number;
+        uint8_t digest[FLEET_DIGEST_BYTES];
+};
+
+struct fleet {
+        struct fleet_settings settings;
+        int64_t now_ns;
+        uint64_t random;
+        uint64_t instance_last;
+        uint32_t load_last;
+
+        bool is_started;
+        bool is_over;
+        bool is_stopping;
+        bool is_reverting;
+        bool is_halted;
+        bool is_emergency; /* the rollout that runs is one */
+        bool is_blamed;    /* some failure of this rollout was the new generation's own */
+        bool has_status;   /* exit_status is fixed */
+        int32_t exit_status;
+        int32_t stop_signal;
+        uint32_t failures; /* in this rollout */
+        int64_t progress_deadline_ns;
+
+        bool is_loading;
+        bool is_load_forced;
+        bool is_load_emergency;
+        bool is_wanted; /* a reload that was asked for after the running load began */
+        bool is_wanted_forced;
+        bool is_wanted_emergency;
+        uint32_t load_failures;
+        int64_t load_deadline_ns;
+        int64_t load_retry_ns;
+
+        /* indexes into `generations`; -1: none */
+        int32_t stable;   /* known to work: where a failed rollout goes back to */
+        int32_t target;   /* where all slots shall be */
+        int32_t previous; /* kept for ROLLBACK until previous_until_ns */
+        int64_t previous_until_ns;
+        struct fleet_generation generations[FLEET_GENERATIONS_MAX];
+
+        uint32_t rejected_next;
+        uint32_t rejected_count;
+        uint8_t rejected[FLEET_REJECTED_MAX][FLEET_DIGEST_BYTES];
+
+        size_t share_count;
+        struct fleet_share shares[FLEET_GENERATIONS_MAX];
+        struct fleet_slot slots[FLEET_REPLICAS_MAX];
+};
+
+/* Begin. Settings are copied, and clamped to what makes sense (replicas, both limits 0, a restart delay below 10 ms). */
+void fleet_init(struct fleet *fleet, const struct fleet_settings *settings);
+
+/* Tell one fact; get what to do about it, in order. After FLEET_DO_EXIT every further step returns no action. */
+void fleet_step(struct fleet *fleet, const struct fleet_event *event, struct fleet_actions *actions);
+
+/* When the next FLEET_TICK is due: later than the last step, or NS_FOREVER when only facts can change something. */
+int64_t fleet_deadline(const struct fleet *fleet);
+
+/* What an observer calls the state; derived, nothing is decided by it. */
+enum fleet_phase {
+        FLEET_PHASE_STARTING,  /* the first generation is not up yet */
+        FLEET_PHASE_IDLE,      /* one generation everywhere (crashed replicas may be restarting) */
+        FLEET_PHASE_ROLLING,   /* on the way to a new one */
+        FLEET_PHASE_REVERTING, /* on the way back */
+        FLEET_PHASE_HALTED,
+        FLEET_PHASE_STOPPING,
+        FLEET_PHASE_OVER,
+};
+
+struct fleet_view {
+        enum fleet_phase phase;
+        bool is_loading;
+        bool has_target;
+        bool has_stable;
+        bool has_previous;
+        uint64_t target;
+        uint64_t stable;
+        uint64_t previous;
+        uint32_t live;      /* instances of any generation, those on their way out included */
+        uint32_t ready;     /* of them ready, not told to stop */
+        uint32_t available; /* of them for healthy_min_ns */
+        uint32_t failures;  /* in the rollout that runs */
+};
+
+void fleet_look(const struct fleet *fleet, struct fleet_view *out);
+
+/* The instance in `slot` and place 0 or 1; NULL when there is none. */
+const struct fleet_instance *fleet_instance_at(const struct fleet *fleet, uint32_t slot, uint32_t place);
+
+/* Names for logs and status: "ready", "rolling", "exited". Never NULL. */
+const char *instance_state_name(enum instance_state state);
+const char *fleet_phase_name(enum fleet_phase phase);
+const char *fleet_reason_name(enum fleet_reason reason);
