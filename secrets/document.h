@@ -42,16 +42,23 @@ int secret_list_add(struct secret_list *list, struct secret_entry entry, struct 
 /* A name is [A-Za-z_][A-Za-z0-9_]*, at most SECRET_NAME_BYTES_MAX bytes. */
 bool secret_name_is_valid(const char *name, size_t length);
 
-/* Parse a document and append its entries. A name that occurs twice in one document is an error that names both lines.
+/* Arena bytes that suffice to parse a text of `text_bytes` and then to set one value in it. */
+size_t document_room(size_t text_bytes);
+
+/* Parse a document and append its entries. A name that occurs twice in one document is an error that names both lines;
+ * so are bad names, NUL, a string over SECRET_STRING_BYTES_MAX, and an empty value that is not marked as meant.
  * text    borrowed; values are copied (decoded) into `arena`
- * file    how messages call it */
+ * file    how messages call it
+ * DOCUMENT_DOCKER looks a bare NAME up in this process's environment and leaves it out when it is not there.
+ * On failure the list may hold some of the entries. */
 int document_parse(enum document_dialect dialect, struct bytes text, const char *file, uint16_t source,
         struct arena *arena, struct secret_list *list, struct error *error);
 
 /* ---- editing, for `tacet set` and `unset`: comments, order and untouched lines stay byte for byte ---- */
 
 /* Set or replace one variable of a DOCUMENT_TACET or DOCUMENT_JSON text. *out is a new text in `arena`. Values that
- * cannot be written plainly are quoted and escaped; binary is refused unless `as_base64`. */
+ * cannot be written plainly are quoted and escaped; binary is refused unless `as_base64`, which JSON does not have.
+ * An empty value is refused. An empty text is a document without variables. */
 int document_set(enum document_dialect dialect, struct bytes text, const char *file, const char *name,
         struct secret_bytes value, bool as_base64, struct arena *arena, struct secret_bytes *out,
         struct error *error);

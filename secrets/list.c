@@ -1,0 +1,41 @@
+/* The list of named secrets: see document.h. Only pointers and numbers lie on the heap; names and values stay in the
+ * arena, so growing the list copies no secret byte. */
+
+#include "secrets/document.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+void secret_list_deinit(struct secret_list *list) {
+        free(list->at);
+        *list = (struct secret_list){0};
+}
+
+int secret_list_add(struct secret_list *list, struct secret_entry entry, struct error *error) {
+        if (list->count == SECRETS_MAX)
+                return error_set(error, 0, "more than %d variables", SECRETS_MAX);
+        if (list->count == list->room) {
+                size_t room = list->room ? 2 * list->room : 32;
+                struct secret_entry *grown = reallocarray(list->at, room, sizeof *grown);
+
+                if (!grown)
+                        return error_set(error, ENOMEM, "list %zu variables", room);
+                list->at = grown;
+                list->room = room;
+        }
+        list->at[list->count++] = entry;
+        return 0;
+}
+
+bool secret_name_is_valid(const char *name, size_t length) {
+        if (length == 0 || length > SECRET_NAME_BYTES_MAX || (name[0] >= '0' && name[0] <= '9'))
+                return false;
+        for (size_t i = 0; i < length; i++) {
+                char c = name[i];
+
+                if (!(c == '_' || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9')))
+                        return false;
+        }
+        return true;
+}
