@@ -1,0 +1,94 @@
+/* What no key can check alone: see config_check() in config.h. Runs once, after file and options are in. */
+
+#include <stdio.h>
+#include <string.h>
+
+#include "conf/config.h"
+#include "conf/schema.h"
+
+/* Begin a message with the place of the key that is to blame: FILE:LINE, its option, or the key itself when it has its
+ * default. The last mention counts: it is the one in force. */
+static int blame(const struct config *config, const char *section, const char *key, struct error *error) {
+        const struct schema_row *row = schema_find(section, key);
+
+        for (size_t i = config->given_count; i > 0; i--) {
+                const struct config_given *given = &config->given[i - 1];
+
+                if (&schema_rows[given->row] != row)
+                        continue;
+                if (given->line) {
+                        error_wrap(
+                                error, "%s:%u", config->path ? config->path : "configuration", given->line);
+                        return error_status(error, EXIT_STATUS_CONFIG);
+                }
+                error_wrap(error, "--%s", row->option ? row->option : row->key);
+                return error_status(error, EXIT_STATUS_USAGE);
+        }
+        error_wrap(error, "[%s]", section);
+        return error_status(error, EXIT_STATUS_CONFIG);
+}
+
+static int check_sources(const struct config *config, struct error *error) {
+        for (size_t i = 0; i < config->source_count; i++) {
+                const struct config_source *source = &config->sources[i];
+
+                if (!source->from) {
+                        error_set(error, 0, "%s: [source %s] has no 'from'", source->where, source->name);
+                        error_hint(error,
+                                "say where the secrets are, e.g. from = age:/etc/tacet/secrets.env.age");
+                        return error_status(error, EXIT_STATUS_CONFIG);
+                }
+                if (source->format == CONFIG_FORMAT_JSON && source->dialect != CONFIG_DIALECT_UNSET) {
+                        error_set(error, 0, "%s: [source %s] has both 'format = json' and 'dialect'",
+                                source->where, source->name);
+                        error_hint(error, "a dialect is one of dotenv: remove one of the two");
+                        return error_status(error, EXIT_STATUS_CONFIG);
+                }
+        }
+        for (size_t i = 0; i < config->identity_count; i++)
+                if (!config->identities[i].from) {
+                        error_set(error, 0, "%s: [identity %s] has no 'from'", config->identities[i].where,
+                                config->identities[i].name);
+                        error_hint(error, "say where the key is, e.g. from = /etc/tacet/key.txt");
+                        return error_status(error, EXIT_STATUS_CONFIG);
+                }
+        return 0;
+}
+
+static int check_service(const struct config *config, struct error *error) {
+        const struct config_service *service = &config->service;
+
+        if (service->pass_env.count && !service->clear_env) {
+                error_set(error, 0,
+                        "pass_env without clear_env = yes has no meaning: every variable is passed");
+                return blame(config, "service", "pass_env", error);
+        }
+        if (service->restart_delay_ns > service->restart_delay_max_ns) {
+                error_set(error, 0, "restart_delay is longer than restart_delay_max");
+                return blame(config, "service", "restart_delay", error);
+        }
+        if (service->kill_mode == CONFIG_KILL_GROUP && service->session == CONFIG_SESSION_NONE) {
+                error_set(error, 0, "kill_mode = group needs a group of the app's own");
+                error_hint(error, "use session = group or session = session");
+                return blame(config, "service", "kill_mode", error);
+        }
+        if (service->replicas > 1) {
+                error_set(error, 0, "replicas = %d is not available in this version", service->replicas);
+                error_hint(error, "use replicas = 1, or leave it out");
+                return blame(config, "service", "replicas", error);
+        }
+        return 0;
+}
+
+int config_check(const struct config *config, bool needs_command, struct error *error) {
+        if (check_sources(config, error) < 0 || check_service(config, error) < 0)
+                return -1;
+        if (needs_command && config->service.command.count == 0) {
+                error_set(error, 0, "there is no command to run");
+                if (config->path)
+                        error_wrap(error, "%s", config->path);
+                error_hint(error, "give one after --, or command = in [service]");
+                return error_status(error, config->path ? EXIT_STATUS_CONFIG : EXIT_STATUS_USAGE);
+        }
+        return 0;
+}

@@ -1,0 +1,375 @@
+/* The configuration value: defaults, setting one key, freeing it all.
+ *
+ * Used by the supervisor, `tacet exec` and `tacet check` before anything is started, and by nobody after that. All memory
+ * of the configuration is taken here and in words.c, and given back by config_deinit(). A program without configuration
+ * (`tacet -- CMD`) takes none. What a key means stands in the schema; nothing here knows a key by its name. */
+
+#include "conf/config.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "conf/schema.h"
+#include "conf/value.h"
+#include "conf/words.h"
+
+static void *member(void *record, const struct schema_row *row) {
+        return (char *)record + row->offset;
+}
+
+/* Free what the rows of `section` own inside `record`. */
+static void record_deinit(void *record, const char *section) {
+        for (size_t i = 0; i < schema_row_count; i++) {
+                const struct schema_row *row = &schema_rows[i];
+
+                if (value_is_scalar(row->type) || strcmp(row->section, section) != 0)
+                        continue;
+                if (row->type == SCHEMA_TEXT || row->type == SCHEMA_PATH)
+                        free(*(char **)member(record, row));
+                else
+                        words_deinit(member(record, row));
+        }
+}
+
+void config_init(struct config *config) {
+        *config = (struct config){0};
+        for (size_t i = 0; i < schema_row_count; i++) {
+                const struct schema_row *row = &schema_rows[i];
+                int result = 0;
+
+                if (schema_find_section(row->section)->is_named)
+                        continue;
+                if (row->default_text)
+                        result = value_parse(row, row->default_text, member(config, row), NULL);
+                else if (row->type == SCHEMA_NUMBER || row->type == SCHEMA_MODE)
+                        *(int32_t *)member(config, row) = CONFIG_UNSET;
+                assert(result == 0);
+        }
+}
+
+void config_deinit(struct config *config) {
+        for (size_t i = 0; i < config->source_count; i++) {
+                record_deinit(&config->sources[i], "source");
+                free(config->sources[i].name);
+                free(config->sources[i].where);
+        }
+        for (size_t i = 0; i < config->identity_count; i++) {
+                record_deinit(&config->identities[i], "identity");
+                free(config->identities[i].name);
+                free(config->identities[i].where);
+        }
+        for (size_t i = 0; i < schema_section_count; i++)
+                if (!schema_sections[i].is_named)
+                        record_deinit(config, schema_sections[i].name);
+        free(config->sources);
+        free(config->identities);
+        free(config->path);
+        free(config->given);
+        *config = (struct config){0};
+}
+
+void config_cleanup(struct config *config) {
+        config_deinit(config);
+}
+
+/* ---- named sections: sources and identities ---- */
+
+/* The two kinds of named records begin alike, so that one piece of code finds and makes both. */
+struct named {
+        char *name;
+        char *where;
+};
+static_assert(offsetof(struct config_source, name) == offsetof(struct named, name) &&
+                      offsetof(struct config_source, where) == offsetof(struct named, where) &&
+                      offsetof(struct config_identity, name) == offsetof(struct named, name) &&
+                      offsetof(struct config_identity, where) == offsetof(struct named, where),
+        "named records begin with name and where");
+
+static struct named *named_at(struct config *config, const char *section, size_t n) {
+        if (strcmp(section, "source") == 0)
+                return n < config->source_count ? (void *)&config->sources[n] : NULL;
+        return n < config->identity_count ? (void *)&config->identities[n] : NULL;
+}
+
+static struct named *named_find(struct config *config, const char *section, const char *name, size_t *out_n) {
+        struct named *named;
+
+        for (size_t n = 0; (named = named_at(config, section, n)) != NULL; n++)
+                if (strcmp(named->name, name) == 0) {
+                        *out_n = n;
+                        return named;
+                }
+        return NULL;
+}
+
+/* Make room for one more record and zero it. Returns NULL when memory is short or there are too many. */
+static struct named *named_add(struct config *config, const char *section, const char *name,
+        const char *where, struct error *error) {
+        bool is_source = strcmp(section, "source") == 0;
+        size_t *count = is_source ? &config->source_count : &config->identity_count;
+        size_t record_bytes = is_source ? sizeof *config->sources : sizeof *config->identities;
+        void **list = is_source ? (void **)&config->sources : (void **)&config->identities;
+        struct named *made;
+        char *grown, *name_copy, *where_copy;
+
+        if (*count >= CONFIG_SECTIONS_MAX) {
+                error_set(error, 0, "more than %d of [%s NAME]", CONFIG_SECTIONS_MAX, section);
+                return NULL;
+        }
+        grown = realloc(*list, (*count + 1) * record_bytes);
+        if (grown)
+                *list = grown;
+        name_copy = strdup(name);
+        where_copy = strdup(where);
+        if (!grown || !name_copy || !where_copy) {
+                free(name_copy);
+                free(where_copy);
+                error_set(error, ENOMEM, "hold the configuration");
+                return NULL;
+        }
+        made = (void *)(grown + *count * record_bytes);
+        memset(made, 0, record_bytes);
+        *made = (struct named){name_copy, where_copy};
+        (*count)++;
+        return made;
+}
+
+static int instance_check(const char *section, const char *instance, struct error *error) {
+        static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+
+        if (!instance || !*instance) {
+                error_set(error, 0, "[%s] needs a name", section);
+                return error_hint(error, "write [%s NAME]; messages use the name", section);
+        }
+        if (strspn(instance, allowed) != strlen(instance))
+                return error_set(error, 0,
+                        "the name in [%s NAME] may hold letters, digits, '.', '_' and '-' only", section);
+        if (strlen(instance) > CONFIG_INSTANCE_BYTES_MAX)
+                return error_set(error, 0, "the name in [%s NAME] is longer than %d bytes", section,
+                        CONFIG_INSTANCE_BYTES_MAX);
+        return 0;
+}
+
+static int section_find(
+        const char *name, const char *instance, const struct schema_section **out, struct error *error) {
+        const struct schema_section *section = schema_find_section(name);
+        const char *near;
+
+        if (!section) {
+                near = schema_near_section(name);
+                error_set(error, 0, "unknown section [%s]", name);
+                return near ? error_hint(error, "did you mean [%s]?", near) : -1;
+        }
+        if (!section->is_named && instance && *instance)
+                return error_set(error, 0, "[%s] takes no name", name);
+        *out = section;
+        return section->is_named ? instance_check(name, instance, error) : 0;
+}
+
+static int section_begin(struct config *config, const char *name, const char *instance, const char *where,
+        uint32_t line, struct error *error) {
+        const struct schema_section *section;
+        const struct named *former;
+        size_t n;
+
+        if (section_find(name, instance, &section, error) < 0)
+                return -1;
+        if (!section->is_named)
+                return 0;
+        former = named_find(config, name, instance, &n);
+        if (!former)
+                return named_add(config, name, instance, where, error) ? 0 : -1;
+        return line ? error_set(error, 0, "[%s %s] stands a second time; the first is %s", name, instance,
+                              former->where)
+                    : 0;
+}
+
+/* Put the place in front and choose the exit status: a file that is wrong is 78, a command line 64. */
+static int place(struct error *error, const char *where, uint32_t line) {
+        error_wrap(error, "%s", where);
+        return error_status(error, line ? EXIT_STATUS_CONFIG : EXIT_STATUS_USAGE);
+}
+
+int config_begin_section(struct config *config, const char *section, const char *instance, const char *where,
+        uint32_t line, struct error *error) {
+        return section_begin(config, section, instance, where, line, error) < 0 ? place(error, where, line)
+                                                                                : 0;
+}
+
+/* ---- one key ---- */
+
+static int row_find(
+        const char *section, const char *key, const struct schema_row **out, struct error *error) {
+        const char *near, *near_section;
+
+        *out = schema_find(section, key);
+        if (*out)
+                return 0;
+        near = schema_near_key(section, key, &near_section);
+        error_set(error, 0, "unknown key '%s' in [%s]", key, section);
+        if (!near)
+                return -1;
+        if (strcmp(near_section, section) == 0)
+                return error_hint(error, "did you mean '%s'?", near);
+        return error_hint(error, "did you mean '%s' of section [%s]?", near, near_section);
+}
+
+static const struct config_given *given_find(const struct config *config, size_t row, size_t instance) {
+        for (size_t i = 0; i < config->given_count; i++)
+                if (config->given[i].row == row && config->given[i].instance == instance)
+                        return &config->given[i];
+        return NULL;
+}
+
+static int given_make_room(struct config *config, struct error *error) {
+        struct config_given *grown;
+        size_t room = config->given_room ? config->given_room * 2 : 16;
+
+        if (config->given_count < config->given_room)
+                return 0;
+        grown = realloc(config->given, room * sizeof *grown);
+        if (!grown)
+                return error_set(error, ENOMEM, "hold the configuration");
+        config->given = grown;
+        config->given_room = room;
+        return 0;
+}
+
+static int set_text(const struct schema_row *row, const char *value, char **out, struct error *error) {
+        char *copy;
+
+        if (!*value)
+                return error_set(error, 0, "%s is empty", row->key);
+        copy = strdup(value);
+        if (!copy)
+                return error_set(error, ENOMEM, "hold %s", row->key);
+        free(*out);
+        *out = copy;
+        return 0;
+}
+
+static int check_words(
+        const struct schema_row *row, const struct config_words *words, size_t from, struct error *error) {
+        char accepts[256];
+
+        for (size_t i = from; i < words->count; i++) {
+                if (row->type == SCHEMA_NAMES
+                                ? value_is_name_pattern(words->at[i])
+                                : row->type != SCHEMA_SETTINGS || value_is_setting(words->at[i]))
+                        continue;
+                error_set(error, 0, "word %zu of %s is not what it takes", i - from + 1, row->key);
+                return error_hint(error, "it takes %s", schema_accepts(row, accepts));
+        }
+        return 0;
+}
+
+/* Append to a list, or replace a command. The words themselves never get into a message. */
+static int set_words(const struct schema_row *row, const char *value, bool is_option,
+        struct config_words *words, struct error *error) {
+        size_t former = words->count;
+        int result;
+
+        if (row->type == SCHEMA_COMMAND || !*value)
+                words_truncate(words, former = 0);
+        result = is_option && row->type == SCHEMA_SETTINGS ? words_add(words, value, error)
+                                                           : words_split(words, value, error);
+        if (result < 0)
+                return error_wrap(error, "%s", row->key);
+        if (check_words(row, words, former, error) < 0) {
+                words_truncate(words, former);
+                return -1;
+        }
+        if (row->type == SCHEMA_COMMAND && (words->count == 0 || !*words->at[0])) {
+                words_truncate(words, 0);
+                return error_set(error, 0, "%s names no program", row->key);
+        }
+        return 0;
+}
+
+static int set_value(
+        const struct schema_row *row, const char *value, bool is_option, void *out, struct error *error) {
+        if (value_is_scalar(row->type))
+                return value_parse(row, value, out, error);
+        if (row->type == SCHEMA_TEXT || row->type == SCHEMA_PATH)
+                return set_text(row, value, out, error);
+        return set_words(row, value, is_option, out, error);
+}
+
+static bool row_is_list(const struct schema_row *row) {
+        return row->type == SCHEMA_WORDS || row->type == SCHEMA_NAMES || row->type == SCHEMA_SETTINGS;
+}
+
+static int set_key(struct config *config, const char *section, const char *instance, const char *key,
+        const char *value, const char *where, uint32_t line, struct error *error) {
+        const struct schema_section *kind;
+        const struct schema_row *row;
+        const struct config_given *former;
+        void *record = config;
+        size_t n = 0;
+
+        if (section_find(section, instance, &kind, error) < 0 || row_find(section, key, &row, error) < 0 ||
+                given_make_room(config, error) < 0)
+                return -1;
+        if (kind->is_named) {
+                record = named_find(config, section, instance, &n);
+                if (!record) {
+                        record = named_add(config, section, instance, where, error);
+                        n = (strcmp(section, "source") == 0 ? config->source_count : config->identity_count) -
+                            1;
+                }
+                if (!record)
+                        return -1;
+        }
+        former = given_find(config, (size_t)(row - schema_rows), n);
+        if (former && former->line && line && !row_is_list(row))
+                return error_set(
+                        error, 0, "%s is given a second time; the first is in line %u", key, former->line);
+        if (set_value(row, value, line == 0, member(record, row), error) < 0)
+                return -1;
+        config->given[config->given_count++] =
+                (struct config_given){(uint16_t)(row - schema_rows), (uint16_t)n, line};
+        return 0;
+}
+
+int config_set(struct config *config, const char *section, const char *instance, const char *key,
+        const char *value, const char *where, uint32_t line, struct error *error) {
+        return set_key(config, section, instance, key, value, where, line, error) < 0
+                       ? place(error, where, line)
+                       : 0;
+}
+
+static int add_named(struct config *config, const char *section, const char *from, const char *option,
+        struct error *error) {
+        struct named *named;
+        char **place_of_from;
+
+        if (!*from) {
+                error_set(error, 0, "%s: the argument is empty", option);
+                return error_status(error, EXIT_STATUS_USAGE);
+        }
+        named = named_add(config, section, from, "command line", error);
+        if (!named)
+                return place(error, option, 0);
+        place_of_from = member(named, schema_find(section, "from"));
+        *place_of_from = strdup(from);
+        return *place_of_from ? 0 : error_set(error, ENOMEM, "hold the configuration");
+}
+
+int config_add_source(struct config *config, const char *uri, struct error *error) {
+        return add_named(config, "source", uri, "-s", error);
+}
+
+int config_add_identity(struct config *config, const char *spec, struct error *error) {
+        return add_named(config, "identity", spec, "-i", error);
+}
+
+int config_set_command(struct config *config, char *const *words, struct error *error) {
+        words_truncate(&config->service.command, 0);
+        for (; *words; words++)
+                if (words_add(&config->service.command, *words, error) < 0)
+                        return -1;
+        return 0;
+}

@@ -1,0 +1,168 @@
+#pragma once
+
+/* The configuration as plain data: what tacet.conf(5) and the options of `tacet run` and `tacet exec` say.
+ *
+ * conf/schema.c is the table of every key; this file is where the values land. Durations are ns (NS_FOREVER: `infinity`),
+ * sizes are bytes (UINT64_MAX: `infinity`), strings and lists are owned by the config. Nothing here is secret. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/resource.h>
+
+#include "lib/error.h"
+
+#define CONFIG_FILE_BYTES_MAX     ((size_t)1024 * 1024)
+#define CONFIG_LINE_BYTES_MAX     ((size_t)64 * 1024) /* one logical line, without its line end */
+#define CONFIG_WORDS_MAX          4096                /* of one command or list */
+#define CONFIG_SECTIONS_MAX       64                  /* sources; identities */
+#define CONFIG_INSTANCE_BYTES_MAX 40                  /* NAME of [source NAME] */
+#define CONFIG_UNSET              INT32_MIN           /* a number that was not given */
+
+enum config_restart { CONFIG_RESTART_NO, CONFIG_RESTART_ON_FAILURE, CONFIG_RESTART_ALWAYS };
+enum config_on_conflict { CONFIG_CONFLICT_REPLACE, CONFIG_CONFLICT_KEEP, CONFIG_CONFLICT_REFUSE };
+enum config_terminal { CONFIG_TERMINAL_AUTO, CONFIG_TERMINAL_NO };
+enum config_session { CONFIG_SESSION_GROUP, CONFIG_SESSION_SESSION, CONFIG_SESSION_NONE };
+enum config_kill_mode { CONFIG_KILL_PROCESS, CONFIG_KILL_GROUP };
+enum config_exit_when { CONFIG_EXIT_MAIN, CONFIG_EXIT_ALL };
+enum config_strategy { CONFIG_STRATEGY_RESTART, CONFIG_STRATEGY_HANDOFF, CONFIG_STRATEGY_SIGNAL };
+enum config_dialect { CONFIG_DIALECT_UNSET, CONFIG_DIALECT_TACET, CONFIG_DIALECT_DOCKER };
+enum config_format { CONFIG_FORMAT_UNSET, CONFIG_FORMAT_DOTENV, CONFIG_FORMAT_JSON };
+enum config_secret_memory { CONFIG_SECRET_MEMORY_PREFER, CONFIG_SECRET_MEMORY_REQUIRE };
+
+/* A list of words. at[count] is NULL, so that a command is an argv; at is NULL while nothing was given. */
+struct config_words {
+        char **at;
+        size_t count;
+};
+
+struct config_limit {
+        bool is_set;
+        uint64_t soft, hard; /* UINT64_MAX: infinity */
+};
+
+struct config_service {
+        struct config_words command;
+        char *user, *group; /* a name or a number; NULL: unchanged */
+        struct config_words supplementary_groups;
+        char *directory; /* NULL: unchanged */
+        int32_t umask;   /* CONFIG_UNSET: unchanged */
+        bool clear_env;
+        struct config_words pass_env;    /* NAME or PREFIX*; only with clear_env */
+        struct config_words environment; /* NAME=VALUE, later wins; not secret */
+        enum config_on_conflict on_conflict;
+        enum config_terminal terminal;
+        enum config_session session;
+        enum config_restart restart;
+        int64_t restart_delay_ns, restart_delay_max_ns, restart_reset_ns;
+        int32_t restart_limit; /* 0: none */
+        int32_t stop_signal;
+        int64_t stop_timeout_ns;
+        enum config_kill_mode kill_mode;
+        enum config_exit_when exit_when;
+        int64_t remaining_timeout_ns;
+        int32_t parent_death_signal; /* 0: none */
+        int32_t replicas;
+};
+
+struct config_rollout {
+        enum config_strategy strategy;
+        int64_t min_healthy_ns, ready_timeout_ns;
+        int32_t failures;
+};
+
+struct config_load {
+        int64_t timeout_ns;
+        uint64_t source_bytes_max;
+        int32_t scrypt_work_factor_max; /* log2(N) */
+        enum config_secret_memory secret_memory;
+};
+
+struct config_sandbox {
+        struct config_limit limits[RLIM_NLIMITS]; /* index: RLIMIT_* */
+        int32_t oom_score_adjust;                 /* CONFIG_UNSET: unchanged */
+};
+
+struct config_log {
+        uint32_t level;  /* enum log_level */
+        uint32_t format; /* enum log_format */
+};
+
+/* [source NAME], or one -s of the command line (then `name` is the URI). Their order is the precedence: later wins. */
+struct config_source {
+        char *name;
+        char *where; /* FILE:LINE of the section, or "command line" */
+        char *from;
+        enum config_dialect dialect;
+        enum config_format format;
+};
+
+/* [identity NAME], or one -i. */
+struct config_identity {
+        char *name;
+        char *where;
+        char *from;
+};
+
+/* Where a key was given, for duplicates and for messages. */
+struct config_given {
+        uint16_t row, instance; /* of schema_rows; of sources or identities */
+        uint32_t line;          /* 0: command line */
+};
+
+struct config {
+        struct config_service service;
+        struct config_rollout rollout;
+        struct config_load load;
+        struct config_sandbox sandbox;
+        struct config_log log;
+        struct config_source *sources;
+        size_t source_count;
+        struct config_identity *identities;
+        size_t identity_count;
+        char *path; /* of the file that was read, or NULL */
+        struct config_given *given;
+        size_t given_count, given_room;
+};
+
+/* Every default of the schema. Allocates nothing; cannot fail. */
+void config_init(struct config *config);
+
+/* Free all. Idempotent; safe on a zeroed struct. */
+void config_deinit(struct config *config);
+void config_cleanup(struct config *config);
+#define CLEANUP_CONFIG __attribute__((cleanup(config_cleanup)))
+
+/* Give one key a value, as the file reader and the option parser do.
+ * section   "service", "source", ...     instance  NAME of [source NAME], else NULL; made when it is new
+ * value     its text; a list key appends, an empty value empties the list
+ * where     begins every message: "FILE:LINE" or the option's name
+ * line      of the file, or 0 for the command line. In a file a second value for a key that is not a list is an error that
+ *           names both lines; the command line overrides the file, and its own last word counts.
+ * Returns 0 or -1 with error (status 78 with a line, 64 without). A refused value changes nothing. */
+int config_set(struct config *config, const char *section, const char *instance, const char *key,
+        const char *value, const char *where, uint32_t line, struct error *error);
+
+/* A section begins: check its name, and make the instance of a named one (their order is the order of the headers). In a
+ * file (`line` is not 0) a second [source NAME] with the same name is an error. Returns 0 or -1 with error. */
+int config_begin_section(struct config *config, const char *section, const char *instance, const char *where,
+        uint32_t line, struct error *error);
+
+/* Add `-s URI` or `-i KEY`, behind all that are there. */
+int config_add_source(struct config *config, const char *uri, struct error *error);
+int config_add_identity(struct config *config, const char *spec, struct error *error);
+
+/* The command after `--`: replaces that of the file. `words` is NULL-terminated and copied. */
+int config_set_command(struct config *config, char *const *words, struct error *error);
+
+/* Called for each error of a file; the next lines are still read. */
+typedef void config_report(void *context, const struct error *error);
+
+/* Read an INI file. With `report` every error is reported and *error is the first of them; without it the first ends the
+ * reading. Returns 0, or -1 with error (status 78). */
+int config_read_file(
+        struct config *config, const char *path, config_report *report, void *context, struct error *error);
+
+/* What no key can check alone: a source without `from`, `pass_env` without `clear_env`, and so on. `needs_command`: for run
+ * and exec, not for check. Call once, after the file and the options. Returns 0 or -1 with error. */
+int config_check(const struct config *config, bool needs_command, struct error *error);

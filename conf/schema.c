@@ -1,0 +1,398 @@
+/* The table of every configuration key, and the look-ups in it.
+ *
+ * Pure: no memory is allocated, nothing is opened. Everything that must agree about a key (parser, options, help, manual,
+ * examples) reads these rows, and tests/lint compares what is written by hand with them. To add a key: a member in
+ * config.h, a row here, a paragraph in tacet.conf(5); docs/DEVELOPING.md walks through it. */
+
+#include "conf/schema.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "lib/bytes.h"
+#include "lib/duration.h"
+#include "lib/log.h"
+
+#define FILE_RUN      (SCHEMA_IN_FILE | SCHEMA_ON_RUN)
+#define FILE_RUN_EXEC (SCHEMA_IN_FILE | SCHEMA_ON_RUN | SCHEMA_ON_EXEC)
+
+static const struct schema_word conflict_words[] = {
+        {"replace", CONFIG_CONFLICT_REPLACE, NULL},
+        {"keep", CONFIG_CONFLICT_KEEP, NULL},
+        {"refuse", CONFIG_CONFLICT_REFUSE, NULL},
+        {0},
+};
+static const struct schema_word terminal_words[] = {
+        {"auto", CONFIG_TERMINAL_AUTO, NULL},
+        {"no", CONFIG_TERMINAL_NO, NULL},
+        {0},
+};
+static const struct schema_word session_words[] = {
+        {"group", CONFIG_SESSION_GROUP, NULL},
+        {"session", CONFIG_SESSION_SESSION, NULL},
+        {"none", CONFIG_SESSION_NONE, NULL},
+        {0},
+};
+static const struct schema_word restart_words[] = {
+        {"no", CONFIG_RESTART_NO, NULL},
+        {"on-failure", CONFIG_RESTART_ON_FAILURE, NULL},
+        {"always", CONFIG_RESTART_ALWAYS, NULL},
+        {0},
+};
+static const struct schema_word kill_words[] = {
+        {"process", CONFIG_KILL_PROCESS, NULL},
+        {"group", CONFIG_KILL_GROUP, NULL},
+        {0},
+};
+static const struct schema_word exit_words[] = {
+        {"main", CONFIG_EXIT_MAIN, NULL},
+        {"all", CONFIG_EXIT_ALL, NULL},
+        {0},
+};
+static const struct schema_word strategy_words[] = {
+        {"restart", CONFIG_STRATEGY_RESTART, NULL},
+        {"handoff", CONFIG_STRATEGY_HANDOFF, "is not available in this version"},
+        {"signal", CONFIG_STRATEGY_SIGNAL, "is not available in this version"},
+        {0},
+};
+static const struct schema_word dialect_words[] = {
+        {"tacet", CONFIG_DIALECT_TACET, NULL},
+        {"docker", CONFIG_DIALECT_DOCKER, NULL},
+        {0},
+};
+static const struct schema_word format_words[] = {
+        {"dotenv", CONFIG_FORMAT_DOTENV, NULL},
+        {"json", CONFIG_FORMAT_JSON, NULL},
+        {0},
+};
+static const struct schema_word memory_words[] = {
+        {"prefer", CONFIG_SECRET_MEMORY_PREFER, NULL},
+        {"require", CONFIG_SECRET_MEMORY_REQUIRE, NULL},
+        {0},
+};
+static const struct schema_word level_words[] = {
+        {"error", LOG_ERROR, NULL},
+        {"warning", LOG_WARNING, NULL},
+        {"notice", LOG_NOTICE, NULL},
+        {"info", LOG_INFO, NULL},
+        {"debug", LOG_DEBUG, NULL},
+        {0},
+};
+static const struct schema_word log_format_words[] = {
+        {"auto", LOG_FORMAT_AUTO, NULL},
+        {"plain", LOG_FORMAT_PLAIN, NULL},
+        {"journal", LOG_FORMAT_JOURNAL, NULL},
+        {"json", LOG_FORMAT_JSON, NULL},
+        {0},
+};
+
+static_assert(sizeof(struct config) <= UINT16_MAX, "offsets of rows are 16 bits");
+static_assert(sizeof(enum config_restart) == sizeof(unsigned), "an enum member is written as unsigned int");
+
+/* The rows are written by these, so that a row reads: type, key, place in the struct, default, where, option, help. */
+#define AT(member) offsetof(struct config, member)
+#define ROW(section_, key_, type_, at_, default_, places_, option_, help_, ...)                              \
+        {                                                                                                    \
+                .section = (section_), .key = (key_), .type = (type_), .offset = (uint16_t)(at_),            \
+                .default_text = (default_), .places = (places_), .option = (option_), .help = (help_),       \
+                __VA_ARGS__                                                                                  \
+        }
+#define RANGE(low, high) .minimum = (low), .maximum = (high)
+#define ANY_SIZE         RANGE(0, INT64_MAX)
+#define LIMIT(name, resource, help_)                                                                         \
+        ROW("sandbox", "limit_" name, SCHEMA_LIMIT, AT(sandbox.limits[resource]), NULL, FILE_RUN_EXEC,       \
+                "limit-" name, help_, .words = NULL)
+#define NO_MORE .words = NULL
+
+/* clang-format off */
+const struct schema_row schema_rows[] = {
+        ROW("service", "command", SCHEMA_COMMAND, AT(service.command), NULL, SCHEMA_IN_FILE, NULL,
+                "the program and its arguments, split into words; no shell, no variables", NO_MORE),
+        ROW("service", "user", SCHEMA_TEXT, AT(service.user), NULL, FILE_RUN_EXEC, "user",
+                "run the app as this user (name or number)", NO_MORE),
+        ROW("service", "group", SCHEMA_TEXT, AT(service.group), NULL, FILE_RUN_EXEC, "group",
+                "run the app with this group (name or number)", NO_MORE),
+        ROW("service", "supplementary_groups", SCHEMA_WORDS, AT(service.supplementary_groups), NULL, FILE_RUN_EXEC,
+                "supplementary-groups", "further groups of the app", NO_MORE),
+        ROW("service", "directory", SCHEMA_PATH, AT(service.directory), NULL, FILE_RUN_EXEC, "directory",
+                "working directory of the app", NO_MORE),
+        ROW("service", "umask", SCHEMA_MODE, AT(service.umask), NULL, FILE_RUN_EXEC, "umask",
+                "file mode mask of the app", NO_MORE),
+        ROW("service", "clear_env", SCHEMA_BOOLEAN, AT(service.clear_env), "no", FILE_RUN_EXEC, "clear-env",
+                "start the app with the secrets and `environment` only", NO_MORE),
+        ROW("service", "pass_env", SCHEMA_NAMES, AT(service.pass_env), NULL, FILE_RUN_EXEC, "pass-env",
+                "inherited variables that clear_env lets through: NAME or PREFIX*", NO_MORE),
+        ROW("service", "environment", SCHEMA_SETTINGS, AT(service.environment), NULL, FILE_RUN_EXEC, "env",
+                "settings of the app that are not secret: NAME=VALUE", NO_MORE),
+        ROW("service", "on_conflict", SCHEMA_ENUM, AT(service.on_conflict), "replace", FILE_RUN_EXEC, "on-conflict",
+                "when a secret is also an inherited variable", .words = conflict_words),
+        ROW("service", "terminal", SCHEMA_ENUM, AT(service.terminal), "auto", FILE_RUN, "terminal",
+                "hand the terminal to the app when tacet has it", .words = terminal_words),
+        ROW("service", "session", SCHEMA_ENUM, AT(service.session), "group", FILE_RUN, "session",
+                "an own process group, an own session, or neither for the app", .words = session_words),
+        ROW("service", "restart", SCHEMA_ENUM, AT(service.restart), "no", FILE_RUN, "restart",
+                "start the app again when it ended", .words = restart_words),
+        ROW("service", "restart_delay", SCHEMA_DURATION, AT(service.restart_delay_ns), "100ms", FILE_RUN,
+                "restart-delay", "first delay before a restart; it doubles each time", RANGE(NS_PER_MS, 3600 * NS_PER_S)),
+        ROW("service", "restart_delay_max", SCHEMA_DURATION, AT(service.restart_delay_max_ns), "30s", FILE_RUN,
+                "restart-delay-max", "longest delay before a restart", RANGE(NS_PER_MS, 86400 * NS_PER_S)),
+        ROW("service", "restart_reset", SCHEMA_DURATION, AT(service.restart_reset_ns), "10s", FILE_RUN,
+                "restart-reset", "time up after which delay and count start anew", RANGE(0, NS_FOREVER)),
+        ROW("service", "restart_limit", SCHEMA_NUMBER, AT(service.restart_limit), "10", FILE_RUN, "restart-limit",
+                "restarts in a row after which tacet gives up; 0: never", RANGE(0, 1000000)),
+        ROW("service", "stop_signal", SCHEMA_SIGNAL, AT(service.stop_signal), "TERM", FILE_RUN, "stop-signal",
+                "signal that asks the app to end", RANGE(1, 64)),
+        ROW("service", "stop_timeout", SCHEMA_DURATION, AT(service.stop_timeout_ns), "30s", FILE_RUN, "stop-timeout",
+                "time from stop_signal to KILL", RANGE(0, NS_FOREVER)),
+        ROW("service", "kill_mode", SCHEMA_ENUM, AT(service.kill_mode), "process", FILE_RUN, "kill-mode",
+                "who gets signals: the app's process or its group", .words = kill_words),
+        ROW("service", "exit_when", SCHEMA_ENUM, AT(service.exit_when), "main", FILE_RUN, "exit-when",
+                "end with the app's main process, or when every descendant has ended", .words = exit_words),
+        ROW("service", "remaining_timeout", SCHEMA_DURATION, AT(service.remaining_timeout_ns), "5s", FILE_RUN,
+                "remaining-timeout", "time from TERM to KILL for what the app left behind", RANGE(0, NS_FOREVER)),
+        ROW("service", "parent_death_signal", SCHEMA_SIGNAL, AT(service.parent_death_signal), "KILL", FILE_RUN,
+                "parent-death-signal", "what the app gets when tacet itself is killed, or none", RANGE(0, 64)),
+        ROW("service", "replicas", SCHEMA_NUMBER, AT(service.replicas), "1", FILE_RUN, "replicas",
+                "instances of the app; only 1 in this version", RANGE(1, 1024)),
+
+        ROW("rollout", "strategy", SCHEMA_ENUM, AT(rollout.strategy), "restart", FILE_RUN, "strategy",
+                "how the app moves to new secrets", .words = strategy_words),
+        ROW("rollout", "min_healthy", SCHEMA_DURATION, AT(rollout.min_healthy_ns), "1s", FILE_RUN, "min-healthy",
+                "time a new instance must stay up before it counts", RANGE(0, 86400 * NS_PER_S)),
+        ROW("rollout", "ready_timeout", SCHEMA_DURATION, AT(rollout.ready_timeout_ns), "60s", FILE_RUN, "ready-timeout",
+                "time a new instance has to become ready", RANGE(NS_PER_MS, NS_FOREVER)),
+        ROW("rollout", "failures", SCHEMA_NUMBER, AT(rollout.failures), "0", FILE_RUN, "failures",
+                "failed new instances that a rotation may have before it goes back", RANGE(0, 1000)),
+
+        ROW("source", "from", SCHEMA_TEXT, offsetof(struct config_source, from), NULL, SCHEMA_IN_FILE, NULL,
+                "URI of the secrets: age:PATH, age-dir:, dir:, env-file:, unix:, env:PREFIX", NO_MORE),
+        ROW("source", "dialect", SCHEMA_ENUM, offsetof(struct config_source, dialect), NULL, SCHEMA_IN_FILE, NULL,
+                "dotenv dialect of the document", .words = dialect_words),
+        ROW("source", "format", SCHEMA_ENUM, offsetof(struct config_source, format), NULL, SCHEMA_IN_FILE, NULL,
+                "format of the document", .words = format_words),
+
+        ROW("identity", "from", SCHEMA_TEXT, offsetof(struct config_identity, from), NULL, SCHEMA_IN_FILE, NULL,
+                "key: PATH, fd:N, credential:NAME, env:NAME, passphrase-file:PATH", NO_MORE),
+
+        ROW("load", "timeout", SCHEMA_DURATION, AT(load.timeout_ns), "30s", FILE_RUN_EXEC, "load-timeout",
+                "time one load may take", RANGE(10 * NS_PER_MS, 86400 * NS_PER_S)),
+        ROW("load", "source_bytes_max", SCHEMA_SIZE, AT(load.source_bytes_max), "8M", FILE_RUN_EXEC, "source-bytes-max",
+                "largest file or reply of a source", RANGE(1024, INT64_C(1) << 30)),
+        ROW("load", "scrypt_work_factor_max", SCHEMA_NUMBER, AT(load.scrypt_work_factor_max), "22", FILE_RUN_EXEC,
+                "scrypt-work-factor-max", "highest passphrase work factor (log2) that is tried", RANGE(1, 30)),
+        ROW("load", "secret_memory", SCHEMA_ENUM, AT(load.secret_memory), "prefer", FILE_RUN_EXEC, "secret-memory",
+                "hold secrets in memfd_secret(2) when it can be had, or refuse to run without", .words = memory_words),
+
+        LIMIT("as", RLIMIT_AS, "address space, bytes"),
+        LIMIT("core", RLIMIT_CORE, "core file, bytes"),
+        LIMIT("cpu", RLIMIT_CPU, "processor time, seconds"),
+        LIMIT("data", RLIMIT_DATA, "data segment, bytes"),
+        LIMIT("fsize", RLIMIT_FSIZE, "file size, bytes"),
+        LIMIT("memlock", RLIMIT_MEMLOCK, "locked memory, bytes"),
+        LIMIT("msgqueue", RLIMIT_MSGQUEUE, "message queues, bytes"),
+        LIMIT("nice", RLIMIT_NICE, "nice ceiling, 20 minus the nice value"),
+        LIMIT("nofile", RLIMIT_NOFILE, "open files"),
+        LIMIT("nproc", RLIMIT_NPROC, "processes of the user"),
+        LIMIT("rtprio", RLIMIT_RTPRIO, "real-time priority"),
+        LIMIT("rttime", RLIMIT_RTTIME, "real-time processor time, microseconds"),
+        LIMIT("sigpending", RLIMIT_SIGPENDING, "queued signals"),
+        LIMIT("stack", RLIMIT_STACK, "stack, bytes"),
+        ROW("sandbox", "oom_score_adjust", SCHEMA_NUMBER, AT(sandbox.oom_score_adjust), NULL, FILE_RUN_EXEC,
+                "oom-score-adjust", "OOM killer's adjustment of the app", RANGE(-1000, 1000)),
+
+        ROW("log", "level", SCHEMA_ENUM, AT(log.level), "notice", FILE_RUN_EXEC, "log-level",
+                "least important messages that are written", .words = level_words),
+        ROW("log", "format", SCHEMA_ENUM, AT(log.format), "auto", FILE_RUN_EXEC, "log-format",
+                "form of the messages", .words = log_format_words),
+};
+/* clang-format on */
+const size_t schema_row_count = sizeof schema_rows / sizeof *schema_rows;
+
+const struct schema_section schema_sections[] = {
+        {"service", 0, "the app, how it is started, stopped and restarted"},
+        {"rollout", 0, "how a rotation goes"},
+        {"source", 1, "where secrets come from"},
+        {"identity", 1, "keys that open them"},
+        {"load", 0, "limits of loading"},
+        {"sandbox", 0, "resource limits of the app"},
+        {"log", 0, "messages of tacet itself"},
+};
+const size_t schema_section_count = sizeof schema_sections / sizeof *schema_sections;
+
+const struct schema_section *schema_find_section(const char *name) {
+        for (size_t i = 0; i < schema_section_count; i++)
+                if (strcmp(schema_sections[i].name, name) == 0)
+                        return &schema_sections[i];
+        return NULL;
+}
+
+const struct schema_row *schema_find(const char *section, const char *key) {
+        for (size_t i = 0; i < schema_row_count; i++)
+                if (strcmp(schema_rows[i].key, key) == 0 && strcmp(schema_rows[i].section, section) == 0)
+                        return &schema_rows[i];
+        return NULL;
+}
+
+const struct schema_row *schema_find_option(const char *option) {
+        for (size_t i = 0; i < schema_row_count; i++)
+                if (schema_rows[i].option && strcmp(schema_rows[i].option, option) == 0)
+                        return &schema_rows[i];
+        return NULL;
+}
+
+/* A suggestion may be wrong in a third of its letters, at most three: beyond that it only confuses. */
+struct nearest {
+        const char *word;
+        const char *section;
+        unsigned distance;
+};
+
+static struct nearest nearest_start(const char *word) {
+        unsigned third = (unsigned)((strlen(word) + 2) / 3);
+
+        return (struct nearest){.distance = (third < 3 ? third : 3) + 1};
+}
+
+static void nearest_offer(
+        struct nearest *nearest, const char *written, const char *candidate, const char *section) {
+        unsigned distance = text_distance(written, candidate, nearest->distance);
+
+        if (distance >= nearest->distance)
+                return;
+        *nearest = (struct nearest){candidate, section, distance};
+}
+
+const char *schema_near_section(const char *name) {
+        struct nearest nearest = nearest_start(name);
+
+        for (size_t i = 0; i < schema_section_count; i++)
+                nearest_offer(&nearest, name, schema_sections[i].name, NULL);
+        return nearest.word;
+}
+
+const char *schema_near_key(const char *section, const char *key, const char **out_section) {
+        struct nearest nearest = nearest_start(key);
+
+        for (size_t i = 0; i < schema_row_count; i++) /* the own section first: it wins a draw */
+                if (strcmp(schema_rows[i].section, section) == 0)
+                        nearest_offer(&nearest, key, schema_rows[i].key, schema_rows[i].section);
+        for (size_t i = 0; i < schema_row_count; i++)
+                if (strcmp(schema_rows[i].section, section) != 0)
+                        nearest_offer(&nearest, key, schema_rows[i].key, schema_rows[i].section);
+        if (nearest.word)
+                *out_section = nearest.section;
+        return nearest.word;
+}
+
+const char *schema_near_option(const char *option) {
+        struct nearest nearest = nearest_start(option);
+
+        for (size_t i = 0; i < schema_row_count; i++)
+                if (schema_rows[i].option)
+                        nearest_offer(&nearest, option, schema_rows[i].option, NULL);
+        return nearest.word;
+}
+
+const char *schema_near_word(const struct schema_word *words, const char *word) {
+        struct nearest nearest = nearest_start(word);
+
+        for (; words->word; words++)
+                if (!words->refusal)
+                        nearest_offer(&nearest, word, words->word, NULL);
+        return nearest.word;
+}
+
+/* Write the words of an enum that can be had: "a, b or c" with separators ", " and " or ". */
+static void words_join(
+        const struct schema_word *words, const char *between, const char *last, char out[static 256]) {
+        size_t length = 0, left = 0;
+
+        for (const struct schema_word *word = words; word->word; word++)
+                left += !word->refusal;
+        out[0] = '\0';
+        for (; words->word && length < 200; words++) {
+                if (words->refusal)
+                        continue;
+                left--;
+                length += (size_t)snprintf(out + length, 256 - length, "%s%s", words->word,
+                        left == 0   ? ""
+                        : left == 1 ? last
+                                    : between);
+        }
+}
+
+const char *schema_accepts(const struct schema_row *row, char out[static 256]) {
+        switch (row->type) {
+        case SCHEMA_TEXT:
+                return "a text that is not empty";
+        case SCHEMA_PATH:
+                return "a path";
+        case SCHEMA_DURATION:
+                return row->maximum == NS_FOREVER ? "a duration such as 500ms, 30s, 5m, 1h30m, or infinity"
+                                                  : "a duration such as 500ms, 30s, 5m or 1h30m";
+        case SCHEMA_SIZE:
+                return "a size in bytes such as 65536, 64K, 8M or 1G";
+        case SCHEMA_BOOLEAN:
+                return "yes or no";
+        case SCHEMA_NUMBER:
+                snprintf(out, 256, "a number from %lld to %lld", (long long)row->minimum,
+                        (long long)row->maximum);
+                return out;
+        case SCHEMA_ENUM:
+                words_join(row->words, ", ", " or ", out);
+                return out;
+        case SCHEMA_SIGNAL:
+                return row->minimum == 0 ? "a signal such as TERM, INT, RTMIN+3 or 15, or none"
+                                         : "a signal such as TERM, INT, RTMIN+3 or 15";
+        case SCHEMA_MODE:
+                return "an octal mask such as 022 or 077";
+        case SCHEMA_LIMIT:
+                return "SOFT or SOFT:HARD, each a number, a size such as 64M, or infinity";
+        case SCHEMA_COMMAND:
+                return "a command: words with \"...\", '...' and \\ as quotes";
+        case SCHEMA_WORDS:
+                return "words with blanks between them";
+        case SCHEMA_NAMES:
+                return "variable names with blanks between them, each NAME or PREFIX*";
+        case SCHEMA_SETTINGS:
+                return "NAME=VALUE, quoted when it holds blanks";
+        }
+        return "";
+}
+
+const char *schema_argument(const struct schema_row *row, char out[static 256]) {
+        switch (row->type) {
+        case SCHEMA_TEXT:
+                return "NAME";
+        case SCHEMA_PATH:
+                return "PATH";
+        case SCHEMA_DURATION:
+                return "DURATION";
+        case SCHEMA_SIZE:
+                return "SIZE";
+        case SCHEMA_BOOLEAN:
+                return "yes|no";
+        case SCHEMA_NUMBER:
+                return "N";
+        case SCHEMA_ENUM:
+                words_join(row->words, "|", "|", out);
+                return out;
+        case SCHEMA_SIGNAL:
+                return "SIGNAL";
+        case SCHEMA_MODE:
+                return "MASK";
+        case SCHEMA_LIMIT:
+                return "SOFT[:HARD]";
+        case SCHEMA_COMMAND:
+                return "COMMAND";
+        case SCHEMA_WORDS:
+                return "NAMES";
+        case SCHEMA_NAMES:
+                return "NAMES";
+        case SCHEMA_SETTINGS:
+                return "NAME=VALUE";
+        }
+        return "";
+}

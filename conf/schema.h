@@ -1,0 +1,78 @@
+#pragma once
+
+/* The table of every key: one row is the key of the file, the option of the command line, the default and the one-line
+ * help. The parser, the options of run and exec, `--help`, the manual's lint and the tests all read it. */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "conf/config.h"
+
+enum schema_type {
+        SCHEMA_TEXT,     /* char *; not empty */
+        SCHEMA_PATH,     /* char *; not empty */
+        SCHEMA_DURATION, /* int64_t, ns; minimum and maximum are ns */
+        SCHEMA_SIZE,     /* uint64_t, bytes */
+        SCHEMA_BOOLEAN,  /* bool */
+        SCHEMA_NUMBER,   /* int32_t */
+        SCHEMA_ENUM,     /* an unsigned int, from `words` */
+        SCHEMA_SIGNAL,   /* int32_t; 0 is `none`, only where minimum is 0 */
+        SCHEMA_MODE,     /* int32_t, octal 0 to 0777 */
+        SCHEMA_LIMIT,    /* struct config_limit: SOFT[:HARD] */
+        SCHEMA_COMMAND,  /* struct config_words: quoted words; given once */
+        SCHEMA_WORDS,    /* struct config_words: quoted words; appends */
+        SCHEMA_NAMES,    /* as WORDS; each is NAME or PREFIX* */
+        SCHEMA_SETTINGS, /* as WORDS; each is NAME=VALUE; as an option: one NAME=VALUE, taken as it is */
+};
+
+/* Where a key may be given. */
+#define SCHEMA_IN_FILE 1U
+#define SCHEMA_ON_RUN  2U
+#define SCHEMA_ON_EXEC 4U
+
+struct schema_word {
+        const char *word; /* NULL ends the list */
+        unsigned value;
+        const char *refusal; /* known, but why it cannot be had; NULL as a rule */
+};
+
+struct schema_row {
+        const char *section, *key;
+        enum schema_type type;
+        uint8_t places;
+        uint16_t offset; /* in struct config; in config_source or config_identity for named sections */
+        const char *default_text; /* as the manual writes it; NULL: not set */
+        const char *option;       /* long option without its dashes; NULL: none */
+        const char *help;         /* one line, no full stop */
+        int64_t minimum, maximum; /* NUMBER, DURATION, SIZE */
+        const struct schema_word *words;
+};
+
+extern const struct schema_row schema_rows[];
+extern const size_t schema_row_count;
+
+struct schema_section {
+        const char *name;
+        uint8_t is_named; /* [name NAME], may stand many times */
+        const char *help;
+};
+extern const struct schema_section schema_sections[];
+extern const size_t schema_section_count;
+
+/* NULL when there is none. */
+const struct schema_section *schema_find_section(const char *name);
+const struct schema_row *schema_find(const char *section, const char *key);
+const struct schema_row *schema_find_option(const char *option);
+
+/* The spelling nearest to what was written, or NULL when none is near. schema_near_key also looks into the other sections:
+ * *out_section is where the key belongs. */
+const char *schema_near_section(const char *name);
+const char *schema_near_key(const char *section, const char *key, const char **out_section);
+const char *schema_near_option(const char *option);
+const char *schema_near_word(const struct schema_word *words, const char *word);
+
+/* What a value of this row may look like: "a duration such as 500ms, 30s, 5m or infinity". */
+const char *schema_accepts(const struct schema_row *row, char out[static 256]);
+
+/* How usage texts call the argument: "DURATION", "PATH", "yes|no", "a|b|c". */
+const char *schema_argument(const struct schema_row *row, char out[static 256]);

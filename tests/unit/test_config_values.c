@@ -1,0 +1,465 @@
+/* Every key and every type of value: defaults, what is taken, what is refused and in which words. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "conf/config.h"
+#include "conf/schema.h"
+#include "lib/duration.h"
+#include "lib/log.h"
+
+static int set_in(
+        struct config *config, const char *section, const char *key, const char *value, struct error *error) {
+        return config_set(config, section, NULL, key, value, "api.ini:3", 3, error);
+}
+
+/* Set in a fresh configuration and expect the message, and the hint when one is given. */
+static void expect_refusal(
+        const char *section, const char *key, const char *value, const char *text, const char *hint) {
+        struct config CLEANUP_CONFIG config;
+        struct error error;
+
+        config_init(&config);
+        assert_int_equal(set_in(&config, section, key, value, &error), -1);
+        assert_string_equal(error.text, text);
+        if (hint)
+                assert_string_equal(error.hint, hint);
+        assert_int_equal(error.status, EXIT_STATUS_CONFIG);
+}
+
+static void test_defaults_are_those_of_the_table(void **state) {
+        struct config CLEANUP_CONFIG config;
+
+        (void)state;
+        config_init(&config);
+        assert_null(config.service.command.at);
+        assert_null(config.service.user);
+        assert_int_equal(config.service.umask, CONFIG_UNSET);
+        assert_false(config.service.clear_env);
+        assert_int_equal(config.service.on_conflict, CONFIG_CONFLICT_REPLACE);
+        assert_int_equal(config.service.restart, CONFIG_RESTART_NO);
+        assert_int_equal(config.service.restart_delay_ns, 100 * NS_PER_MS);
+        assert_int_equal(config.service.restart_delay_max_ns, 30 * NS_PER_S);
+        assert_int_equal(config.service.restart_reset_ns, 10 * NS_PER_S);
+        assert_int_equal(config.service.restart_limit, 10);
+        assert_int_equal(config.service.stop_signal, 15);
+        assert_int_equal(config.service.stop_timeout_ns, 30 * NS_PER_S);
+        assert_int_equal(config.service.remaining_timeout_ns, 5 * NS_PER_S);
+        assert_int_equal(config.service.parent_death_signal, 9);
+        assert_int_equal(config.service.replicas, 1);
+        assert_int_equal(config.rollout.strategy, CONFIG_STRATEGY_RESTART);
+        assert_int_equal(config.rollout.min_healthy_ns, NS_PER_S);
+        assert_int_equal(config.rollout.ready_timeout_ns, 60 * NS_PER_S);
+        assert_int_equal(config.rollout.failures, 0);
+        assert_int_equal(config.load.timeout_ns, 30 * NS_PER_S);
+        assert_int_equal(config.load.source_bytes_max, 8 * 1024 * 1024);
+        assert_int_equal(config.load.scrypt_work_factor_max, 22);
+        assert_false(config.sandbox.limits[RLIMIT_NOFILE].is_set);
+        assert_int_equal(config.sandbox.oom_score_adjust, CONFIG_UNSET);
+        assert_int_equal(config.log.level, LOG_NOTICE);
+        assert_int_equal(config.log.format, LOG_FORMAT_AUTO);
+}
+
+static void test_every_row_is_sound(void **state) {
+        char text[256];
+
+        (void)state;
+        for (size_t i = 0; i < schema_row_count; i++) {
+                const struct schema_row *row = &schema_rows[i];
+
+                assert_non_null(schema_find_section(row->section));
+                assert_ptr_equal(schema_find(row->section, row->key), row);
+                assert_true(strlen(row->key) <= 48 && strlen(row->help) <= 90);
+                assert_true(row->help[strlen(row->help) - 1] != '.');
+                assert_true((row->places & SCHEMA_IN_FILE) != 0);
+                assert_true((row->option != NULL) == ((row->places & ~SCHEMA_IN_FILE) != 0));
+                assert_true((row->type == SCHEMA_ENUM) == (row->words != NULL));
+                assert_true(*schema_accepts(row, text) != '\0');
+                assert_true(*schema_argument(row, text) != '\0');
+                if (row->option)
+                        assert_ptr_equal(schema_find_option(row->option), row);
+        }
+}
+
+static void test_durations(void **state) {
+        struct config CLEANUP_CONFIG config;
+        struct error error;
+
+        (void)state;
+        config_init(&config);
+        assert_int_equal(set_in(&config, "service", "stop_timeout", "1m30s", &error), 0);
+        assert_int_equal(config.service.stop_timeout_ns, 90 * NS_PER_S);
+        expect_refusal("service", "stop_timeout", "10x",
+                "api.ini:3: stop_timeout = 10x is not a duration such as 500ms, 30s, 5m, 1h30m, or infinity",
+                "the units are us, ms, s, m (or min), h, d and w; a number alone is seconds");
+        expect_refusal("service", "stop_timeout", "",
+                "api.ini:3: stop_timeout =  is not a duration such as 500ms, 30s, 5m, 1h30m, or infinity",
+                NULL);
+        expect_refusal("service", "restart_delay", "infinity",
+                "api.ini:3: restart_delay = infinity is out of range: it may be 1ms to 60m0s", NULL);
+        config_deinit(&config);
+        config_init(&config);
+        assert_int_equal(set_in(&config, "service", "stop_timeout", "infinity", &error), 0);
+        assert_int_equal(config.service.stop_timeout_ns, NS_FOREVER);
+}
+
+static void test_sizes(void **state) {
+        struct config CLEANUP_CONFIG config;
+        struct error error;
+
+        (void)state;
+        config_init(&config);
+        assert_int_equal(set_in(&config, "load", "source_bytes_max", "64K", &error), 0);
+        assert_int_equal(config.load.source_bytes_max, 65536);
+        expect_refusal("load", "source_bytes_max", "8MB",
+                "api.ini:3: source_bytes_max = 8MB is not a size in bytes such as 65536, 64K, 8M or 1G",
+                "the units are K, M and G (powers of 1024); a number alone is bytes");
+        expect_refusal("load", "source_bytes_max", "infinity",
+                "api.ini:3: source_bytes_max = infinity is out of range: it may be 1024 to 1073741824 bytes",
+                NULL);
+}
+
+static void test_booleans_take_the_habits_of_systemd(void **state) {
+        static const char *const yes[] = {"yes", "true", "on", "1"}, *const no[] = {
+                                                                             "no", "false", "off", "0"};
+        struct error error;
+
+        (void)state;
+        for (size_t i = 0; i < 4; i++) {
+                struct config CLEANUP_CONFIG config;
+
+                config_init(&config);
+                assert_int_equal(set_in(&config, "service", "clear_env", yes[i], &error), 0);
+                assert_true(config.service.clear_env);
+                assert_int_equal(
+                        config_set(&config, "service", NULL, "clear_env", no[i], "--clear-env", 0, &error),
+                        0);
+                assert_false(config.service.clear_env);
+        }
+        expect_refusal("service", "clear_env", "yep", "api.ini:3: clear_env = yep is not yes or no", NULL);
+}
+
+static void test_numbers_have_a_range_and_may_be_negative(void **state) {
+        struct config CLEANUP_CONFIG config;
+        struct error error;
+
+        (void)state;
+        config_init(&config);
+        assert_int_equal(set_in(&config, "sandbox", "oom_score_adjust", "-500", &error), 0);
+        assert_int_equal(config.sandbox.oom_score_adjust, -500);
+        expect_refusal("sandbox", "oom_score_adjust", "-1001",
+                "api.ini:3: oom_score_adjust = -1001 is not a number from -1000 to 1000", NULL);
+        expect_refusal("service", "restart_limit", "99999999999999999999",
+                "api.ini:3: restart_limit = 99999999999999999999 is not a number from 0 to 1000000", NULL);
+        expect_refusal("service", "restart_limit", "+3",
+                "api.ini:3: restart_limit = +3 is not a number from 0 to 1000000", NULL);
+        expect_refusal("service", "restart_limit", "-",
+                "api.ini:3: restart_limit = - is not a number from 0 to 1000000", NULL);
+}
+
+static void test_words_of_an_enum_are_suggested(void **state) {
+        struct config CLEANUP_CONFIG config;
+        struct error error;
+
+        (void)state;
+        config_init(&config);
+        assert_int_equal(set_in(&config, "service", "restart", "on-failure", &error), 0);
+        assert_int_equal(config.service.restart, CONFIG_RESTART_ON_FAILURE);
+        expect_refusal("service", "restart", "on_failure",
+                "api.ini:3: restart = on_failure is not no, on-failure or always",
+                "did you mean 'on-failure'?");
+        expect_refusal("service", "restart", "unless-stopped",
+                "api.ini:3: restart = unless-stopped is not no, on-failure or always", "");
+        expect_refusal("rollout", "strategy", "handoff",
+                "api.ini:3: strategy = handoff is not available in this version", "use restart");
+}
+
+static void test_signals_have_names_and_numbers(void **state) {
+        static const struct {
+                const char *text;
+                int number;
+        } cases[] = {{"INT", 2}, {"SIGINT", 2}, {"quit", 3}, {"15", 15}, {"RTMIN+3", 37}, {"RTMAX", 64}};
+        struct error error;
+
+        (void)state;
+        for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+                struct config CLEANUP_CONFIG config;
+
+                config_init(&config);
+                assert_int_equal(set_in(&config, "service", "stop_signal", cases[i].text, &error), 0);
+                assert_int_equal(config.service.stop_signal, cases[i].number);
+                assert_int_equal(set_in(&config, "service", "parent_death_signal", "none", &error), 0);
+                assert_int_equal(config.service.parent_death_signal, 0);
+        }
+        expect_refusal("service", "stop_signal", "none",
+                "api.ini:3: stop_signal = none is not a signal such as TERM, INT, RTMIN+3 or 15", NULL);
+        expect_refusal("service", "parent_death_signal", "65",
+                "api.ini:3: parent_death_signal = 65 is not a signal such as TERM, INT, RTMIN+3 or 15, or "
+                "none",
+                NULL);
+}
+
+static void test_modes_are_octal(void **state) {
+        struct config CLEANUP_CONFIG config;
+        struct error error;
+
+        (void)state;
+        config_init(&config);
+        assert_int_equal(set_in(&config, "service", "umask", "0027", &error), 0);
+        assert_int_equal(config.service.umask, 027);
+        expect_refusal("service", "umask", "28",
+                "api.ini:3: umask = 28 is not an octal mask such as 022 or 077", NULL);
+        expect_refusal("service", "umask", "1777",
+                "api.ini:3: umask = 1777 is out of range: it may be 000 to 777", NULL);
+        expect_refusal("service", "umask", "u=rwx",
+                "api.ini:3: umask = u=rwx is not an octal mask such as 022 or 077", NULL);
+}
+
+static void test_limits_are_soft_and_hard(void **state) {
+        struct config CLEANUP_CONFIG config;
+        struct error error;
+
+        (void)state;
+        config_init(&config);
+        assert_int_equal(set_in(&config, "sandbox", "limit_nofile", "1024:65536", &error), 0);
+        assert_int_equal(set_in(&config, "sandbox", "limit_core", "0", &error), 0);
+        assert_int_equal(set_in(&config, "sandbox", "limit_stack", "8M:infinity", &error), 0);
+        assert_true(config.sandbox.limits[RLIMIT_NOFILE].is_set);
+        assert_int_equal(config.sandbox.limits[RLIMIT_NOFILE].soft, 1024);
+        assert_int_equal(config.sandbox.limits[RLIMIT_NOFILE].hard, 65536);
+        assert_int_equal(config.sandbox.limits[RLIMIT_CORE].soft, 0);
+        assert_int_equal(config.sandbox.limits[RLIMIT_CORE].hard, 0);
+        assert_int_equal(config.sandbox.limits[RLIMIT_STACK].soft, 8 * 1024 * 1024);
+        assert_true(config.sandbox.limits[RLIMIT_STACK].hard == UINT64_MAX);
+        assert_false(config.sandbox.limits[RLIMIT_AS].is_set);
+        expect_refusal("sandbox", "limit_nofile", "10:5",
+                "api.ini:3: limit_nofile = 10:5 has a soft limit above the hard one", NULL);
+        expect_refusal("sandbox", "limit_nofile", "10:",
+                "api.ini:3: limit_nofile = 10: is not SOFT or SOFT:HARD, each a number, a size such as 64M, "
+                "or infinity",
+                NULL);
+        expect_refusal("sandbox", "limit_nofile", ":10",
+                "api.ini:3: limit_nofile = :10 is not SOFT or SOFT:HARD, each a number, a size such as 64M, "
+                "or infinity",
+                NULL);
+}
+
+static void test_a_long_wrong_value_is_quoted_in_part(void **state) {
+        (void)state;
+        expect_refusal("service", "clear_env", "aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeee",
+                "api.ini:3: clear_env = aaaaaaaaaabbbbbbbbbbccccccccccdddddddddd... is not yes or no", NULL);
+}
+
+static void test_texts_must_not_be_empty(void **state) {
+        struct config CLEANUP_CONFIG config;
+        struct error error;
+
+        (void)state;
+        config_init(&config);
+        assert_int_equal(set_in(&config, "service", "user", "www-data", &error), 0);
+        assert_string_equal(config.service.user, "www-data");
+        expect_refusal("service", "directory", "", "api.ini:3: directory is empty", NULL);
+}
+
+static void test_lists_append_and_an_empty_value_empties(void **state) {
+        struct config CLEANUP_CONFIG config;
+        struct error error;
+
+        (void)state;
+        config_init(&config);
+        assert_int_equal(set_in(&config, "service", "pass_env", "PATH LC_*", &error), 0);
+        assert_int_equal(set_in(&config, "service", "pass_env", "HOME", &error), 0);
+        assert_int_equal(config.service.pass_env.count, 3);
+        assert_string_equal(config.service.pass_env.at[1], "LC_*");
+        assert_string_equal(config.service.pass_env.at[2], "HOME");
+        assert_null(config.service.pass_env.at[3]);
+        assert_int_equal(set_in(&config, "service", "pass_env", "LANG", &error), 0);
+        assert_int_equal(set_in(&config, "service", "pass_env", "A-B", &error), -1);
+        assert_int_equal(config.service.pass_env.count, 4);
+        assert_int_equal(set_in(&config, "service", "pass_env", "", &error), 0);
+        assert_int_equal(config.service.pass_env.count, 0);
+        expect_refusal("service", "pass_env", "PATH *", "api.ini:3: word 2 of pass_env is not what it takes",
+                "it takes variable names with blanks between them, each NAME or PREFIX*");
+}
+
+static void test_settings_are_quoted_in_a_file_and_plain_as_an_option(void **state) {
+        struct config CLEANUP_CONFIG config;
+        struct error error;
+
+        (void)state;
+        config_init(&config);
+        assert_int_equal(set_in(&config, "service", "environment", "A=1 \"B=two words\" C='x y'", &error), 0);
+        assert_int_equal(
+                config_set(&config, "service", NULL, "environment", "D=it's \"so\" \\", "--env", 0, &error),
+                0);
+        assert_int_equal(config.service.environment.count, 4);
+        assert_string_equal(config.service.environment.at[1], "B=two words");
+        assert_string_equal(config.service.environment.at[2], "C=x y");
+        assert_string_equal(config.service.environment.at[3], "D=it's \"so\" \\");
+        expect_refusal("service", "environment", "A=1 hunter2",
+                "api.ini:3: word 2 of environment is not what it takes",
+                "it takes NAME=VALUE, quoted when it holds blanks");
+        assert_int_equal(config_set(&config, "service", NULL, "environment", "1A=x", "--env", 0, &error), -1);
+        assert_string_equal(error.text, "--env: word 1 of environment is not what it takes");
+        assert_int_equal(error.status, EXIT_STATUS_USAGE);
+}
+
+static void test_unknown_keys_and_sections_name_the_nearest(void **state) {
+        (void)state;
+        expect_refusal("service", "stop_timout", "1s", "api.ini:3: unknown key 'stop_timout' in [service]",
+                "did you mean 'stop_timeout'?");
+        expect_refusal("service", "min_healthy", "1s", "api.ini:3: unknown key 'min_healthy' in [service]",
+                "did you mean 'min_healthy' of section [rollout]?");
+        expect_refusal("service", "qqqqqq", "1s", "api.ini:3: unknown key 'qqqqqq' in [service]", "");
+        expect_refusal(
+                "sevrice", "user", "x", "api.ini:3: unknown section [sevrice]", "did you mean [service]?");
+        expect_refusal("socket", "listen", "x", "api.ini:3: unknown section [socket]", NULL);
+}
+
+static void test_named_sections_are_made_in_order(void **state) {
+        struct config CLEANUP_CONFIG config;
+        struct error error;
+
+        (void)state;
+        config_init(&config);
+        assert_int_equal(config_set(&config, "source", "db", "from", "age:a", "api.ini:1", 1, &error), 0);
+        assert_int_equal(config_set(&config, "source", "web", "from", "age:b", "api.ini:2", 2, &error), 0);
+        assert_int_equal(config_set(&config, "source", "db", "dialect", "docker", "api.ini:3", 3, &error), 0);
+        assert_int_equal(config_add_source(&config, "dir:/run/secrets", &error), 0);
+        assert_int_equal(config_add_identity(&config, "fd:3", &error), 0);
+        assert_int_equal(config.source_count, 3);
+        assert_string_equal(config.sources[0].name, "db");
+        assert_string_equal(config.sources[0].from, "age:a");
+        assert_int_equal(config.sources[0].dialect, CONFIG_DIALECT_DOCKER);
+        assert_string_equal(config.sources[1].from, "age:b");
+        assert_int_equal(config.sources[1].dialect, CONFIG_DIALECT_UNSET);
+        assert_string_equal(config.sources[2].name, "dir:/run/secrets");
+        assert_string_equal(config.sources[2].where, "command line");
+        assert_string_equal(config.identities[0].from, "fd:3");
+        assert_int_equal(config_add_source(&config, "", &error), -1);
+        assert_string_equal(error.text, "-s: the argument is empty");
+        expect_refusal("source", "from", "age:x", "api.ini:3: [source] needs a name",
+                "write [source NAME]; messages use the name");
+        assert_int_equal(config_set(&config, "source", "a b", "from", "age:b", "api.ini:4", 4, &error), -1);
+        assert_string_equal(error.text,
+                "api.ini:4: the name in [source NAME] may hold letters, digits, '.', '_' and '-' only");
+}
+
+static void test_sources_have_a_limit(void **state) {
+        struct config CLEANUP_CONFIG config;
+        struct error error;
+
+        (void)state;
+        config_init(&config);
+        for (int i = 0; i < CONFIG_SECTIONS_MAX; i++)
+                assert_int_equal(config_add_source(&config, "age:x", &error), 0);
+        assert_int_equal(config_add_source(&config, "age:x", &error), -1);
+        assert_string_equal(error.text, "-s: more than 64 of [source NAME]");
+}
+
+static void test_a_command_line_overrides_the_file(void **state) {
+        char program[] = "new", argument[] = "a b", *words[] = {program, argument, NULL};
+        struct config CLEANUP_CONFIG config;
+        struct error error;
+
+        (void)state;
+        config_init(&config);
+        assert_int_equal(set_in(&config, "service", "stop_timeout", "1s", &error), 0);
+        assert_int_equal(
+                config_set(&config, "service", NULL, "stop_timeout", "2s", "--stop-timeout", 0, &error), 0);
+        assert_int_equal(
+                config_set(&config, "service", NULL, "stop_timeout", "3s", "--stop-timeout", 0, &error), 0);
+        assert_int_equal(config.service.stop_timeout_ns, 3 * NS_PER_S);
+        assert_int_equal(set_in(&config, "service", "command", "old one", &error), 0);
+        assert_int_equal(config_set_command(&config, words, &error), 0);
+        assert_int_equal(config.service.command.count, 2);
+        assert_string_equal(config.service.command.at[1], "a b");
+}
+
+/* Check a configuration that is given in lines "section key value". */
+static void expect_check_failure(const char *const (*given)[3], const char *text, const char *hint) {
+        struct config CLEANUP_CONFIG config;
+        struct error error;
+
+        config_init(&config);
+        for (; (*given)[0]; given++)
+                assert_int_equal(set_in(&config, (*given)[0], (*given)[1], (*given)[2], &error), 0);
+        assert_int_equal(config_check(&config, false, &error), -1);
+        assert_string_equal(error.text, text);
+        if (hint)
+                assert_string_equal(error.hint, hint);
+        assert_int_equal(error.status, EXIT_STATUS_CONFIG);
+}
+
+static void test_keys_that_do_not_fit_together_are_refused(void **state) {
+        static const char *const pass[][3] = {{"service", "pass_env", "PATH"}, {0}};
+        static const char *const delay[][3] = {{"service", "restart_delay", "1m"}, {0}};
+        static const char *const group[][3] = {
+                {"service", "kill_mode", "group"}, {"service", "session", "none"}, {0}};
+        static const char *const replicas[][3] = {{"service", "replicas", "3"}, {0}};
+        struct config CLEANUP_CONFIG config;
+        struct error error;
+
+        (void)state;
+        expect_check_failure(pass,
+                "configuration:3: pass_env without clear_env = yes has no meaning: every variable is passed",
+                NULL);
+        expect_check_failure(delay, "configuration:3: restart_delay is longer than restart_delay_max", NULL);
+        expect_check_failure(group, "configuration:3: kill_mode = group needs a group of the app's own",
+                "use session = group or session = session");
+        expect_check_failure(replicas, "configuration:3: replicas = 3 is not available in this version",
+                "use replicas = 1, or leave it out");
+        config_init(&config);
+        assert_int_equal(config_check(&config, false, &error), 0);
+        assert_int_equal(config_check(&config, true, &error), -1);
+        assert_string_equal(error.text, "there is no command to run");
+        assert_int_equal(error.status, EXIT_STATUS_USAGE);
+}
+
+static void test_sources_are_checked_as_a_whole(void **state) {
+        struct config CLEANUP_CONFIG config;
+        struct error error;
+
+        (void)state;
+        config_init(&config);
+        assert_int_equal(config_set(&config, "source", "db", "format", "json", "api.ini:7", 7, &error), 0);
+        assert_int_equal(config_check(&config, false, &error), -1);
+        assert_string_equal(error.text, "api.ini:7: [source db] has no 'from'");
+        assert_int_equal(config_set(&config, "source", "db", "from", "age:x", "api.ini:8", 8, &error), 0);
+        assert_int_equal(config_check(&config, false, &error), 0);
+        assert_int_equal(config_set(&config, "source", "db", "dialect", "tacet", "api.ini:9", 9, &error), 0);
+        assert_int_equal(config_check(&config, false, &error), -1);
+        assert_string_equal(error.text, "api.ini:7: [source db] has both 'format = json' and 'dialect'");
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_defaults_are_those_of_the_table),
+                cmocka_unit_test(test_every_row_is_sound),
+                cmocka_unit_test(test_durations),
+                cmocka_unit_test(test_sizes),
+                cmocka_unit_test(test_booleans_take_the_habits_of_systemd),
+                cmocka_unit_test(test_numbers_have_a_range_and_may_be_negative),
+                cmocka_unit_test(test_words_of_an_enum_are_suggested),
+                cmocka_unit_test(test_signals_have_names_and_numbers),
+                cmocka_unit_test(test_modes_are_octal),
+                cmocka_unit_test(test_limits_are_soft_and_hard),
+                cmocka_unit_test(test_a_long_wrong_value_is_quoted_in_part),
+                cmocka_unit_test(test_texts_must_not_be_empty),
+                cmocka_unit_test(test_lists_append_and_an_empty_value_empties),
+                cmocka_unit_test(test_settings_are_quoted_in_a_file_and_plain_as_an_option),
+                cmocka_unit_test(test_unknown_keys_and_sections_name_the_nearest),
+                cmocka_unit_test(test_named_sections_are_made_in_order),
+                cmocka_unit_test(test_sources_have_a_limit),
+                cmocka_unit_test(test_a_command_line_overrides_the_file),
+                cmocka_unit_test(test_keys_that_do_not_fit_together_are_refused),
+                cmocka_unit_test(test_sources_are_checked_as_a_whole),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
