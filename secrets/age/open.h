@@ -1,0 +1,19 @@
+#pragma once
+
+/* age_open() with the kind of fault told apart: what the public test vectors name in `expect:`. Inside secrets/age and
+ * its tests only; everybody else reads the error. */
+
+#include "secrets/age/age.h"
+
+enum age_fault {
+        AGE_FAULT_NONE,
+        AGE_FAULT_OTHER, /* a limit, no memory, no keys */
+        AGE_FAULT_ARMOR,
+        AGE_FAULT_HEADER,
+        AGE_FAULT_NO_MATCH,
+        AGE_FAULT_MAC,
+        AGE_FAULT_PAYLOAD,
+};
+
+int age_open_telling(struct bytes file, const struct age_keys *keys, const struct age_limits *limits,
+        struct arena *arena, struct secret_bytes *out, enum age_fault *out_fault, struct error *error);

@@ -1,0 +1,114 @@
+#pragma once
+
+/* How a file key is wrapped for one recipient and unwrapped with one key: one file per kind of stanza, all behind the
+ * same five functions. Inside secrets/age only. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/error.h"
+#include "lib/secret_memory.h"
+#include "secrets/age/age.h"
+#include "secrets/age/format.h"
+
+#define X25519_BYTES        32
+#define SSH_WIRE_BYTES      51 /* string "ssh-ed25519", string key: RFC 8709, section 4 */
+#define SSH_TAG_BYTES       4
+#define HYBRID_SEED_BYTES   32
+#define HYBRID_PUBLIC_BYTES 1216
+#define HYBRID_SHARE_BYTES  1120
+#define WRITTEN_STANZA_MAX  1600 /* characters; the hybrid one is the longest */
+
+enum age_kind { AGE_KIND_X25519, AGE_KIND_SCRYPT, AGE_KIND_SSH, AGE_KIND_HYBRID };
+#define AGE_KIND_COUNT 4
+
+/* All of it secret or derived from secrets, so it lies in the caller's arena. */
+struct age_key {
+        enum age_kind kind;
+        bool has_public;    /* `public_key` is computed when a stanza first asks for it */
+        uint8_t secret[32]; /* X25519: the scalar; SSH: the clamped scalar; hybrid: the seed */
+        uint8_t public_key[X25519_BYTES];
+        uint8_t ssh_wire[SSH_WIRE_BYTES];
+        struct secret_bytes passphrase; /* scrypt; borrowed */
+};
+
+struct age_recipient {
+        enum age_kind kind;
+        uint8_t public_key[X25519_BYTES];
+        uint8_t ssh_wire[SSH_WIRE_BYTES];
+        const uint8_t *hybrid_key;      /* HYBRID_PUBLIC_BYTES in the arena */
+        struct secret_bytes passphrase; /* scrypt; borrowed */
+        unsigned log_n;
+};
+
+/* The intermediate secrets of one open or seal, in the arena: libsodium writes the scalar into its output for a moment,
+ * so not even that may lie on the stack. */
+struct age_scratch {
+        uint8_t scalar[X25519_BYTES];
+        uint8_t shared[X25519_BYTES];
+        uint8_t tweak[X25519_BYTES];
+        uint8_t tweaked[X25519_BYTES];
+        uint8_t wrap_key[32];
+        uint8_t file_key[AGE_FILE_KEY_BYTES];
+        uint8_t payload_key[32];
+};
+
+struct age_kind_calls {
+        const char *stanza_type;
+
+        /* Structure only, on every stanza of this type whether or not a key for it is there. 0 or -1. */
+        int (*check)(const struct age_stanza *stanza, struct error *error);
+
+        /* Into scratch->file_key. 0: unwrapped; 1: not for this key; -1: the stanza is bad, or a limit is passed. */
+        int (*unwrap)(struct age_key *key, const struct age_stanza *stanza, const struct age_limits *limits,
+                struct age_scratch *scratch, struct error *error);
+
+        /* Write one stanza around scratch->file_key. 0 or -1. */
+        int (*wrap)(const struct age_recipient *recipient, struct age_scratch *scratch,
+                struct age_writer *writer, struct error *error);
+};
+
+extern const struct age_kind_calls x25519_calls, scrypt_calls, ssh_calls, hybrid_calls;
+
+const struct age_kind_calls *age_kind_calls_of(enum age_kind kind);
+
+/* The calls for a stanza's type, or NULL when tacet does not know it. */
+const struct age_kind_calls *age_kind_calls_for(const struct age_stanza *stanza);
+
+/* libsodium set up, once per process: chooses the fast code for this processor. */
+int age_crypto_ready(struct error *error);
+
+/* ---- shared by the kinds ---- */
+
+/* file_key sealed with `wrap_key` under the all-zero nonce: each wrap_key is used once. */
+void age_wrap_seal(const struct age_scratch *scratch, struct age_writer *writer);
+
+/* 0 into scratch->file_key, or 1 when the tag is wrong. */
+int age_wrap_open(const struct age_stanza *stanza, struct age_scratch *scratch);
+
+/* The public half of an X25519 or SSH key. */
+const uint8_t *x25519_public(struct age_key *key);
+
+/* wrap_key = HKDF(shared, share || public, info): the last step of X25519 and SSH. */
+void x25519_wrap_key(struct age_scratch *scratch, const uint8_t *shared,
+        const uint8_t share[static X25519_BYTES], const uint8_t public_key[static X25519_BYTES],
+        const char *info);
+
+/* A fresh scalar in scratch->scalar and its share; scratch->shared with `public_key`. -1: that is no usable point. */
+int x25519_ephemeral(struct age_scratch *scratch, const uint8_t public_key[static X25519_BYTES],
+        uint8_t out_share[static X25519_BYTES], struct error *error);
+
+/* ---- SSH texts (ssh.c) ---- */
+
+/* Parse the base64 word of an `ssh-ed25519 AAAA...` line. */
+int ssh_recipient_parse(struct bytes word, struct age_recipient *out, struct error *error);
+
+/* Parse an unencrypted OpenSSH private key file; `arena` holds the decoded file meanwhile. */
+int ssh_key_parse(struct bytes text, struct age_key *out, struct arena *arena, struct error *error);
+
+/* ---- hybrid (hybrid.c); without libsodium 1.0.22 these say so ---- */
+int hybrid_refuse(struct error *error);
+int hybrid_public(const uint8_t seed[static HYBRID_SEED_BYTES], uint8_t out[static HYBRID_PUBLIC_BYTES],
+        struct error *error);
+bool hybrid_is_built_in(void);
