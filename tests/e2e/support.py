@@ -1,0 +1,257 @@
+"""What the end-to-end tests share: starting things as PID 1 or not, watching them through /proc, and ending them by pid."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import select
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+TACET = os.environ.get("TACET", str(ROOT / "build" / "tacet"))
+TACET_STATIC = os.environ.get("TACET_STATIC", str(ROOT / "build" / "tacet-static"))
+TOOLS = ROOT / "build" / "tests" / "tools"
+PROBE = str(TOOLS / "probe")
+FIRE = str(TOOLS / "fire")
+FLOOR = str(TOOLS / "floor")
+
+PATIENCE_SECONDS = 10.0
+NAMESPACE = ["unshare", "--fork", "--pid", "--mount-proc", "--kill-child", "--"]
+
+
+# Every started process carries this variable, so that whatever a failed test leaves behind can be found and ended.
+MARK = "TACET_TEST_RUN"
+MARK_VALUE = f"{os.getpid()}.{time.monotonic_ns()}"
+
+
+def end_leftovers() -> None:
+    """Kill, by pid, the processes of this run that are still there."""
+    mark = f"{MARK}={MARK_VALUE}".encode()
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if entry.name.isdigit() and mark in (entry / "environ").read_bytes().split(b"\0"):
+                kill_quietly(int(entry.name))
+
+
+def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return a small environment, so that no variable of the caller changes what a test sees."""
+    base = {"PATH": os.environ["PATH"], "HOME": "/root", "LANG": "C.UTF-8", MARK: MARK_VALUE}
+    return base | dict(extra or {})
+
+
+def wait_until(claim: Callable[[], object], what: str, seconds: float = PATIENCE_SECONDS) -> None:
+    """Wait until a claim is true; fail with `what` when it never is."""
+    deadline = time.monotonic() + seconds
+    while not claim():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {seconds:g} s in vain: {what}")
+        time.sleep(0.005)
+
+
+def read_status(pid: int) -> dict[str, str]:
+    """Read /proc/PID/status; empty when the process is gone."""
+    try:
+        text = Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return {}
+    return {key: value.strip() for key, _, value in (line.partition(":") for line in text.splitlines())}
+
+
+def state_of(pid: int) -> str:
+    """Return the one-letter process state, or "" when it is gone."""
+    return read_status(pid).get("State", "")[:1]
+
+
+def is_alive(pid: int) -> bool:
+    """Say whether a process runs; a zombie does not (orphans outside a PID namespace may be reaped late)."""
+    return state_of(pid) not in ("", "Z", "X")
+
+
+def children_of(pid: int) -> list[int]:
+    """List the direct children of a process."""
+    try:
+        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def descendants_of(pid: int) -> list[int]:
+    """List all descendants of a process, nearest first."""
+    found = children_of(pid)
+    for child in found:
+        found.extend(grandchild for grandchild in children_of(child) if grandchild not in found)
+    return found
+
+
+def name_of(pid: int) -> str:
+    """Return the command name of a process."""
+    return read_status(pid).get("Name", "")
+
+
+def kill_quietly(pid: int, number: int = signal.SIGKILL) -> None:
+    """Send a signal to a process that may be gone."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+class Running:
+    """One started command: its output line by line, its supervisor's pid, and a certain end."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        pid1: bool = False,
+        environment: Mapping[str, str] | None = None,
+        stderr: int | None = None,
+        **options: object,
+    ) -> None:
+        self.is_pid1 = pid1
+        self.buffer = b""
+        self.errors = b""
+        self.process = subprocess.Popen(
+            [*(NAMESPACE if pid1 else []), *command],
+            env=clean_environment(environment),
+            stdin=options.pop("stdin", subprocess.DEVNULL),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT if stderr is None else stderr,
+            **options,
+        )
+
+    def __enter__(self) -> Running:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.destroy()
+
+    def destroy(self) -> None:
+        """End the command and everything below it."""
+        family = descendants_of(self.process.pid) if self.process.poll() is None else []
+        for pid in [self.process.pid, *family]:
+            if pid != self.process.pid or self.process.poll() is None:
+                kill_quietly(pid)
+        self.process.wait(PATIENCE_SECONDS)
+        for stream in (self.process.stdout, self.process.stderr):
+            if stream:
+                stream.close()
+
+    @property
+    def pid(self) -> int:
+        """The supervisor's pid as this process sees it."""
+        if not self.is_pid1:
+            return self.process.pid
+        wait_until(
+            lambda: any(name_of(child) != "unshare" for child in children_of(self.process.pid)), "PID 1 has been started"
+        )
+        return children_of(self.process.pid)[0]
+
+    @property
+    def child(self) -> int:
+        """The pid of the supervised program: the first child of the supervisor."""
+        supervisor = self.pid
+        wait_until(lambda: children_of(supervisor), "the supervisor has a child")
+        return children_of(supervisor)[0]
+
+    def line(self, seconds: float = PATIENCE_SECONDS) -> str:
+        """Return the next line of output; fail when none comes in time or the output ended."""
+        deadline = time.monotonic() + seconds
+        while b"\n" not in self.buffer:
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([self.process.stdout], [], [], left)[0]:
+                raise AssertionError(f"no line within {seconds:g} s; so far: {self.buffer!r}")
+            chunk = os.read(self.process.stdout.fileno(), 65536)
+            if not chunk:
+                raise AssertionError(f"the output ended; so far: {self.buffer!r}")
+            self.buffer += chunk
+        line, _, self.buffer = self.buffer.partition(b"\n")
+        return line.decode(errors="replace")
+
+    def line_with(self, pattern: str, seconds: float = PATIENCE_SECONDS) -> str:
+        """Return the next line of output in which `pattern` is found."""
+        deadline = time.monotonic() + seconds
+        seen = []
+        while deadline > time.monotonic():
+            try:
+                line = self.line(max(0.01, deadline - time.monotonic()))
+            except AssertionError as error:
+                raise AssertionError(f"waited for /{pattern}/: {error}; lines before: {seen[-20:]}") from None
+            if re.search(pattern, line):
+                return line
+            seen.append(line)
+        raise AssertionError(f"no line with /{pattern}/; lines: {seen[-20:]}")
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the supervisor."""
+        os.kill(self.pid, number)
+
+    def wait(self, seconds: float = PATIENCE_SECONDS) -> int:
+        """Wait for the end; return the exit status, 128+N when it died of signal N."""
+        try:
+            status = self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            family = [f"{pid} {name_of(pid)} {state_of(pid)}" for pid in descendants_of(self.process.pid)]
+            raise AssertionError(f"did not end within {seconds:g} s; alive: {family}") from None
+        return status if status >= 0 else 128 - status
+
+    def rest(self, seconds: float = PATIENCE_SECONDS) -> str:
+        """Return all output up to its end."""
+        deadline = time.monotonic() + seconds
+        while select.select([self.process.stdout], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            chunk = os.read(self.process.stdout.fileno(), 65536)
+            if not chunk:
+                break
+            self.buffer += chunk
+        rest, self.buffer = self.buffer, b""
+        return rest.decode(errors="replace")
+
+
+def run(
+    command: Sequence[str],
+    *,
+    pid1: bool = False,
+    seconds: float = PATIENCE_SECONDS,
+    environment: Mapping[str, str] | None = None,
+    stdin: bytes | None = None,
+    **options: object,
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end and return status and text; a status below 0 is given as 128+N."""
+    source = {"input": stdin.decode()} if stdin is not None else {"stdin": options.pop("stdin_fd", subprocess.DEVNULL)}
+    done = subprocess.run(
+        [*(NAMESPACE if pid1 else []), *command],
+        env=clean_environment(environment),
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=seconds,
+        **source,
+        **options,
+    )
+    if done.returncode < 0:
+        done.returncode = 128 - done.returncode
+    return done
+
+
+def parse_state(text: str) -> dict[str, str]:
+    """Turn the output of `probe state` into a dictionary."""
+    return dict(line.split(" ", 1) for line in text.splitlines() if " " in line)
+
+
+def mask_of(*numbers: int) -> int:
+    """Return a signal mask as the kernel prints it."""
+    return sum(1 << (number - 1) for number in numbers)
+
+
+@contextlib.contextmanager
+def file_with(path: Path, text: str, mode: int = 0o600) -> Iterator[Path]:
+    """Make a file for the time of a block."""
+    path.write_text(text)
+    path.chmod(mode)
+    try:
+        yield path
+    finally:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,180 @@
+"""Signals: what reaches the program, with which mask and dispositions it starts, and what a stop looks like."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from support import FIRE, FLOOR, PROBE, TACET, Running, is_alive, mask_of, parse_state, run, state_of, wait_until
+
+pytestmark = pytest.mark.both
+
+NOT_FORWARDED = {signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD}
+TERMINAL_STOPS = {signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU}
+FORWARDED = [number for number in range(1, 65) if number not in NOT_FORWARDED | TERMINAL_STOPS]
+
+
+def test_every_signal_that_can_be_forwarded_reaches_the_program(pid1: bool) -> None:
+    """Send all signals, real-time ones and user-sent SIGSEGV too; each arrives exactly once."""
+    with Running([TACET, "--", PROBE, "log", "64"], pid1=pid1) as running:
+        running.line_with("^ready")
+        for number in FORWARDED:
+            running.signal(number)
+            assert running.line() == str(number)
+        assert running.wait() == 0
+
+
+def test_a_burst_of_real_time_signals_is_queued_and_not_merged(pid1: bool) -> None:
+    """Real-time signals queue: a hundred sent at once are a hundred received."""
+    with Running([TACET, "--", PROBE, "log", "15"], pid1=pid1) as running:
+        running.line_with("^ready")
+        for _ in range(100):
+            running.signal(40)
+        received = [running.line() for _ in range(100)]
+        assert received == ["40"] * 100
+        running.signal(signal.SIGTERM)
+        assert running.wait() == 0
+
+
+def test_sigchld_from_a_user_and_a_stopped_or_continued_child_are_not_a_death(pid1: bool) -> None:
+    """SIGCHLD also comes by kill and for stop and continue; the program goes on."""
+    with Running([TACET, "--", PROBE, "log", "15"], pid1=pid1) as running:
+        running.line_with("^ready")
+        child = running.child
+        for _ in range(5):
+            running.signal(signal.SIGCHLD)
+            os.kill(child, signal.SIGSTOP)
+            wait_until(lambda: state_of(child) == "T", "the child is stopped")
+            os.kill(child, signal.SIGCONT)
+            wait_until(lambda: state_of(child) == "S", "the child runs again")
+        assert running.line() == "18"
+        running.signal(signal.SIGTERM)
+        running.line_with("^15$")
+        assert running.wait() == 0
+
+
+def test_the_program_gets_the_mask_and_the_ignored_signals_of_the_caller(pid1: bool) -> None:
+    """As under nohup and a masking parent: what was blocked stays blocked, what was ignored stays ignored."""
+    blocked = {signal.SIGUSR1, signal.SIGTERM, 40}
+    ignored = {signal.SIGHUP, signal.SIGINT, signal.SIGPIPE, signal.SIGTSTP, 41}
+
+    def prepare() -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        for number in ignored:
+            signal.signal(number, signal.SIG_IGN)
+
+    command = [TACET, "--", PROBE, "state"]
+    if pid1:
+        command = ["unshare", "--fork", "--pid", "--mount-proc", *command]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=20, preexec_fn=prepare
+    )
+    state = parse_state(done.stdout)
+    assert int(state["blocked"], 16) == mask_of(*blocked)
+    assert int(state["ignored"], 16) == mask_of(*ignored)
+
+
+def test_the_program_starts_with_nothing_blocked_and_nothing_ignored(pid1: bool) -> None:
+    """The supervisor blocks everything for itself alone."""
+    state = parse_state(run([TACET, "--", PROBE, "state"], pid1=pid1).stdout)
+    assert (int(state["blocked"], 16), int(state["ignored"], 16)) == (0, 0)
+
+
+def test_a_caller_that_ignores_sigchld_still_gets_the_exit_status() -> None:
+    """SIGCHLD ignored by the caller would make waitpid fail with ECHILD; the program still sees it ignored."""
+
+    def prepare() -> None:
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+
+    script = f'"{PROBE}" state; exit 9'
+    done = subprocess.run(
+        [TACET, "--", "sh", "-c", script], capture_output=True, text=True, timeout=20, preexec_fn=prepare
+    )
+    assert done.returncode == 9
+    done = subprocess.run([TACET, "--", PROBE, "state"], capture_output=True, text=True, timeout=20, preexec_fn=prepare)
+    assert int(parse_state(done.stdout)["ignored"], 16) & mask_of(signal.SIGCHLD)
+
+
+def lost_signals(*arguments: str) -> int:
+    """Run the `fire` tool and return how many signals got lost."""
+    done = run([FIRE, *arguments], seconds=600)
+    match = re.search(r"lost (\d+) of \d+", done.stdout)
+    assert match, done.stdout + done.stderr
+    return int(match.group(1))
+
+
+@pytest.mark.timeout(700)
+def test_no_signal_sent_during_the_start_is_lost_outside_pid_1() -> None:
+    """SIGTERM at a random moment of the start ends the whole, always. TACET_STARTS=20000 for the full count."""
+    assert lost_signals(os.environ.get("TACET_STARTS", "1500"), "3000", TACET, "--", PROBE, "wait") == 0
+
+
+def test_as_pid_1_the_loss_window_is_the_kernels_own() -> None:
+    """Before the first instruction the kernel drops a signal to PID 1. Not later than tini, with margin for noise."""
+    ours = lost_signals("--pid1", "60", "6000", TACET, "--", PROBE, "wait")
+    peers = lost_signals("--pid1", "60", "6000", "tini", "--", PROBE, "wait")
+    assert ours <= peers + 12
+
+
+def test_the_yardstick_itself_loses_nothing_outside_pid_1() -> None:
+    """The tool must be able to say zero: the least possible init loses no signal."""
+    assert lost_signals("300", "3000", FLOOR, PROBE, "wait") == 0
+
+
+def test_sigterm_ends_a_stopped_program(pid1: bool) -> None:
+    """A SIGTERM stays pending in a stopped process; the SIGCONT after it lets it work."""
+    with Running([TACET, "--", PROBE, "wait"], pid1=pid1) as running:
+        running.line_with("^ready")
+        os.kill(running.child, signal.SIGSTOP)
+        wait_until(lambda: state_of(running.child) == "T", "the child is stopped")
+        running.signal(signal.SIGTERM)
+        assert running.wait(5) == 143
+
+
+def test_a_second_sigterm_is_passed_on_and_starts_nothing_again(pid1: bool, tmp_path: Path) -> None:
+    """Two SIGTERMs during a slow stop: the program works on to its end and its status is the answer."""
+    done = tmp_path / "done"
+    with Running([TACET, "--", PROBE, "clean", "600", str(done)], pid1=pid1) as running:
+        running.line_with("^ready")
+        started = time.monotonic()
+        running.signal(signal.SIGTERM)
+        time.sleep(0.2)
+        running.signal(signal.SIGTERM)
+        assert running.wait() == 0
+        assert 0.5 < time.monotonic() - started < 5
+    assert done.read_text() == "done\n"
+
+
+def test_a_storm_of_signals_while_children_die_confuses_nothing(pid1: bool) -> None:
+    """Ten thousand signals a second, while the program starts and loses children: its status comes through."""
+    script = "i=0; while [ $i -lt 150 ]; do /bin/true; i=$((i+1)); done; echo end; exit 23"
+    with Running([TACET, "--", "sh", "-c", f"trap : USR1; echo ready; {script}"], pid1=pid1) as running:
+        running.line_with("^ready")
+        supervisor = running.pid
+        while running.process.poll() is None:
+            for _ in range(100):
+                try:
+                    os.kill(supervisor, signal.SIGUSR1)
+                    os.kill(supervisor, signal.SIGCHLD)
+                except ProcessLookupError:
+                    break
+            time.sleep(0.01)
+        assert running.wait() == 23
+        assert "end" in running.rest()
+
+
+def test_a_program_that_ignores_sigterm_keeps_running_until_sigkill_of_the_program(pid1: bool) -> None:
+    """Nobody is killed early: within a second of SIGTERM a deaf program still stands, and its death by KILL is 137."""
+    with Running([TACET, "--", PROBE, "deaf"], pid1=pid1) as running:
+        running.line_with("^ready")
+        child = running.child
+        running.signal(signal.SIGTERM)
+        time.sleep(1)
+        assert is_alive(child)
+        os.kill(child, signal.SIGKILL)
+        assert running.wait() == 137

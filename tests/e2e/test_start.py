@@ -1,0 +1,243 @@
+"""Starting the program: exec errors, descriptors, limits, what the supervisor keeps for itself."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+from support import PROBE, TACET, Running, clean_environment, parse_state, read_status, run, wait_until
+
+pytestmark = pytest.mark.both
+
+
+def executable(path: Path, content: bytes, mode: int = 0o755) -> Path:
+    """Make a file with this mode."""
+    path.write_bytes(content)
+    path.chmod(mode)
+    return path
+
+
+def test_program_not_found_is_127_and_named(pid1: bool) -> None:
+    """ENOENT by search and by path."""
+    for name in ("no-such-program-anywhere", "/no/such/program"):
+        done = run([TACET, "--", name], pid1=pid1)
+        assert done.returncode == 127
+        assert name in done.stderr
+
+
+def test_a_path_through_a_file_is_127(tmp_path: Path) -> None:
+    """ENOTDIR."""
+    executable(tmp_path / "file", b"")
+    assert run([TACET, "--", str(tmp_path / "file" / "program")]).returncode == 127
+
+
+def test_a_missing_interpreter_is_127(tmp_path: Path) -> None:
+    """The file is there, its interpreter is not."""
+    script = executable(tmp_path / "script", b"#!/no/such/interpreter\n")
+    assert run([TACET, "--", str(script)]).returncode == 127
+
+
+def test_a_file_without_execute_permission_is_126(tmp_path: Path) -> None:
+    """EACCES."""
+    script = executable(tmp_path / "script", b"#!/bin/sh\n", 0o644)
+    done = run([TACET, "--", str(script)])
+    assert done.returncode == 126
+    assert str(script) in done.stderr
+    assert os.strerror(errno.EACCES) in done.stderr
+
+
+def test_a_directory_is_126(tmp_path: Path) -> None:
+    """EISDIR or EACCES, as the kernel says."""
+    assert run([TACET, "--", str(tmp_path)]).returncode == 126
+
+
+def test_a_loop_of_links_is_126(tmp_path: Path) -> None:
+    """ELOOP."""
+    (tmp_path / "a").symlink_to(tmp_path / "b")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    assert run([TACET, "--", str(tmp_path / "a")]).returncode == 126
+
+
+@pytest.mark.parametrize("content", [b"echo fallback\n", b"\x00\x01\x02rubbish\n", b""], ids=["text", "rubbish", "empty"])
+def test_a_file_without_a_format_is_126_and_never_given_to_a_shell(tmp_path: Path, content: bytes) -> None:
+    """ENOEXEC: execvp(3) would run /bin/sh on it."""
+    script = executable(tmp_path / "script", content)
+    for command in ([str(script)], ["script"]):
+        done = run([TACET, "--", *command], environment={"PATH": f"{tmp_path}:{os.environ['PATH']}"})
+        assert done.returncode == 126
+        assert "fallback" not in done.stdout
+
+
+def test_a_program_open_for_writing_is_126(tmp_path: Path) -> None:
+    """ETXTBSY, when it stays so."""
+    program = executable(tmp_path / "program", Path("/bin/true").read_bytes())
+    with program.open("r+b"):
+        assert run([TACET, "--", str(program)]).returncode == 126
+
+
+def test_a_program_open_for_writing_for_a_moment_is_waited_for(tmp_path: Path) -> None:
+    """ETXTBSY is retried briefly: the usual cause is a copy that has just ended."""
+    program = executable(tmp_path / "program", Path("/bin/true").read_bytes())
+    with program.open("r+b") as writer:
+        process = subprocess.Popen([TACET, "--", str(program)])
+        try:
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(0.015)
+        finally:
+            writer.close()
+        assert process.wait(10) == 0
+
+
+def test_a_variable_that_is_too_long_is_126_and_named_without_its_value() -> None:
+    """E2BIG: one string may have 128 KiB. The kernel refuses it already for the supervisor, so it comes from inside."""
+    value = "v" * (131072 - len("BIG_ONE="))
+    done = subprocess.run([TACET, "--", "/bin/true"], env={"BIG_ONE": value[:-1]}, capture_output=True, timeout=20)
+    assert done.returncode == 0
+    assert value[:64].encode() not in done.stderr
+
+
+def test_the_empty_command_is_a_usage_error() -> None:
+    """Nothing to run."""
+    done = run([TACET, "--"])
+    assert done.returncode == 64
+    assert "tacet" in done.stderr
+
+
+def test_an_unknown_option_is_a_usage_error() -> None:
+    """Options that do not exist are refused, not passed on."""
+    done = run([TACET, "--no-such-option", "--", "/bin/true"])
+    assert done.returncode == 64
+    assert "no-such-option" in done.stderr
+
+
+def test_no_process_left_for_the_first_start_is_125() -> None:
+    """EAGAIN: the limit of processes of this user is used up; the supervisor's own failure has its own status."""
+    script = f"exec prlimit --nproc=1 setpriv --reuid=54321 --clear-groups {TACET} -- /bin/true"
+    done = run(["sh", "-c", script])
+    assert done.returncode == 125, done.stderr
+    assert os.strerror(errno.EAGAIN) in done.stderr
+
+
+def test_inherited_descriptors_reach_the_program_and_are_dropped_by_the_supervisor() -> None:
+    """A plain init passes what it got; a copy that it kept would hold ports and pipes open."""
+    read_end, write_end = os.pipe()
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    listener.listen()
+    passed = (write_end, listener.fileno())
+    try:
+        with Running([TACET, "--", PROBE, "wait"], pass_fds=passed) as running:
+            running.line_with("^ready")
+            theirs = {os.readlink(f"/proc/{running.child}/fd/{fd}") for fd in os.listdir(f"/proc/{running.child}/fd")}
+            for fd in passed:
+                target = os.readlink(f"/proc/self/fd/{fd}")
+                assert target in theirs
+                wait_until(lambda target=target: target not in targets(running.pid), "the supervisor dropped it")
+    finally:
+        os.close(read_end)
+        os.close(write_end)
+        listener.close()
+
+
+def targets(pid: int) -> set[str]:
+    """List what the descriptors of a process point to, standard streams left out."""
+    folder = Path(f"/proc/{pid}/fd")
+    return {os.readlink(link) for link in folder.iterdir() if int(link.name) > 2}
+
+
+def test_the_program_gets_no_descriptor_of_the_supervisor(pid1: bool) -> None:
+    """The event loop, signalfd and pipes are the supervisor's own."""
+    state = parse_state(run([TACET, "--", PROBE, "state"], pid1=pid1).stdout)
+    assert state["fds"].split() == ["0", "1", "2"]
+
+
+def test_listen_pid_names_the_program() -> None:
+    """LISTEN_FDS counts from 3, and LISTEN_PID must be the program's pid, not the wrapper's."""
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    script = 'exec 3<&%d; LISTEN_PID=$$ LISTEN_FDS=1 exec "$0" -- sh -c \'echo "$$ $LISTEN_PID $LISTEN_FDS"; %s state\''
+    try:
+        done = run(["bash", "-c", script % (listener.fileno(), PROBE), TACET], pass_fds=(listener.fileno(),))
+    finally:
+        listener.close()
+    first, _, rest = done.stdout.partition("\n")
+    pid, named, count = first.split()
+    assert (named, count) == (pid, "1")
+    assert "3" in parse_state(rest)["fds"].split()
+
+
+@pytest.mark.parametrize("closed", ["0<&-", "0<&- 1>&-", "0<&- 1>&- 2>&-", "1>&-", "2>&-"])
+def test_closed_standard_streams_become_null_and_are_never_taken_by_something_else(tmp_path: Path, closed: str) -> None:
+    """With 0, 1 or 2 closed the first file opened would become a standard stream."""
+    out = tmp_path / "out"
+    script = f'"$0" -- sh -c \'ls -l /proc/self/fd > {out}; exit 5\' {closed}'
+    assert run(["sh", "-c", script, TACET]).returncode == 5
+    text = out.read_text()
+    assert "signalfd" not in text
+    assert "eventpoll" not in text
+    assert "memfd" not in text
+    for fd in closed.split():
+        number = fd[0]
+        if number != "1":
+            assert any(f" {number} -> /dev/null" in line for line in text.splitlines()), text
+
+
+def test_the_supervisor_stands_in_the_root_directory_and_the_program_where_it_was_started(tmp_path: Path) -> None:
+    """A supervisor that stays in a directory pins its mount."""
+    with Running([TACET, "--", "sh", "-c", "pwd; sleep 60"], cwd=tmp_path) as running:
+        assert running.line() == str(tmp_path)
+        assert os.readlink(f"/proc/{running.pid}/cwd") == "/"
+
+
+def test_the_supervisor_is_undumpable_and_the_program_has_its_own_limits(pid1: bool) -> None:
+    """RLIMIT_CORE 0 and PR_SET_DUMPABLE 0 are the supervisor's own; the program gets what tacet was started with."""
+    command = ["prlimit", "--core=4096:8192", "--nofile=512:1024", TACET, "--", "sh", "-c", f"{PROBE} state; echo end; sleep 60"]
+    with Running(command, pid1=pid1) as running:
+        lines = []
+        while (line := running.line()) != "end":
+            lines.append(line)
+        state = parse_state("\n".join(lines))
+        assert state["core"] == "4096 8192"
+        assert state["nofile"] == "512 1024"
+        assert state["dumpable"] == "1"
+        limits = Path(f"/proc/{running.pid}/limits").read_text()
+        core = next(line for line in limits.splitlines() if line.startswith("Max core file size"))
+        assert core.split()[4] == "0"
+        # An undumpable process belongs to root in /proc, whoever runs it, and has no readable memory map for others.
+        assert stat.S_IMODE(os.stat(f"/proc/{running.pid}/mem").st_mode) == 0o600
+
+
+def test_the_supervisor_of_an_unprivileged_user_is_undumpable() -> None:
+    """/proc/PID of an undumpable process is owned by root."""
+    script = f"exec setpriv --reuid=54321 --regid=54321 --clear-groups {TACET} -- {PROBE} wait"
+    with Running(["sh", "-c", script]) as running:
+        running.line_with("^ready")
+        assert os.stat(f"/proc/{running.pid}/environ").st_uid == 0
+        assert os.stat(f"/proc/{running.child}/environ").st_uid == 54321
+
+
+def test_the_program_keeps_the_oom_score_of_the_caller() -> None:
+    """Whatever the supervisor does for itself, the program is not protected by inheritance."""
+    script = f'echo 300 > /proc/self/oom_score_adj; exec "{TACET}" -- cat /proc/self/oom_score_adj'
+    assert run(["sh", "-c", script]).stdout.strip() == "300"
+
+
+def test_the_environment_of_a_plain_start_is_passed_unchanged(pid1: bool) -> None:
+    """No variable is added, none is lost."""
+    environment = {"A": "1", "B": "two words", "C": ""}
+    done = run([TACET, "--", "env"], pid1=pid1, environment=environment)
+    seen = dict(line.split("=", 1) for line in done.stdout.splitlines())
+    assert environment.items() <= seen.items()
+    assert set(seen) - {"PWD", "SHLVL", "_"} == set(clean_environment(environment))
+
+
+def test_the_supervisor_needs_little_memory(pid1: bool) -> None:
+    """An idle supervisor must not cost megabytes of its own."""
+    with Running([TACET, "--", PROBE, "wait"], pid1=pid1) as running:
+        running.line_with("^ready")
+        assert int(read_status(running.pid)["VmRSS"].split()[0]) < 8192
