@@ -105,6 +105,7 @@ dependencies:
 
 check:
 	packaging/install-dependencies --check
+	-tests/vectors/fetch
 	$(MAKE) all static tools
 	tests/run
 

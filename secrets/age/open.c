@@ -134,8 +134,10 @@ static int payload_open(struct bytes payload, struct age_scratch *scratch, struc
         struct bytes nonce = {payload.at, PAYLOAD_NONCE_BYTES};
         struct secret_bytes plain;
 
-        if (payload.length < PAYLOAD_NONCE_BYTES)
+        if (payload.length < PAYLOAD_NONCE_BYTES) {
+                *fault = AGE_FAULT_HEADER; /* the vectors count the nonce as part of the header */
                 return error_set(error, 0, "the payload is cut: %zu bytes are left of it", payload.length);
+        }
         payload = (struct bytes){payload.at + PAYLOAD_NONCE_BYTES, payload.length - PAYLOAD_NONCE_BYTES};
         if (stream_plaintext_bytes(payload.length, &plain.length, error) < 0)
                 return -1;
