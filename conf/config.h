@@ -80,7 +80,6 @@ struct config_load {
 
 struct config_sandbox {
         struct config_limit limits[RLIM_NLIMITS]; /* index: RLIMIT_* */
-        int32_t oom_score_adjust;                 /* CONFIG_UNSET: unchanged */
 };
 
 struct config_log {

@@ -199,8 +199,6 @@ const struct schema_row schema_rows[] = {
         LIMIT("rttime", RLIMIT_RTTIME, "real-time processor time, microseconds"),
         LIMIT("sigpending", RLIMIT_SIGPENDING, "queued signals"),
         LIMIT("stack", RLIMIT_STACK, "stack, bytes"),
-        ROW("sandbox", "oom_score_adjust", SCHEMA_NUMBER, AT(sandbox.oom_score_adjust), NULL, FILE_RUN_EXEC,
-                "oom-score-adjust", "OOM killer's adjustment of the app", RANGE(-1000, 1000)),
 
         ROW("log", "level", SCHEMA_ENUM, AT(log.level), "notice", FILE_RUN_EXEC, "log-level",
                 "least important messages that are written", .words = level_words),
@@ -373,7 +371,7 @@ const char *schema_argument(const struct schema_row *row, char out[static 256]) 
         case SCHEMA_SIZE:
                 return "SIZE";
         case SCHEMA_BOOLEAN:
-                return "yes|no";
+                return NULL;
         case SCHEMA_NUMBER:
                 return "N";
         case SCHEMA_ENUM:

@@ -74,5 +74,6 @@ const char *schema_near_word(const struct schema_word *words, const char *word);
 /* What a value of this row may look like: "a duration such as 500ms, 30s, 5m or infinity". */
 const char *schema_accepts(const struct schema_row *row, char out[static 256]);
 
-/* How usage texts call the argument: "DURATION", "PATH", "yes|no", "a|b|c". */
+/* How usage texts call the argument of the option: "DURATION", "PATH", "a|b|c". NULL for a boolean: the option alone means
+ * yes. */
 const char *schema_argument(const struct schema_row *row, char out[static 256]);

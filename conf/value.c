@@ -75,15 +75,9 @@ static int parse_boolean(const struct schema_row *row, const char *text, bool *o
 }
 
 static int parse_number(const struct schema_row *row, const char *text, int32_t *out, struct error *error) {
-        bool is_negative = *text == '-';
-        uint64_t magnitude;
-        int64_t value;
+        uint64_t value;
 
-        if (!text_to_u64(text + is_negative, &magnitude))
-                return refuse(row, text, error);
-        value = magnitude > INT32_MAX ? INT32_MAX : (int64_t)magnitude;
-        value = is_negative ? -value : value;
-        if (value < row->minimum || value > row->maximum)
+        if (!text_to_u64(text, &value) || value < (uint64_t)row->minimum || value > (uint64_t)row->maximum)
                 return refuse(row, text, error);
         *out = (int32_t)value;
         return 0;
