@@ -17,8 +17,9 @@
  *     is queued and sent after all actions of that step have been performed.
  *   - Every SPAWN is answered by SPAWNED or SPAWN_FAILED, and every instance that was not answered by SPAWN_FAILED ends with
  *     EXITED. After SPAWN_FAILED no EXITED is needed for it (one that comes is ignored).
- *   - Every LOAD is answered by LOADED or LOAD_FAILED with its load number, at the latest after load_timeout_ns (else the core
- *     cancels it). After CANCEL_LOAD no answer is needed; a LOADED that still comes is answered by DROP.
+ *   - Every LOAD is answered by LOADED or LOAD_FAILED with its load number, at the latest after load_timeout_ns (else the
+ *     core cancels it). Generation numbers grow: the caller takes the next one when a result comes. After CANCEL_LOAD no
+ *     answer is needed; a LOADED that still comes is answered by DROP.
  *   - Events about instances, loads and generations that the core no longer knows are harmless: send what you have.
  *
  * docs/ROLLOUT.md tells the rules and the states as an observer sees them. */
@@ -50,8 +51,8 @@ struct fleet_settings {
         bool is_revert_off;       /* a failed rollout halts where it is instead of going back */
         bool is_steered; /* every generation has its own listening sockets: STEER and EMPTY are used */
 
-        int64_t load_timeout_ns;  /* NS_FOREVER when the caller watches alone */
-        int64_t ready_timeout_ns; /* SPAWN to READY */
+        int64_t load_timeout_ns;  /* LOAD to its answer; 0: no limit, the caller watches alone */
+        int64_t ready_timeout_ns; /* SPAWN to READY; 0: no limit */
         int64_t healthy_min_ns;   /* how long an instance must be ready before it counts as available */
         int64_t hold_ns;          /* how long an old instance stands by after its successor is available */
         int64_t queue_timeout_ns; /* steered: longest wait for EMPTY before the last old instance is stopped */
@@ -73,7 +74,7 @@ enum fleet_event_kind {
         FLEET_START, /* once, first. has_generation: there is no source, `generation` is given; else the first LOAD follows */
         FLEET_RELOAD, /* somebody asks for a rotation; is_forced: even if nothing changed or it was rejected before;
                               is_emergency: no old value survives */
-        FLEET_LOADED,      /* load, generation (a number never used before), digest */
+        FLEET_LOADED,      /* load, generation (a higher number than any before), digest */
         FLEET_LOAD_FAILED, /* load, status: exit status if that was the first load */
         FLEET_SPAWNED,     /* instance: the app's first instruction is next (exec succeeded) */
         FLEET_SPAWN_FAILED, /* instance, status (125..127); is_permanent: trying again is useless (ENOENT, EACCES, E2BIG) */
@@ -169,9 +170,11 @@ struct fleet_share {
         uint32_t weight;
 };
 
-/* Large: keep one, static. Reports give way when there is no room; decisions always fit (FLEET_ACTIONS_MAX is made so). */
+/* Large: keep one, static. Decisions always fit (FLEET_ACTIONS_MAX is made so); reports that do not are only counted. */
 struct fleet_actions {
         size_t count;
+        size_t lost;
+        struct fleet_action unheard; /* where a lost one is written */
         struct fleet_action list[FLEET_ACTIONS_MAX];
         size_t share_count;
         struct fleet_share shares[FLEET_GENERATIONS_MAX];
@@ -216,13 +219,12 @@ struct fleet_slot {
         bool is_turning; /* chosen for replacement: the next instance here is of the target */
         bool has_ended;  /* ended by itself and the policy says so */
         bool has_status;
-        bool is_status_of_ready;
+        bool is_status_of_ready; /* of an instance that was ready: not overwritten by one that was not */
         int32_t status;
 };
 
 struct fleet_generation {
         bool is_used;
-        bool has_run; /* an instance of it was ready once */
         uint64_t number;
         uint8_t digest[FLEET_DIGEST_BYTES];
 };
@@ -232,9 +234,12 @@ struct fleet {
         int64_t now_ns;
         uint64_t random;
         uint64_t instance_last;
+        uint64_t generation_next; /* the lowest number that a new generation may have */
         uint32_t load_last;
 
         bool is_started;
+        bool is_up;   /* every slot was available once */
+        bool has_run; /* some instance was ready once */
         bool is_over;
         bool is_stopping;
         bool is_reverting;
@@ -264,8 +269,7 @@ struct fleet {
         int64_t previous_until_ns;
         struct fleet_generation generations[FLEET_GENERATIONS_MAX];
 
-        uint32_t rejected_next;
-        uint32_t rejected_count;
+        uint32_t rejected_count; /* the newest last */
         uint8_t rejected[FLEET_REJECTED_MAX][FLEET_DIGEST_BYTES];
 
         size_t share_count;

@@ -1,0 +1,207 @@
+/* One safe move per slot toward the target. The only place that spawns, and that stops an instance which did nothing wrong.
+ *
+ * The limits, everywhere: instances of all generations, those on their way out included, are never more than replicas plus
+ * surge_max, and no slot's own place is taken by another one's surge; a stop of ours never leaves fewer available
+ * replicas than allowed. A slot is `turning` from the moment it is chosen for the next generation until that is available
+ * there; so many turn at a time as both limits together allow. */
+
+#include <string.h>
+
+#include "supervisor/core/state.h"
+
+/* Slots that are still meant to run something. */
+static uint32_t slots_open(const struct fleet *fleet) {
+        uint32_t count = 0;
+        for (uint32_t i = 0; i < fleet->settings.replicas; i++)
+                count += !fleet->slots[i].has_ended;
+        return count;
+}
+
+/* An instance more, beside what slots that are empty now will need. */
+static bool has_surge_room(const struct fleet *fleet) {
+        uint32_t used = fleet_count_live(fleet);
+        for (uint32_t i = 0; i < fleet->settings.replicas; i++)
+                used += !fleet->slots[i].has_ended && slot_is_empty(&fleet->slots[i]);
+        return used < fleet->settings.replicas + fleet->settings.surge_max;
+}
+
+/* May we stop this one, and still have `spare` fewer than all slots available? */
+static bool may_stop(const struct fleet *fleet, const struct fleet_instance *instance, uint32_t spare) {
+        if (!instance_is_ready(instance))
+                return true;
+        const uint32_t open = slots_open(fleet);
+        const uint32_t floor = open > spare ? open - spare : 0;
+        return fleet_count_available(fleet) - instance_is_available(instance) >= floor;
+}
+
+/* The last one that takes connections for its generation first lets its queue run empty. */
+static void retire(struct fleet *fleet, struct fleet_actions *actions, struct fleet_instance *instance) {
+        if (fleet->settings.is_steered && fleet->settings.queue_timeout_ns > 0 &&
+                instance_is_ready(instance) && steer_is_last(fleet, instance)) {
+                instance->state = INSTANCE_DRAINING;
+                instance->deadline_ns = ladder_after(fleet, fleet->settings.queue_timeout_ns);
+        } else {
+                instance_stop(fleet, actions, instance);
+        }
+}
+
+static struct fleet_instance *slot_place(struct fleet_slot *slot) {
+        for (size_t place = 0; place < 2; place++)
+                if (!instance_is_live(&slot->pair[place]))
+                        return &slot->pair[place];
+        return NULL;
+}
+
+/* Spawn generation `index` here if its back-off is over and there is a place for it. */
+static bool slot_spawn(
+        struct fleet *fleet, struct fleet_actions *actions, struct fleet_slot *slot, int32_t index) {
+        struct fleet_instance *instance = slot_place(slot);
+        const uint64_t generation = generation_number(fleet, index);
+        if (!instance || backoff_earliest(slot, generation) > fleet->now_ns ||
+                (!slot_is_empty(slot) && !has_surge_room(fleet)))
+                return false;
+        *instance = (struct fleet_instance){
+                .state = INSTANCE_SPAWNING,
+                .number = ++fleet->instance_last,
+                .generation = generation,
+                .started_ns = fleet->now_ns,
+                .deadline_ns = fleet->settings.ready_timeout_ns > 0
+                                       ? time_after(fleet->now_ns, fleet->settings.ready_timeout_ns)
+                                       : NS_FOREVER,
+        };
+        struct fleet_action *action = action_add(actions, FLEET_DO_SPAWN);
+        action->slot = slot_number(fleet, slot);
+        action->instance = instance->number;
+        action->generation = generation;
+        return true;
+}
+
+/* May this slot begin to change over, with those that do already? */
+static bool may_turn(const struct fleet *fleet, const struct fleet_slot *slot) {
+        uint32_t limit = fleet->settings.surge_max + fleet->settings.unavailable_max;
+        if (slot->is_turning)
+                return true;
+        for (uint32_t i = 0; i < fleet->settings.replicas; i++)
+                if (fleet->slots[i].is_turning && !fleet->slots[i].has_ended && limit-- == 1)
+                        return false;
+        return true;
+}
+
+static bool target_is_available_somewhere(struct fleet *fleet) {
+        for (uint32_t i = 0; i < fleet->settings.replicas; i++) {
+                const struct fleet_instance *instance = slot_target(fleet, &fleet->slots[i]);
+                if (instance && instance_is_available(instance))
+                        return true;
+        }
+        return false;
+}
+
+/* Stop what costs nothing: superseded instances that do not serve, one of two old ones, everything old in an emergency. */
+static bool slot_clear(struct fleet *fleet, struct fleet_actions *actions, struct fleet_slot *slot) {
+        const struct fleet_instance *keep = slot_other(fleet, slot);
+        bool has_moved = false;
+        for (size_t place = 0; place < 2; place++) {
+                struct fleet_instance *instance = &slot->pair[place];
+                const bool is_staying = instance_is_staying(instance);
+                if ((!is_staying && instance->state != INSTANCE_DRAINING) ||
+                        generation_is(fleet, fleet->target, instance->generation))
+                        continue;
+                const bool is_superseded = !generation_is(fleet, fleet->stable, instance->generation);
+                if (fleet->is_emergency || (is_staying && is_superseded && !instance_is_ready(instance)))
+                        instance_stop(fleet, actions, instance);
+                else if (is_staying && instance != keep &&
+                         may_stop(fleet, instance, fleet->settings.unavailable_max))
+                        retire(fleet, actions, instance);
+                else
+                        continue;
+                has_moved = true;
+        }
+        return has_moved;
+}
+
+/* Both generations are here. */
+static bool slot_relieve(struct fleet *fleet, struct fleet_actions *actions, struct fleet_instance *target,
+        struct fleet_instance *other) {
+        if (!instance_is_available(target)) {
+                if (!fleet->is_halted || !fleet_is_rolling(fleet) || instance_is_ready(target))
+                        return false;
+                instance_stop(fleet, actions, target); /* halted: what did not make it in time goes */
+                return true;
+        }
+        if (instance_is_ready(other) && !fleet->is_reverting &&
+                time_after(target->available_ns, fleet->settings.hold_ns) > fleet->now_ns)
+                return false;
+        if (!may_stop(fleet, other, fleet->is_halted ? 0 : fleet->settings.unavailable_max))
+                return false;
+        retire(fleet, actions, other);
+        return true;
+}
+
+/* Only an old one is here: bring the new one beside it, or stop it to make room. */
+static bool slot_replace(struct fleet *fleet, struct fleet_actions *actions, struct fleet_slot *slot,
+        struct fleet_instance *other) {
+        const struct fleet_settings *settings = &fleet->settings;
+        if (fleet->is_halted || !may_turn(fleet, slot) ||
+                backoff_earliest(slot, generation_number(fleet, fleet->target)) > fleet->now_ns)
+                return false;
+        if (settings->surge_max > 0 && slot_spawn(fleet, actions, slot, fleet->target)) {
+                slot->is_turning = true;
+                return true;
+        }
+        if (settings->unavailable_max == 0 || !may_stop(fleet, other, settings->unavailable_max))
+                return false;
+        slot->is_turning = true;
+        retire(fleet, actions, other);
+        return true;
+}
+
+/* Nobody stays here. A slot that is free anyway is where the new generation is tried, unless enough others are at it
+ * already and none has succeeded yet: then the old one comes back for as long. */
+static bool slot_fill(struct fleet *fleet, struct fleet_actions *actions, struct fleet_slot *slot) {
+        if (!fleet_is_rolling(fleet))
+                return slot_spawn(fleet, actions, slot, fleet->target);
+        if (fleet->is_halted)
+                return slot_spawn(fleet, actions, slot, fleet->stable);
+        if (!may_turn(fleet, slot) && !target_is_available_somewhere(fleet))
+                return slot_spawn(fleet, actions, slot, fleet->stable);
+        slot->is_turning = true;
+        if (slot_spawn(fleet, actions, slot, fleet->target))
+                return true;
+        /* The next try has to wait: with room for both the old one serves meanwhile. */
+        return fleet->settings.surge_max > 0 && slot_spawn(fleet, actions, slot, fleet->stable);
+}
+
+static bool slot_move(struct fleet *fleet, struct fleet_actions *actions, struct fleet_slot *slot) {
+        if (slot_clear(fleet, actions, slot))
+                return true;
+        struct fleet_instance *target = slot_target(fleet, slot);
+        struct fleet_instance *other = slot_other(fleet, slot);
+        if (target && other)
+                return slot_relieve(fleet, actions, target, other);
+        if (slot->has_ended)
+                return false;
+        if (other)
+                return slot_replace(fleet, actions, slot, other);
+        if (!target)
+                return slot_fill(fleet, actions, slot);
+        /* The old one crashed while the new one starts: it comes back, if there is room for both. */
+        return fleet_is_rolling(fleet) && !fleet->is_halted && !instance_is_available(target) &&
+               slot_spawn(fleet, actions, slot, fleet->stable);
+}
+
+bool fleet_reconcile(struct fleet *fleet, struct fleet_actions *actions) {
+        if (fleet->target < 0)
+                return false;
+        bool has_moved = false;
+        /* What is neither stable nor the target first: three generations serve for as short a time as can be. */
+        for (int pass = 0; pass < 2; pass++)
+                for (uint32_t i = 0; i < fleet->settings.replicas; i++) {
+                        struct fleet_slot *slot = &fleet->slots[i];
+                        const struct fleet_instance *other = slot_other(fleet, slot);
+                        const bool is_first =
+                                other && !generation_is(fleet, fleet->stable, other->generation);
+                        if (is_first == (pass == 0))
+                                has_moved |= slot_move(fleet, actions, slot);
+                }
+        return has_moved;
+}

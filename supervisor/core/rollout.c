@@ -1,0 +1,265 @@
+/* Where the fleet is going: adopt a newer generation, go back from a bad one, halt, and notice the arrival.
+ *
+ * There is no state "rolling". `target` is where every slot shall be, `stable` what is known to work; they differ while a
+ * rollout runs. Going back is a rollout to `stable`, whose instances need no proof but to start. The slots follow in
+ * reconcile.c. A generation that failed for reasons of its own is remembered by its digest, so that the same content is
+ * not tried again unless somebody insists. */
+
+#include <string.h>
+
+#include "supervisor/core/state.h"
+
+static bool digest_is_rejected(const struct fleet *fleet, const uint8_t digest[FLEET_DIGEST_BYTES]) {
+        for (uint32_t i = 0; i < fleet->rejected_count; i++)
+                if (memcmp(fleet->rejected[i], digest, FLEET_DIGEST_BYTES) == 0)
+                        return true;
+        return false;
+}
+
+static void digest_forgive(struct fleet *fleet, const uint8_t digest[FLEET_DIGEST_BYTES]) {
+        for (uint32_t i = 0; i < fleet->rejected_count; i++) {
+                if (memcmp(fleet->rejected[i], digest, FLEET_DIGEST_BYTES) != 0)
+                        continue;
+                fleet->rejected_count--;
+                memmove(fleet->rejected[i], fleet->rejected[i + 1],
+                        (fleet->rejected_count - i) * FLEET_DIGEST_BYTES);
+                return;
+        }
+}
+
+/* Remember, the newest last; the oldest is forgotten when the memory is full. */
+static void digest_reject(struct fleet *fleet, const uint8_t digest[FLEET_DIGEST_BYTES]) {
+        digest_forgive(fleet, digest);
+        if (fleet->rejected_count == FLEET_REJECTED_MAX) {
+                fleet->rejected_count--;
+                memmove(fleet->rejected[0], fleet->rejected[1], fleet->rejected_count * FLEET_DIGEST_BYTES);
+        }
+        memcpy(fleet->rejected[fleet->rejected_count++], digest, FLEET_DIGEST_BYTES);
+}
+
+static bool digest_equals(
+        const struct fleet *fleet, int32_t index, const uint8_t digest[FLEET_DIGEST_BYTES]) {
+        return index >= 0 && memcmp(fleet->generations[index].digest, digest, FLEET_DIGEST_BYTES) == 0;
+}
+
+/* Every slot shall be on generation `index` from now on. */
+static void rollout_aim(struct fleet *fleet, int32_t index) {
+        fleet->target = index;
+        fleet->failures = 0;
+        fleet->is_halted = false;
+        fleet->is_reverting = false;
+        fleet->is_emergency = false;
+        fleet->is_blamed = false;
+        fleet->progress_deadline_ns = NS_FOREVER;
+        if (fleet_is_rolling(fleet) && fleet->settings.progress_timeout_ns > 0)
+                fleet->progress_deadline_ns = time_after(fleet->now_ns, fleet->settings.progress_timeout_ns);
+        for (uint32_t i = 0; i < fleet->settings.replicas; i++) {
+                struct fleet_slot *slot = &fleet->slots[i];
+                slot->is_turning = false;
+                /* An old instance that only waits for its queue to be empty is the fastest way back. */
+                for (size_t place = 0; place < 2; place++) {
+                        struct fleet_instance *instance = &slot->pair[place];
+                        if (instance->state == INSTANCE_DRAINING &&
+                                generation_is(fleet, index, instance->generation)) {
+                                instance->state = INSTANCE_AVAILABLE;
+                                instance->deadline_ns = NS_FOREVER;
+                        }
+                }
+        }
+}
+
+static bool target_is_ready_somewhere(const struct fleet *fleet) {
+        for (uint32_t i = 0; i < fleet->settings.replicas; i++)
+                for (size_t place = 0; place < 2; place++) {
+                        const struct fleet_instance *instance = &fleet->slots[i].pair[place];
+                        if (instance_is_ready(instance) &&
+                                generation_is(fleet, fleet->target, instance->generation))
+                                return true;
+                }
+        return false;
+}
+
+void previous_forget(struct fleet *fleet) {
+        fleet->previous = -1;
+        fleet->previous_until_ns = NS_FOREVER;
+}
+
+/* No old value survives: nothing to go back to, no second chance for what it held, no patience for who still has it. */
+static void emergency_begin(struct fleet *fleet, int32_t old, const uint8_t digest[FLEET_DIGEST_BYTES]) {
+        if (old >= 0 && !digest_equals(fleet, old, digest))
+                digest_reject(fleet, fleet->generations[old].digest);
+        if (fleet->stable >= 0 && !digest_equals(fleet, fleet->stable, digest))
+                digest_reject(fleet, fleet->generations[fleet->stable].digest);
+        fleet->stable = -1;
+        previous_forget(fleet);
+        fleet->is_emergency = true;
+        const int64_t deadline_ns = ladder_after(fleet, fleet->settings.emergency_timeout_ns);
+        for (uint32_t i = 0; i < fleet->settings.replicas; i++)
+                for (size_t place = 0; place < 2; place++) {
+                        struct fleet_instance *instance = &fleet->slots[i].pair[place];
+                        if (instance->state == INSTANCE_STOPPING && instance->deadline_ns > deadline_ns)
+                                instance->deadline_ns = deadline_ns;
+                }
+}
+
+static void rollout_begin(
+        struct fleet *fleet, struct fleet_actions *actions, const struct fleet_event *event) {
+        const int32_t old = fleet->target;
+        if (old >= 0 && fleet->stable < 0 && target_is_ready_somewhere(fleet))
+                fleet->stable = old;
+        if (old >= 0 && old != fleet->stable)
+                report_generation(actions, FLEET_REPORT_SUPERSEDED, generation_number(fleet, old));
+        digest_forgive(fleet, event->digest);
+        const int32_t new = generation_add(fleet, event->generation, event->digest);
+        rollout_aim(fleet, new);
+        if (fleet->is_load_emergency && old >= 0)
+                emergency_begin(fleet, old, event->digest);
+        if (old >= 0)
+                report_generation(actions, FLEET_REPORT_ROLLOUT, event->generation);
+}
+
+/* The content that came is no news: the reason why nothing begins. The new generation is dropped. */
+static void rollout_decline(struct fleet *fleet, struct fleet_actions *actions,
+        const struct fleet_event *event, enum fleet_report report, uint64_t reported) {
+        fleet->generation_next = event->generation + 1;
+        report_generation(actions, report, reported);
+        action_add(actions, FLEET_DO_DROP)->generation = event->generation;
+}
+
+void rollout_adopt(struct fleet *fleet, struct fleet_actions *actions, const struct fleet_event *event) {
+        const bool is_same = digest_equals(fleet, fleet->target, event->digest);
+        if (fleet->is_load_forced || fleet->target < 0) {
+                rollout_begin(fleet, actions, event);
+        } else if (is_same && fleet->is_halted && fleet->target != fleet->stable) {
+                rollout_decline(fleet, actions, event, FLEET_REPORT_REFUSED, event->generation);
+        } else if (is_same) {
+                const bool was_halted = fleet->is_halted;
+                rollout_decline(fleet, actions, event, FLEET_REPORT_UNCHANGED,
+                        generation_number(fleet, fleet->target));
+                if (was_halted) {
+                        rollout_aim(fleet, fleet->target);
+                        fleet->is_reverting = true;
+                }
+        } else if (digest_is_rejected(fleet, event->digest)) {
+                rollout_decline(fleet, actions, event, FLEET_REPORT_REFUSED, event->generation);
+        } else if (digest_equals(fleet, fleet->stable, event->digest)) {
+                rollout_decline(fleet, actions, event, FLEET_REPORT_CANCELLED,
+                        generation_number(fleet, fleet->target));
+                rollout_aim(fleet, fleet->stable);
+                fleet->is_reverting = true;
+        } else {
+                rollout_begin(fleet, actions, event);
+        }
+}
+
+static void report_failure(struct fleet *fleet, struct fleet_actions *actions, enum fleet_report report,
+        const struct fleet_failure *failure) {
+        struct fleet_action *action = action_add(actions, FLEET_DO_REPORT);
+        action->report = report;
+        action->generation = generation_number(fleet, fleet->target);
+        action->reason = failure->reason;
+        action->status = failure->status;
+}
+
+void rollout_halt(struct fleet *fleet, struct fleet_actions *actions, const struct fleet_failure *failure) {
+        report_failure(fleet, actions, FLEET_REPORT_HALTED, failure);
+        fleet->is_halted = true;
+        fleet->is_reverting = false;
+        fleet->progress_deadline_ns = NS_FOREVER;
+        for (uint32_t i = 0; i < fleet->settings.replicas; i++)
+                fleet->slots[i].is_turning = false;
+}
+
+void rollout_fail(struct fleet *fleet, struct fleet_actions *actions, const struct fleet_failure *failure) {
+        if (fleet->is_blamed)
+                digest_reject(fleet, fleet->generations[fleet->target].digest);
+        if (fleet->settings.is_revert_off) {
+                rollout_halt(fleet, actions, failure);
+                return;
+        }
+        report_failure(fleet, actions, FLEET_REPORT_REVERTED, failure);
+        rollout_aim(fleet, fleet->stable);
+        fleet->is_reverting = true;
+}
+
+void rollout_back(struct fleet *fleet, struct fleet_actions *actions) {
+        if (fleet_is_rolling(fleet)) {
+                report_generation(actions, FLEET_REPORT_CANCELLED, generation_number(fleet, fleet->target));
+                rollout_aim(fleet, fleet->stable);
+                fleet->is_reverting = true;
+        } else if (fleet->is_halted) {
+                rollout_aim(fleet, fleet->target);
+                fleet->is_reverting = true;
+        } else if (fleet->previous >= 0 && fleet->stable >= 0) {
+                const int32_t index = fleet->previous;
+                previous_forget(fleet);
+                rollout_aim(fleet, index);
+                digest_forgive(fleet, fleet->generations[index].digest);
+                report_generation(actions, FLEET_REPORT_ROLLOUT, generation_number(fleet, index));
+        } else {
+                report_generation(actions, FLEET_REPORT_NO_PREVIOUS, 0);
+        }
+}
+
+/* Every slot that has not ended holds the target, available, and nobody else but what KILL was said to. */
+static bool target_is_everywhere(struct fleet *fleet) {
+        bool is_somewhere = false;
+        for (uint32_t i = 0; i < fleet->settings.replicas; i++) {
+                struct fleet_slot *slot = &fleet->slots[i];
+                const struct fleet_instance *here = slot_target(fleet, slot);
+                if (!here && slot->has_ended)
+                        continue;
+                if (!here || !instance_is_available(here))
+                        return false;
+                for (size_t place = 0; place < 2; place++) {
+                        const struct fleet_instance *instance = &slot->pair[place];
+                        if (instance != here && instance_is_live(instance) &&
+                                instance->state != INSTANCE_KILLED)
+                                return false;
+                }
+                is_somewhere = true;
+        }
+        return is_somewhere;
+}
+
+static bool target_is_nowhere(struct fleet *fleet) {
+        for (uint32_t i = 0; i < fleet->settings.replicas; i++)
+                if (slot_target(fleet, &fleet->slots[i]))
+                        return false;
+        return true;
+}
+
+static void rollout_commit(struct fleet *fleet, struct fleet_actions *actions) {
+        const int32_t old = fleet->stable;
+        fleet->stable = fleet->target;
+        rollout_aim(fleet, fleet->target);
+        previous_forget(fleet);
+        if (old >= 0 && fleet->settings.previous_keep_ns > 0) {
+                fleet->previous = old;
+                fleet->previous_until_ns = time_after(fleet->now_ns, fleet->settings.previous_keep_ns);
+        }
+        report_generation(actions, fleet->is_up ? FLEET_REPORT_COMMITTED : FLEET_REPORT_STARTED,
+                generation_number(fleet, fleet->target));
+        fleet->is_up = true;
+}
+
+bool rollout_settle(struct fleet *fleet, struct fleet_actions *actions) {
+        if (fleet->target < 0)
+                return false;
+        if (fleet->is_halted && fleet_is_rolling(fleet) && target_is_nowhere(fleet)) {
+                rollout_aim(fleet, fleet->stable); /* nothing is left of what it halted for */
+                fleet->is_reverting = true;
+                return true;
+        }
+        const bool is_under_way = fleet->target != fleet->stable || fleet->is_reverting || fleet->is_halted;
+        if (!is_under_way || !target_is_everywhere(fleet))
+                return false;
+        if (fleet->target != fleet->stable) {
+                rollout_commit(fleet, actions);
+                return true;
+        }
+        rollout_aim(fleet, fleet->target);
+        fleet->is_up = true;
+        report_generation(actions, FLEET_REPORT_RESTORED, generation_number(fleet, fleet->target));
+        return true;
+}

@@ -1,0 +1,162 @@
+/* The fleet's state: questions about it, and the few writes that every decision is made of.
+ *
+ * Called by the other files of this folder only, in the supervisor, with no rights at all: nothing here or in its
+ * neighbours makes a system call. Indexes into the table of generations never leave the folder; numbers do. */
+
+#include <assert.h>
+#include <string.h>
+
+#include "supervisor/core/state.h"
+
+/* A step says at most: STOP, KILL or SPAWN once per place, DROP per generation, and one each of CANCEL_LOAD, LOAD, STEER
+ * and EXIT. Reports may not use that room. */
+#define DECISIONS_MAX (FLEET_INSTANCES_MAX + FLEET_GENERATIONS_MAX + 4)
+static_assert(FLEET_ACTIONS_MAX >= 2 * DECISIONS_MAX, "room for every decision and a report with each");
+
+struct fleet_action *action_add(struct fleet_actions *actions, enum fleet_action_kind kind) {
+        const size_t reserved = kind == FLEET_DO_REPORT ? DECISIONS_MAX : 0;
+        struct fleet_action *action = &actions->unheard;
+        if (actions->count < FLEET_ACTIONS_MAX - reserved)
+                action = &actions->list[actions->count++];
+        else
+                actions->lost++;
+        memset(action, 0, sizeof *action);
+        action->kind = kind;
+        return action;
+}
+
+void report_generation(struct fleet_actions *actions, enum fleet_report report, uint64_t generation) {
+        struct fleet_action *action = action_add(actions, FLEET_DO_REPORT);
+        action->report = report;
+        action->generation = generation;
+}
+
+struct fleet_action *report_instance(struct fleet *fleet, struct fleet_actions *actions,
+        enum fleet_report report, const struct fleet_slot *slot, const struct fleet_instance *instance) {
+        struct fleet_action *action = action_add(actions, FLEET_DO_REPORT);
+        action->report = report;
+        action->slot = slot_number(fleet, slot);
+        action->instance = instance->number;
+        action->generation = instance->generation;
+        return action;
+}
+
+uint32_t slot_number(const struct fleet *fleet, const struct fleet_slot *slot) {
+        return (uint32_t)(slot - fleet->slots);
+}
+
+uint64_t generation_number(const struct fleet *fleet, int32_t index) {
+        return fleet->generations[index].number;
+}
+
+bool generation_is(const struct fleet *fleet, int32_t index, uint64_t number) {
+        return index >= 0 && fleet->generations[index].number == number;
+}
+
+bool generation_has_room(const struct fleet *fleet) {
+        for (size_t i = 0; i < FLEET_GENERATIONS_MAX; i++)
+                if (!fleet->generations[i].is_used)
+                        return true;
+        return false;
+}
+
+int32_t generation_add(struct fleet *fleet, uint64_t number, const uint8_t digest[FLEET_DIGEST_BYTES]) {
+        int32_t index = 0;
+        while (index < FLEET_GENERATIONS_MAX - 1 && fleet->generations[index].is_used)
+                index++;
+        struct fleet_generation *generation = &fleet->generations[index];
+        generation->is_used = true;
+        generation->number = number;
+        memcpy(generation->digest, digest, FLEET_DIGEST_BYTES);
+        fleet->generation_next = number + 1;
+        return index;
+}
+
+static bool generation_is_lived(const struct fleet *fleet, uint64_t number) {
+        for (uint32_t i = 0; i < fleet->settings.replicas; i++)
+                for (size_t place = 0; place < 2; place++) {
+                        const struct fleet_instance *instance = &fleet->slots[i].pair[place];
+                        if (instance_is_live(instance) && instance->generation == number)
+                                return true;
+                }
+        return false;
+}
+
+void generations_collect(struct fleet *fleet, struct fleet_actions *actions) {
+        for (int32_t i = 0; i < FLEET_GENERATIONS_MAX; i++) {
+                struct fleet_generation *generation = &fleet->generations[i];
+                if (!generation->is_used || i == fleet->stable || i == fleet->target ||
+                        i == fleet->previous || generation_is_lived(fleet, generation->number))
+                        continue;
+                action_add(actions, FLEET_DO_DROP)->generation = generation->number;
+                memset(generation, 0, sizeof *generation);
+        }
+}
+
+bool fleet_is_rolling(const struct fleet *fleet) {
+        return fleet->target >= 0 && fleet->stable >= 0 && fleet->target != fleet->stable;
+}
+
+struct fleet_instance *slot_target(const struct fleet *fleet, struct fleet_slot *slot) {
+        for (size_t place = 0; place < 2; place++) {
+                struct fleet_instance *instance = &slot->pair[place];
+                if (instance_is_staying(instance) &&
+                        generation_is(fleet, fleet->target, instance->generation))
+                        return instance;
+        }
+        return NULL;
+}
+
+/* Of two that are not of the target the one to keep comes first: available before not, stable before superseded. */
+struct fleet_instance *slot_other(const struct fleet *fleet, struct fleet_slot *slot) {
+        struct fleet_instance *best = NULL;
+        int best_rank = -1;
+        for (size_t place = 0; place < 2; place++) {
+                struct fleet_instance *instance = &slot->pair[place];
+                if (!instance_is_staying(instance) ||
+                        generation_is(fleet, fleet->target, instance->generation))
+                        continue;
+                const int rank = (instance_is_available(instance) ? 2 : 0) +
+                                 (generation_is(fleet, fleet->stable, instance->generation) ? 1 : 0);
+                if (rank > best_rank) {
+                        best = instance;
+                        best_rank = rank;
+                }
+        }
+        return best;
+}
+
+bool slot_is_empty(const struct fleet_slot *slot) {
+        return !instance_is_live(&slot->pair[0]) && !instance_is_live(&slot->pair[1]);
+}
+
+uint32_t fleet_count_live(const struct fleet *fleet) {
+        uint32_t count = 0;
+        for (uint32_t i = 0; i < fleet->settings.replicas; i++)
+                for (size_t place = 0; place < 2; place++)
+                        count += instance_is_live(&fleet->slots[i].pair[place]);
+        return count;
+}
+
+uint32_t fleet_count_available(const struct fleet *fleet) {
+        uint32_t count = 0;
+        for (uint32_t i = 0; i < fleet->settings.replicas; i++)
+                for (size_t place = 0; place < 2; place++)
+                        count += instance_is_available(&fleet->slots[i].pair[place]);
+        return count;
+}
+
+void instance_stop(struct fleet *fleet, struct fleet_actions *actions, struct fleet_instance *instance) {
+        int64_t delay_ns = fleet->settings.stop_timeout_ns;
+        if (fleet->is_emergency && fleet->settings.emergency_timeout_ns < delay_ns)
+                delay_ns = fleet->settings.emergency_timeout_ns;
+        instance->state = INSTANCE_STOPPING;
+        instance->deadline_ns = ladder_after(fleet, delay_ns);
+        action_add(actions, FLEET_DO_STOP)->instance = instance->number;
+}
+
+void instance_kill(struct fleet *fleet, struct fleet_actions *actions, struct fleet_instance *instance) {
+        instance->state = INSTANCE_KILLED;
+        instance->deadline_ns = ladder_after(fleet, KILL_REPEAT_NS);
+        action_add(actions, FLEET_DO_KILL)->instance = instance->number;
+}

@@ -1,0 +1,68 @@
+/* Which generation gets how many of the new connections, in a fleet where every generation has its own listening sockets.
+ *
+ * A slot speaks for one generation: the target's once it is available there, else the one that still serves. The switch is
+ * said before anything else in a step, so that an old instance is never told to stop while it gets new connections. */
+
+#include <string.h>
+
+#include "supervisor/core/state.h"
+
+bool steer_is_last(const struct fleet *fleet, const struct fleet_instance *instance) {
+        for (uint32_t i = 0; i < fleet->settings.replicas; i++)
+                for (size_t place = 0; place < 2; place++) {
+                        const struct fleet_instance *other = &fleet->slots[i].pair[place];
+                        if (other != instance && instance_is_ready(other) &&
+                                other->generation == instance->generation)
+                                return false;
+                }
+        return true;
+}
+
+static const struct fleet_instance *slot_speaker(struct fleet *fleet, struct fleet_slot *slot) {
+        const struct fleet_instance *target = slot_target(fleet, slot);
+        const struct fleet_instance *other = slot_other(fleet, slot);
+        if (target && instance_is_available(target))
+                return target;
+        if (other && instance_is_ready(other))
+                return other;
+        return target && instance_is_ready(target) ? target : NULL;
+}
+
+static size_t shares_count(struct fleet *fleet, struct fleet_share shares[FLEET_GENERATIONS_MAX]) {
+        size_t count = 0;
+        for (uint32_t i = 0; i < fleet->settings.replicas; i++) {
+                const struct fleet_instance *speaker = slot_speaker(fleet, &fleet->slots[i]);
+                size_t found = 0;
+                if (!speaker)
+                        continue;
+                while (found < count && shares[found].generation != speaker->generation)
+                        found++;
+                if (found == FLEET_GENERATIONS_MAX)
+                        continue;
+                if (found == count)
+                        shares[count++] = (struct fleet_share){.generation = speaker->generation};
+                shares[found].weight++;
+        }
+        /* Nobody serves: who comes waits where the next one will. */
+        if (count == 0)
+                shares[count++] = (struct fleet_share){
+                        .generation = generation_number(fleet, fleet->target), .weight = 1};
+        return count;
+}
+
+void fleet_steer(struct fleet *fleet, struct fleet_actions *actions) {
+        if (!fleet->settings.is_steered || fleet->target < 0 || fleet->is_stopping)
+                return;
+        struct fleet_share shares[FLEET_GENERATIONS_MAX];
+        memset(shares, 0, sizeof shares);
+        const size_t count = shares_count(fleet, shares);
+        if (count == fleet->share_count && memcmp(shares, fleet->shares, sizeof shares) == 0)
+                return;
+        memcpy(fleet->shares, shares, sizeof shares);
+        fleet->share_count = count;
+        memcpy(actions->shares, shares, sizeof shares);
+        actions->share_count = count;
+        action_add(actions, FLEET_DO_STEER);
+        memmove(&actions->list[1], &actions->list[0], (actions->count - 1) * sizeof actions->list[0]);
+        actions->list[0] = (struct fleet_action){.kind = FLEET_DO_STEER};
+}
