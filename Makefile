@@ -109,6 +109,8 @@ check:
 	$(MAKE) all static tools
 	tests/run
 
+include tests/fuzz/fuzz.mk
+
 bench:
 	packaging/install-dependencies --bench
 	$(MAKE) all static tools
