@@ -74,9 +74,15 @@ def stops_with(command: list[str], number: int = signal.SIGTERM, **options: obje
 # ---- all of them
 
 
-def test_the_command_may_follow_without_dashes_and_have_options_of_its_own(init: list[str]) -> None:
-    """Option parsing ends at the first word that is not an option."""
-    done = run([*init, "sh", "-c", "echo $0 $1; exit 3", "-v", "--help"])
+def test_the_options_of_the_program_are_its_own(init: list[str]) -> None:
+    """What follows `--` is never read as an option."""
+    done = run([*init, "--", "sh", "-c", "echo $0 $1; exit 3", "-v", "--help"])
+    assert (done.stdout, done.returncode) == ("-v --help\n", 3)
+
+
+def test_dumb_init_needs_no_dashes_before_the_program(dumb_init: list[str]) -> None:
+    """Its option parsing ends at the first word that is not an option."""
+    done = run([*dumb_init, "sh", "-c", "echo $0 $1; exit 3", "-v", "--help"])
     assert (done.stdout, done.returncode) == ("-v --help\n", 3)
 
 

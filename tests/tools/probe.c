@@ -3,6 +3,8 @@
  * themselves, and the tests want all 64.
  *
  *   probe state             print what this process inherited, one "key value" per line, then exit 0
+ *   probe env               print the environment
+ *   probe env-wait          print it and sleep for ever
  *   probe exit N            exit with N                       probe die SIGNAL     end by that signal
  *   probe log [SIGNAL]      print "ready PID", then the number of every signal that arrives; exit 0 after SIGNAL (15)
  *   probe wait              print "ready PID" and sleep for ever with default dispositions
@@ -218,6 +220,13 @@ int main(int argc, char **argv) {
 
         if (!strcmp(verb, "state"))
                 return run_state();
+        if (!strncmp(verb, "env", 3)) {
+                for (char **at = environ; *at; at++)
+                        puts(*at);
+                if (!strcmp(verb, "env-wait"))
+                        run_wait();
+                return 0;
+        }
         if (!strcmp(verb, "exit"))
                 return atoi(first);
         if (!strcmp(verb, "die")) {
