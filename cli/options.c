@@ -1,8 +1,9 @@
 /* Option tables: see options.h.
  *
- * Runs in every role that has a command line, PID 1 among them, before anything is set up: it allocates nothing, opens
- * nothing and touches no locale. getopt_long(3) is not used because it keeps hidden state, permutes argv, prints by
- * itself (an argument with a secret in it would reach the log), and knows neither help texts nor near misses. */
+ * Runs in every role that has a command line, PID 1 among them, before anything is set up: it allocates
+ * nothing, opens nothing and touches no locale. getopt_long(3) is not used because it keeps hidden state,
+ * permutes argv, prints by itself (an argument with a secret in it would reach the log), and knows neither
+ * help texts nor near misses. */
 
 #include "cli/options.h"
 
@@ -80,8 +81,8 @@ const char *option_spelling(const struct option_spec *spec, char out[static OPTI
         return out;
 }
 
-/* The option `spec` was met; `value` is what was attached to it or NULL. Without one, the next argument is taken whatever
- * it looks like (GNU habit: `-o -x` is a file named -x). */
+/* The option `spec` was met; `value` is what was attached to it or NULL. Without one, the next argument is
+ * taken whatever it looks like (GNU habit: `-o -x` is a file named -x). */
 static int option_accept(
         struct option_reader *reader, const struct option_spec *spec, char *value, struct error *error) {
         size_t index = (size_t)(spec - reader->table->specs);

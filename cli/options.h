@@ -2,9 +2,9 @@
 
 /* Command line options as a table: reading them, and the --help text made from the same table.
  *
- * GNU habits: `-o FILE`, `-oFILE`, `--out FILE`, `--out=FILE`, bundled flags (`-av`), `--` ends the options. Long names
- * must be whole, so that a later option never changes what a script means. Nothing is allocated, permuted or kept
- * between two readers; the whole state is the caller's struct. */
+ * GNU habits: `-o FILE`, `-oFILE`, `--out FILE`, `--out=FILE`, bundled flags (`-av`), `--` ends the
+ * options. Long names must be whole, so that a later option never changes what a script means. Nothing is
+ * allocated, permuted or kept between two readers; the whole state is the caller's struct. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -60,8 +60,9 @@ const char *option_spelling(const struct option_spec *spec, char out[static OPTI
 /* Start reading behind argv[0]. `table` and `argv` are borrowed until the last use of `reader`. */
 void option_start(struct option_reader *reader, const struct option_table *table, char **argv);
 
-/* The next option's id, OPTION_OPERAND, OPTION_END, or -1 with error (EXIT_STATUS_USAGE, and the nearest known option as
- * hint). Messages never hold the value of an option: it may be a secret that was typed at the wrong place. */
+/* The next option's id, OPTION_OPERAND, OPTION_END, or -1 with error (EXIT_STATUS_USAGE, and the nearest
+ * known option as hint). Messages never hold the value of an option: it may be a secret that was typed at
+ * the wrong place. */
 int option_next(struct option_reader *reader, struct error *error);
 
 /* Parse reader->value as a number from `min` to `max`. Returns 0 or -1 with a usage error. */
@@ -72,6 +73,6 @@ int option_number(
 int option_usage_error(const struct option_table *table, struct error *error, const char *format, ...)
         __attribute__((format(printf, 3, 4), cold));
 
-/* Print the help text; coloured when `fd` is a terminal and NO_COLOR is not set. Returns an exit status: a closed or
- * full output is EXIT_STATUS_FAILED and was reported. */
+/* Print the help text; coloured when `fd` is a terminal and NO_COLOR is not set. Returns an exit status: a
+ * closed or full output is EXIT_STATUS_FAILED and was reported. */
 int option_help_print(const struct option_table *table, int fd);

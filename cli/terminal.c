@@ -1,8 +1,9 @@
 /* The terminal: see terminal.h. Runs in the verbs that people type, never in PID 1's loop.
  *
- * A hidden prompt must put the echo back whatever happens. Signal handlers would do it late and could copy registers that
- * hold the answer onto the stack, so the signals that stop or end a process are blocked for the time of the question and
- * read from a signalfd beside the terminal: the settings are restored first, then the signal is raised again. */
+ * A hidden prompt must put the echo back whatever happens. Signal handlers would do it late and could copy
+ * registers that hold the answer onto the stack, so the signals that stop or end a process are blocked for
+ * the time of the question and read from a signalfd beside the terminal: the settings are restored first,
+ * then the signal is raised again. */
 
 #include "cli/terminal.h"
 
@@ -55,7 +56,8 @@ static int question_show(const struct question *question, const struct termios *
         return fd_write_full(question->tty, text, strlen(text));
 }
 
-/* A signal came: put the terminal right, let the signal act, and ask again if we are still here (TSTP and CONT). */
+/* A signal came: put the terminal right, let the signal act, and ask again if we are still here (TSTP and
+ * CONT). */
 static void question_pass_signal(const struct question *question, int number) {
         sigset_t one, before;
 
@@ -87,7 +89,8 @@ static int question_wait(const struct question *question) {
         }
 }
 
-/* Read one line, byte-exact, straight into the arena. Returns 0 or -1 with error; the caller releases the arena. */
+/* Read one line, byte-exact, straight into the arena. Returns 0 or -1 with error; the caller releases the
+ * arena. */
 static int question_read(
         const struct question *question, struct arena *arena, struct secret_bytes *out, struct error *error) {
         struct secret_bytes line = {.at = arena_take(arena, TERMINAL_LINE_MAX, error)};
@@ -172,12 +175,14 @@ int terminal_ask_twice(const char *prompt, const char *again, struct arena *aren
 
                 if (result != 0)
                         return result;
+                *out = first;
+                if (!first.length)
+                        return 0;
                 keep = arena->used;
                 result = terminal_ask_hidden(again, arena, &second, error);
                 if (result == 0 && first.length == second.length &&
                         sodium_memcmp(first.at, second.at, first.length) == 0) {
                         arena_release(arena, keep);
-                        *out = first;
                         return 0;
                 }
                 arena_release(arena, mark);
@@ -186,6 +191,15 @@ int terminal_ask_twice(const char *prompt, const char *again, struct arena *aren
                 cli_note("the two answers differ, once more");
         }
         return error_set(error, 0, "the two answers differed %d times", ASK_TRIES);
+}
+
+int terminal_show(const char *label, struct secret_bytes text, struct error *error) {
+        CLEANUP_FD int tty = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
+
+        if (tty < 0 || fd_write_full(tty, label, strlen(label)) < 0 ||
+                fd_write_full(tty, text.at, text.length) < 0 || fd_write_full(tty, "\n", 1) < 0)
+                return error_set(error, errno, "write to the terminal");
+        return 0;
 }
 
 char terminal_choose(const char *question, const char *letters) {

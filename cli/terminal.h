@@ -17,19 +17,23 @@ bool terminal_is_present(void);
 #define TERMINAL_NONE     1 /* there is no controlling terminal */
 #define TERMINAL_LINE_MAX ((size_t)64 * 1024)
 
-/* Ask on /dev/tty, without echo, for one line. The line (without its end) lies in `arena`.
- * The terminal's settings are restored on every way out, also when a signal stops or ends the process: the signals are held
- * back meanwhile and raised again afterwards, so no handler runs and none can miss.
+/* Ask on /dev/tty, without echo, for one line. The line (without its end) lies in `arena`. The terminal's
+ * settings are restored on every way out, also when a signal stops or ends the process: the signals are
+ * held back meanwhile and raised again afterwards, so no handler runs and none can miss.
  * Returns 0; TERMINAL_NONE; -1 with error (end of input, too long, a signal that is otherwise ignored). */
 int terminal_ask_hidden(
         const char *prompt, struct arena *arena, struct secret_bytes *out, struct error *error);
 
-/* Ask twice until both answers are equal (three tries). `again` is the second prompt. */
+/* Ask twice until both answers are equal (three tries). `again` is the second prompt; an empty first
+ * answer is given back at once. */
 int terminal_ask_twice(const char *prompt, const char *again, struct arena *arena, struct secret_bytes *out,
         struct error *error);
 
-/* Ask a question with one-letter answers ("ed": the first is the default, taken for an empty line). Returns the letter in
- * lower case; 0 when there is no terminal or it ends. */
+/* Write LABEL, `text` and a line end on /dev/tty: for the one secret that is made up for a person to keep. */
+int terminal_show(const char *label, struct secret_bytes text, struct error *error);
+
+/* Ask a question with one-letter answers ("ed": the first is the default, taken for an empty line).
+ * Returns the letter in lower case; 0 when there is no terminal or it ends. */
 char terminal_choose(const char *question, const char *letters);
 
 /* Print "tacet: TEXT" on standard error, and the hint on a line of its own; coloured at a terminal. */

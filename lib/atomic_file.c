@@ -1,11 +1,14 @@
-/* Atomic replacement: see atomic_file.h. For the verbs that write secret files and, later, the state directory.
+/* Atomic replacement: see atomic_file.h. For the verbs that write secret files and, later, the state
+ * directory.
  *
- * The temporary file has no name while it is written (O_TMPFILE), so a process killed at almost any instant leaves nothing
- * behind; it gets one for the moment between linkat(2) and rename(2), because linkat cannot replace. File systems without
- * O_TMPFILE, and systems without /proc, get an ordinary file with a random name from the start.
+ * The temporary file has no name while it is written (O_TMPFILE), so a process killed at almost any
+ * instant leaves nothing behind; it gets one for the moment between linkat(2) and rename(2), because
+ * linkat cannot replace. File systems without O_TMPFILE, and systems without /proc, get an ordinary file
+ * with a random name from the start.
  *
- * What it refuses: to replace a file whose owner, mode or access control list it cannot give to the new one. A secret that
- * silently becomes readable to others, or unreadable to the service that needs it, is worse than an error. */
+ * What it refuses: to replace a file whose owner, mode or access control list it cannot give to the new
+ * one. A secret that silently becomes readable to others, or unreadable to the service that needs it, is
+ * worse than an error. */
 
 #include "lib/atomic_file.h"
 
@@ -92,8 +95,9 @@ bool atomic_file_is_current(const struct atomic_file *file) {
                now.st_mtim.tv_nsec == file->was.st_mtim.tv_nsec;
 }
 
-/* Wait for the lock. Polling, because flock(2) has no timeout and a signal handler for one is worse; two editors of the
- * same file are rare and hold it for milliseconds. Returns 0, ATOMIC_FILE_BUSY or -1 with errno. */
+/* Wait for the lock. Polling, because flock(2) has no timeout and a signal handler for one is worse; two
+ * editors of the same file are rare and hold it for milliseconds. Returns 0, ATOMIC_FILE_BUSY or -1 with
+ * errno. */
 static int target_lock(int target, int64_t deadline_ns) {
         while (flock(target, LOCK_EX | LOCK_NB) < 0) {
                 if (errno == EINTR)
@@ -182,7 +186,8 @@ static int temp_open_named(struct temp *temp) {
 }
 
 static int temp_open(struct temp *temp) {
-        /* Without /proc a nameless file cannot be given a name by an ordinary user (linkat(2), AT_EMPTY_PATH). */
+        /* Without /proc a nameless file cannot be given a name by an ordinary user (linkat(2),
+         * AT_EMPTY_PATH). */
         if (access("/proc/self/fd", X_OK) == 0) {
                 temp->fd = openat(temp->directory, ".", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
                 if (temp->fd >= 0)
@@ -191,7 +196,8 @@ static int temp_open(struct temp *temp) {
         return temp_open_named(temp);
 }
 
-/* Give the nameless file a name: `final` (fails with EEXIST when taken) or a random one. Returns 0 or -1 with errno. */
+/* Give the nameless file a name: `final` (fails with EEXIST when taken) or a random one. Returns 0 or -1
+ * with errno. */
 static int temp_link(struct temp *temp, const char *final) {
         char self[32];
 
@@ -275,7 +281,8 @@ static int temp_fill(struct temp *temp, const struct atomic_file *file, struct b
                 return -1;
         if (fsync(temp->fd) < 0)
                 return error_set(error, errno, "write '%s' to its disk", file->path);
-        /* Nobody else can know this file yet: the lock is there from the moment it is the one behind the name. */
+        /* Nobody else can know this file yet: the lock is there from the moment it is the one behind the
+         * name. */
         if (flock(temp->fd, LOCK_EX | LOCK_NB) < 0)
                 return error_set(error, errno, "lock the new file for '%s'", file->path);
         return 0;
