@@ -1,0 +1,124 @@
+/* tacet rekey: encrypt what an age file holds for other recipients, under a new file key. The content is
+ * not looked at.
+ *
+ * Who could open the old file may have kept a copy, or its values: after a recipient left, rotate the
+ * values too. */
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/keys.h"
+#include "cli/options.h"
+#include "cli/recipients.h"
+#include "cli/secret_file.h"
+#include "cli/secret_verb.h"
+#include "cli/terminal.h"
+#include "cli/verbs.h"
+
+enum {
+        OPTION_NEW_PASSPHRASE_FILE = 1,
+};
+
+static const struct option_spec specs[] = {
+        OPTION_SPEC_RECIPIENT,
+        OPTION_SPEC_RECIPIENTS_FILE,
+        {.id = OPTION_NEW_PASSPHRASE_FILE,
+                .name = "new-passphrase-file",
+                .value = "FILE",
+                .help = "lock it with the passphrase in FILE instead"},
+        OPTION_SPEC_IDENTITY,
+        OPTION_SPEC_PASSPHRASE_FILE,
+        OPTION_SPEC_HELP,
+};
+static const struct option_table table = {
+        .command = "tacet rekey",
+        .synopsis = "[-i IDENTITY]... [-r RECIPIENT]... [-R FILE]... FILE",
+        .purpose = "Encrypt FILE again, for other recipients. -i opens the old file.",
+        .notes = KEYS_NOTES "\n\n" RECIPIENTS_NOTES "\n\n"
+                            "Who could read the old file may still know its values: rotate them as well.",
+        .specs = specs,
+        .count = sizeof specs / sizeof specs[0],
+};
+
+struct rekey_request {
+        struct key_options keys;
+        struct recipient_options recipients;
+        const char *path, *passphrase_file;
+};
+
+static int request_read(struct rekey_request *request, char **argv, int *out_status, struct error *error) {
+        struct option_reader reader;
+        int id, taken;
+
+        option_start(&reader, &table, argv);
+        while ((id = option_next(&reader, error)) != OPTION_END) {
+                if (id < 0)
+                        return -1;
+                if (id == OPTION_HELP) {
+                        *out_status = option_help_print(&table, STDOUT_FILENO);
+                        return 1;
+                }
+                taken = key_options_take(&request->keys, &reader, id, error);
+                if (taken == 0)
+                        taken = recipient_options_take(&request->recipients, &reader, id, error);
+                if (taken < 0)
+                        return -1;
+                if (taken)
+                        continue;
+                if (id == OPTION_NEW_PASSPHRASE_FILE)
+                        request->passphrase_file = reader.value;
+                else if (request->path)
+                        return option_usage_error(&table, error, "more than one file is named");
+                else
+                        request->path = reader.value;
+        }
+        if (!request->path)
+                return option_usage_error(&table, error, "no file is named");
+        if (request->passphrase_file && (request->recipients.text_count || request->recipients.file_count))
+                return option_usage_error(&table, error,
+                        "a passphrase and recipients do not go together: an age file has one or the others");
+        return 0;
+}
+
+static int rekey_run(char **argv, struct error *error) {
+        CLEANUP_SECRET_FILE struct secret_file file = SECRET_FILE_INIT;
+        CLEANUP_ARENA struct arena arena = {0};
+        struct rekey_request request = {0};
+        struct age_recipients recipients = {0};
+        struct secret_bytes passphrase;
+        int status = EXIT_STATUS_DONE, result = request_read(&request, argv, &status, error);
+
+        if (result != 0)
+                return result < 0 ? -1 : status;
+        if (arena_init(&arena, SECRET_FILE_ARENA_BYTES, error) < 0)
+                return -1;
+        if (request.passphrase_file &&
+                (passphrase_read_file(request.passphrase_file, &arena, &passphrase, error) < 0 ||
+                        age_recipients_add_passphrase(
+                                &recipients, passphrase, AGE_SCRYPT_LOG_N_WRITE, &arena, error) < 0))
+                return -1;
+        result = secret_file_prepare(&file, request.path, &request.keys, &arena, error);
+        if (result == 0)
+                result = secret_file_lock(&file, &arena, error);
+        if (result == SECRET_FILE_NEW) {
+                error_set(error, 0, "'%s' does not exist", request.path);
+                return error_status(error, EXIT_STATUS_NO_SOURCE);
+        }
+        if (result < 0)
+                return -1;
+        if (!request.passphrase_file && recipients_choose(&recipients, &request.recipients, request.path,
+                                                &file.sealed, &file.ring, &arena, error) < 0)
+                return -1;
+        if (secret_file_save(&file, &recipients, secret_view(file.text), error) < 0)
+                return -1;
+        if (isatty(STDERR_FILENO))
+                cli_note("'%s' is now for %zu recipient%s", request.path, recipients.count,
+                        recipients.count == 1 ? "" : "s");
+        return EXIT_STATUS_DONE;
+}
+
+int verb_rekey(int argc, char **argv) {
+        (void)argc;
+        return verb_carry_out(argv, rekey_run);
+}

@@ -1,0 +1,77 @@
+/* Common start of the secret-file verbs: see secret_verb.h.
+ *
+ * A value on the command line is seen by every user of the machine (ps), by process accounting and by the
+ * shell's history. It cannot be taken back, but it need not stay: the argument area is this process's own
+ * memory. */
+
+#include "cli/secret_verb.h"
+
+#include <signal.h>
+#include <sodium.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/terminal.h"
+#include "lib/fd.h"
+
+static unsigned streams_closed;
+
+int verb_carry_out(char **argv, verb_function *work) {
+        struct error error = {0};
+        sigset_t pipe;
+        int status;
+
+        process_harden();
+        streams_closed = fd_hold_standard_streams();
+        sigemptyset(&pipe);
+        sigaddset(&pipe, SIGPIPE);
+        sigprocmask(SIG_BLOCK, &pipe, NULL);
+        if (sodium_init() < 0)
+                status = error_set(
+                        &error, 0, "libsodium does not start: there is no source of random numbers");
+        else
+                status = work(argv, &error);
+        return status < 0 ? cli_error_exit(&error) : status;
+}
+
+bool verb_output_is_closed(void) {
+        return streams_closed & (1U << STDOUT_FILENO);
+}
+
+bool argument_is_assignment(const char *argument) {
+        size_t length = strspn(argument, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_0123456789");
+
+        return length > 0 && argument[length] == '=' && !(argument[0] >= '0' && argument[0] <= '9');
+}
+
+void argument_wipe(char *argument, size_t from) {
+        size_t length = strlen(argument);
+
+        if (from < length)
+                secret_wipe(argument + from, length - from);
+}
+
+void arguments_wipe(char **argv) {
+        for (size_t i = 1; argv[0] && argv[i]; i++)
+                argument_wipe(argv[i], 0);
+}
+
+int verb_refuse_assignment(const struct option_table *table, char *operand, struct error *error) {
+        size_t name = strcspn(operand, "=");
+
+        option_usage_error(
+                table, error, "a value on the command line is refused: everybody can read it there");
+        error_hint(error,
+                "change that value, it is in the shell's history; then '%s FILE %.*s' asks for the new one, "
+                "or "
+                "reads it from a pipe",
+                table->command, (int)(name < 64 ? name : 64), operand);
+        argument_wipe(operand, name);
+        return -1;
+}
+
+int verb_error_busy(const char *path, struct error *error) {
+        error_set(error, 0, "'%s' has been locked by another tacet for %lld s", path,
+                (long long)(LOCK_WAIT_NS / NS_PER_S));
+        return error_hint(error, "is somebody editing it? fuser '%s' shows who", path);
+}
