@@ -1,0 +1,163 @@
+"""Restarts: which ends are followed by one, how long it waits, and that a stop never waits for it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from support import PROBE, TACET, TACET_STATIC, Running, is_alive, run, wait_until
+
+pytestmark = pytest.mark.both
+
+
+def noting(path: Path, script: str) -> list[str]:
+    """A program that notes its start time, then runs a script."""
+    return ["sh", "-c", f"date +%s%N >> {path}; {script}"]
+
+
+def starts(path: Path) -> list[float]:
+    """The noted start times, in seconds."""
+    return [int(line) / 1e9 for line in path.read_text().split()] if path.exists() else []
+
+
+def gaps(path: Path) -> list[float]:
+    """Times between starts."""
+    times = starts(path)
+    return [later - earlier for earlier, later in zip(times, times[1:])]
+
+
+def test_without_a_policy_nothing_is_restarted(pid1: bool, tmp_path: Path) -> None:
+    """restart = no is the default."""
+    note = tmp_path / "starts"
+    assert run([TACET, "run", "--", *noting(note, "exit 3")], pid1=pid1).returncode == 3
+    assert len(starts(note)) == 1
+
+
+def test_on_failure_restarts_failures_only(pid1: bool, tmp_path: Path) -> None:
+    """Exit 0 is an end; another status and a signal are not."""
+    note = tmp_path / "starts"
+    script = f"case $(wc -l < {note}) in 1) exit 7;; 2) kill -9 $$;; *) exit 0;; esac"
+    command = [TACET, "run", "--restart", "on-failure", "--restart-delay", "10ms", "--", *noting(note, script)]
+    assert run(command, pid1=pid1).returncode == 0
+    assert len(starts(note)) == 3
+
+
+def test_always_restarts_success_too_until_the_limit(pid1: bool, tmp_path: Path) -> None:
+    """After restart_limit restarts in a row it gives up with the program's own status."""
+    note = tmp_path / "starts"
+    options = ["--restart", "always", "--restart-delay", "5ms", "--restart-limit", "4"]
+    assert run([TACET, "run", *options, "--", *noting(note, "exit 0")], pid1=pid1).returncode == 0
+    assert len(starts(note)) == 5
+    note.unlink()
+    assert run([TACET, "run", *options, "--", *noting(note, "exit 19")], pid1=pid1).returncode == 19
+    assert len(starts(note)) == 5
+
+
+def test_the_delay_doubles_up_to_its_maximum(tmp_path: Path) -> None:
+    """100, 200, 400, 400 ms, with jitter of at most a quarter or so and never less than half."""
+    note = tmp_path / "starts"
+    options = ["--restart", "always", "--restart-delay", "100ms", "--restart-delay-max", "400ms", "--restart-limit", "5"]
+    run([TACET, "run", *options, "--", *noting(note, "exit 1")])
+    measured = gaps(note)
+    assert len(measured) == 5
+    for gap, expected in zip(measured, (0.1, 0.2, 0.4, 0.4, 0.4)):
+        assert expected * 0.5 <= gap <= expected * 1.6 + 0.25, measured
+
+
+def test_a_program_that_was_up_long_enough_starts_anew_with_the_first_delay(tmp_path: Path) -> None:
+    """restart_reset: the count and the delay of a program that works are forgotten."""
+    note = tmp_path / "starts"
+    options = ["--restart", "always", "--restart-delay", "20ms", "--restart-delay-max", "10s"]
+    options += ["--restart-reset", "200ms", "--restart-limit", "3"]
+    with Running([TACET, "run", *options, "--", *noting(note, "sleep 0.3; exit 1")]) as running:
+        wait_until(lambda: len(starts(note)) >= 7, "more restarts than the limit for one series")
+        assert max(gaps(note)) < 1
+        running.signal(signal.SIGTERM)
+        running.wait(5)
+
+
+def test_a_storm_of_ends_is_throttled(tmp_path: Path) -> None:
+    """A program that ends at once is started a handful of times in two seconds, not thousands."""
+    note = tmp_path / "starts"
+    options = ["--restart", "always", "--restart-delay", "100ms", "--restart-limit", "0"]
+    with Running([TACET, "run", *options, "--", *noting(note, "exit 1")]) as running:
+        time.sleep(2)
+        assert 2 <= len(starts(note)) <= 8
+        running.signal(signal.SIGTERM)
+        running.wait(5)
+
+
+def test_a_stop_during_the_delay_wins_at_once(pid1: bool, tmp_path: Path) -> None:
+    """Nobody waits for a restart that is no longer wanted."""
+    note = tmp_path / "starts"
+    command = [TACET, "run", "--restart", "always", "--restart-delay", "60s", "--", *noting(note, "exit 4")]
+    command.insert(2, "--restart-delay-max=60s")
+    with Running(command, pid1=pid1) as running:
+        wait_until(lambda: len(starts(note)) == 1, "the first start")
+        time.sleep(0.2)
+        started = time.monotonic()
+        running.signal(signal.SIGTERM)
+        running.wait(5)
+        assert time.monotonic() - started < 1
+    assert len(starts(note)) == 1
+
+
+def test_a_stop_is_no_failure_that_is_restarted(pid1: bool) -> None:
+    """SIGTERM to the supervisor ends it, whatever the policy."""
+    with Running([TACET, "run", "--restart", "always", "--restart-delay", "5ms", "--", PROBE, "wait"], pid1=pid1) as running:
+        running.line_with("^ready")
+        running.signal(signal.SIGTERM)
+        assert running.wait(5) == 143
+
+
+def test_a_crashed_program_is_back_soon(pid1: bool) -> None:
+    """The delay is what it costs, and little more; bench/ measures how little."""
+    options = ["--restart", "on-failure", "--restart-delay", "1ms", "--restart-reset", "1ms"]
+    with Running([TACET, "run", *options, "--", PROBE, "wait"], pid1=pid1) as running:
+        running.line_with("^ready")
+        for _ in range(10):
+            time.sleep(0.02)
+            os.kill(running.child, signal.SIGKILL)
+            running.line_with("^ready", 1)
+
+
+def test_no_process_left_for_a_restart_is_waited_out(tmp_path: Path) -> None:
+    """EAGAIN at a restart: reported, tried again, and the program is back when there is room."""
+    options = ["--restart", "always", "--restart-delay", "20ms", "--restart-delay-max", "50ms", "--restart-limit", "0"]
+    command = ["setpriv", "--reuid=54322", "--regid=54322", "--clear-groups", TACET, "run", *options, "--", PROBE, "wait"]
+    with Running(command) as running:
+        pid = int(running.line_with("^ready").split()[1])
+        run(["prlimit", f"--pid={running.pid}", "--nproc=1:"])
+        os.kill(pid, signal.SIGKILL)
+        running.line_with(os.strerror(11))
+        time.sleep(0.3)
+        assert is_alive(running.pid)
+        run(["prlimit", f"--pid={running.pid}", "--nproc=4096:"])
+        running.line_with("^ready")
+        running.signal(signal.SIGTERM)
+        assert running.wait() == 143
+
+
+def test_a_wall_clock_that_jumps_changes_no_delay(tmp_path: Path) -> None:
+    """The wall clock runs a thousand times too fast; deadlines are of the monotonic clock."""
+    note = tmp_path / "starts"
+    options = ["--restart", "always", "--restart-delay", "300ms", "--restart-delay-max", "300ms", "--restart-limit", "3"]
+    script = f"/usr/bin/env -i /bin/date +%s%N >> {note}; exit 1"
+    command = ["faketime", "-f", "+0 x1000", TACET, "run", *options, "--", "sh", "-c", script]
+    assert run(command, environment={"FAKETIME_DONT_FAKE_MONOTONIC": "1"}).returncode == 1
+    assert len(gaps(note)) == 3
+    assert all(0.15 <= gap <= 1.2 for gap in gaps(note)), gaps(note)
+
+
+def test_a_time_namespace_changes_no_delay(tmp_path: Path) -> None:
+    """A monotonic clock that starts years ahead; the static program asks the kernel directly."""
+    note = tmp_path / "starts"
+    options = ["--restart", "always", "--restart-delay", "200ms", "--restart-delay-max", "200ms", "--restart-limit", "3"]
+    for program in (TACET, TACET_STATIC):
+        command = ["unshare", "--time", "--monotonic", "100000000", "--fork", program, "run", *options]
+        assert run([*command, "--", *noting(note, "exit 1")]).returncode == 1
+        assert all(0.1 <= gap <= 1.0 for gap in gaps(note)), gaps(note)
+        note.unlink()
