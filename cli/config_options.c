@@ -85,8 +85,8 @@ void config_options_explain(struct config_options *options) {
         }
 }
 
-/* The first pass: the file that -c names, and the verb's own options. Every option is looked at, so that a wrong one is told
- * before a wrong file is, and `--json` is known when the file's errors are reported. */
+/* The first pass: the file that -c names, and the verb's own options. Every option is looked at, so that a
+ * wrong one is told before a wrong file is, and `--json` is known when the file's errors are reported. */
 static int read_first(const struct option_table *table, char **argv, config_option_handler *handler,
         void *context, const char **out_path, struct error *error) {
         struct option_reader reader;

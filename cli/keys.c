@@ -51,6 +51,24 @@ int passphrase_read_file(
 
 /* ---- identities ---- */
 
+static void environment_forget(const char *name) {
+        char *value = getenv(name);
+
+        if (!value)
+                return;
+        /* What a child or `ps e` could still see. */
+        secret_wipe(value, strlen(value));
+        unsetenv(name);
+}
+
+void key_options_forget_environment(const struct key_options *options) {
+        const char *name;
+
+        for (size_t i = 0; i < options->identity_count; i++)
+                if (text_after(options->identities[i], "env:", &name))
+                        environment_forget(name);
+}
+
 static int identity_from_environment(
         const char *name, struct arena *arena, struct secret_bytes *out, struct error *error) {
         char *value = getenv(name);
@@ -62,9 +80,7 @@ static int identity_from_environment(
         if (!out->at)
                 return -1;
         memcpy(out->at, value, out->length);
-        /* What a child or `ps e` could still see. */
-        secret_wipe(value, out->length);
-        unsetenv(name);
+        environment_forget(name);
         return 0;
 }
 

@@ -46,6 +46,9 @@ struct key_options {
 int key_options_take(
         struct key_options *options, const struct option_reader *reader, int id, struct error *error);
 
+/* Remove the variables of `env:NAME` identities from this process's environment, values wiped. */
+void key_options_forget_environment(const struct key_options *options);
+
 struct key_ring {
         struct age_keys keys;
         struct secret_bytes passphrase; /* the one in `keys` */

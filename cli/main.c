@@ -17,6 +17,7 @@ static const struct {
         {"set", verb_set},
         {"unset", verb_unset},
         {"list", verb_list},
+        {"edit", verb_edit},
         {"rekey", verb_rekey},
 };
 

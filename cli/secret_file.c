@@ -21,8 +21,8 @@ void secret_file_close(struct secret_file *file) {
         atomic_file_close(&file->file);
 }
 
-static enum document_dialect dialect_guess(const struct secret_file *file) {
-        struct secret_bytes text = file->text;
+/* By its first character, as the loader does it; an empty one by its file's name. */
+static enum document_dialect dialect_guess(const struct secret_file *file, struct bytes text) {
         const char *name = strrchr(file->path, '/');
 
         for (size_t i = 0; i < text.length; i++)
@@ -74,7 +74,7 @@ int secret_file_prepare(struct secret_file *file, const char *path, const struct
 int secret_file_decrypt(struct secret_file *file, struct arena *arena, struct error *error) {
         if (age_open(file->sealed, file->path, &file->ring.keys, &verb_limits, arena, &file->text, error) < 0)
                 return -1;
-        file->dialect = dialect_guess(file);
+        file->dialect = dialect_guess(file, secret_view(file->text));
         return 0;
 }
 
@@ -94,7 +94,7 @@ int secret_file_lock(struct secret_file *file, struct arena *arena, struct error
                 return -1;
         file->is_new = result == ATOMIC_FILE_NEW;
         file->text = (struct secret_bytes){0};
-        file->dialect = dialect_guess(file);
+        file->dialect = dialect_guess(file, (struct bytes){0});
         if (file->is_new)
                 return SECRET_FILE_NEW;
         if (secret_file_read(file, file->file.target, arena, error) < 0)
@@ -106,7 +106,7 @@ int secret_file_check(
         const struct secret_file *file, struct bytes text, struct arena *arena, struct error *error) {
         struct secret_list list = {0};
         size_t mark = arena->used;
-        int result = document_parse(file->dialect, text, file->path, 0, arena, &list, error);
+        int result = document_parse(dialect_guess(file, text), text, file->path, 0, arena, &list, error);
 
         secret_list_deinit(&list);
         arena_release(arena, mark);
