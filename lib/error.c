@@ -13,7 +13,7 @@ static void text_make_printable(char *text) {
                         *at = '?';
 }
 
-int error_set(struct error *error, int code, const char *format, ...) {
+int(error_set)(struct error *error, int code, const char *format, ...) {
         va_list arguments;
         size_t length;
 
@@ -30,7 +30,7 @@ int error_set(struct error *error, int code, const char *format, ...) {
         return -1;
 }
 
-int error_wrap(struct error *error, const char *format, ...) {
+int(error_wrap)(struct error *error, const char *format, ...) {
         char inner[ERROR_TEXT_BYTES];
         va_list arguments;
         size_t length;
@@ -47,7 +47,7 @@ int error_wrap(struct error *error, const char *format, ...) {
         return -1;
 }
 
-int error_hint(struct error *error, const char *format, ...) {
+int(error_hint)(struct error *error, const char *format, ...) {
         va_list arguments;
 
         if (!error)
@@ -59,7 +59,7 @@ int error_hint(struct error *error, const char *format, ...) {
         return -1;
 }
 
-int error_status(struct error *error, enum exit_status status) {
+int(error_status)(struct error *error, enum exit_status status) {
         if (error)
                 error->status = (int)status;
         return -1;

@@ -45,3 +45,14 @@ int error_hint(struct error *error, const char *format, ...) __attribute__((form
 
 /* Set the exit status that main uses for this error; returns -1. */
 int error_status(struct error *error, enum exit_status status);
+
+/* All four return -1 and nothing else. The compiler and the analysers cannot see that through a call, and would follow
+ * paths on which a function failed and its caller went on; this tells them. */
+static inline int error_returned(int result) {
+        (void)result;
+        return -1;
+}
+#define error_set(...)    error_returned((error_set)(__VA_ARGS__))
+#define error_wrap(...)   error_returned((error_wrap)(__VA_ARGS__))
+#define error_hint(...)   error_returned((error_hint)(__VA_ARGS__))
+#define error_status(...) error_returned((error_status)(__VA_ARGS__))
