@@ -68,7 +68,7 @@ static int path_resolve(struct atomic_file *file, const char *path, struct error
                 length--;
         if ((size_t)length + 1 + strlen(name) >= sizeof file->path)
                 return error_set(error, ENAMETOOLONG, "open '%s'", path);
-        stpcpy(stpcpy(file->path + length, "/"), name);
+        snprintf(file->path + length, sizeof file->path - (size_t)length, "/%s", name);
         file->name = file->path + length + 1;
         return 0;
 }

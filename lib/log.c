@@ -13,6 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lib/bytes.h"
+
 /* poll(2) reports a pipe writable when PIPE_BUF (4096) bytes fit, so a line up to that length never blocks. */
 #define LOG_LINE_MAX 4096
 
@@ -25,12 +27,13 @@ static struct {
 } log_state = {.format = LOG_FORMAT_PLAIN, .level = LOG_NOTICE, .name = "tacet"};
 
 static bool stderr_is_journal(void) {
-        const char *stream = getenv("JOURNAL_STREAM");
-        unsigned long long device, inode;
+        const char *stream = getenv("JOURNAL_STREAM"), *colon = stream ? strchr(stream, ':') : NULL;
+        uint64_t device, inode;
         struct stat status;
 
-        return stream && sscanf(stream, "%llu:%llu", &device, &inode) == 2 &&
-               fstat(STDERR_FILENO, &status) == 0 && status.st_dev == device && status.st_ino == inode;
+        return colon && bytes_to_u64(stream, (size_t)(colon - stream), &device) &&
+               text_to_u64(colon + 1, &inode) && fstat(STDERR_FILENO, &status) == 0 &&
+               status.st_dev == device && status.st_ino == inode;
 }
 
 void log_setup(enum log_format format, enum log_level level, const char *name) {
