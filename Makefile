@@ -111,6 +111,8 @@ check:
 
 include tests/fuzz/fuzz.mk
 
+include tests/lint/lint.mk
+
 bench:
 	packaging/install-dependencies --bench
 	$(MAKE) all static tools

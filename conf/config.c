@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "conf/schema.h"
+#include "conf/text.h"
 #include "conf/value.h"
 #include "conf/words.h"
 
@@ -77,64 +78,82 @@ void config_cleanup(struct config *config) {
 
 /* ---- named sections: sources and identities ---- */
 
-/* The two kinds of named records begin alike, so that one piece of code finds and makes both. */
-struct named {
-        char *name;
-        char *where;
-};
-static_assert(offsetof(struct config_source, name) == offsetof(struct named, name) &&
-                      offsetof(struct config_source, where) == offsetof(struct named, where) &&
-                      offsetof(struct config_identity, name) == offsetof(struct named, name) &&
-                      offsetof(struct config_identity, where) == offsetof(struct named, where),
-        "named records begin with name and where");
-
-static struct named *named_at(struct config *config, const char *section, size_t n) {
-        if (strcmp(section, "source") == 0)
-                return n < config->source_count ? (void *)&config->sources[n] : NULL;
-        return n < config->identity_count ? (void *)&config->identities[n] : NULL;
+static bool is_source_section(const char *section) {
+        return strcmp(section, "source") == 0;
 }
 
-static struct named *named_find(struct config *config, const char *section, const char *name, size_t *out_n) {
-        struct named *named;
+/* The n-th record of a named section, with its name and place; NULL behind the last. */
+static void *named_at(const struct config *config, const char *section, size_t n, const char **out_name,
+        const char **out_where) {
+        if (is_source_section(section)) {
+                struct config_source *source = &config->sources[n];
 
-        for (size_t n = 0; (named = named_at(config, section, n)) != NULL; n++)
-                if (strcmp(named->name, name) == 0) {
+                if (n >= config->source_count)
+                        return NULL;
+                *out_name = source->name;
+                *out_where = source->where;
+                return source;
+        }
+        if (n >= config->identity_count)
+                return NULL;
+        *out_name = config->identities[n].name;
+        *out_where = config->identities[n].where;
+        return &config->identities[n];
+}
+
+static void *named_find(const struct config *config, const char *section, const char *name, size_t *out_n,
+        const char **out_where) {
+        const char *other;
+        void *record;
+
+        for (size_t n = 0; (record = named_at(config, section, n, &other, out_where)) != NULL; n++)
+                if (strcmp(other, name) == 0) {
                         *out_n = n;
-                        return named;
+                        return record;
                 }
         return NULL;
 }
 
-/* Make room for one more record and zero it. Returns NULL when memory is short or there are too many. */
-static struct named *named_add(struct config *config, const char *section, const char *name,
-        const char *where, struct error *error) {
-        bool is_source = strcmp(section, "source") == 0;
-        size_t *count = is_source ? &config->source_count : &config->identity_count;
-        size_t record_bytes = is_source ? sizeof *config->sources : sizeof *config->identities;
-        void **list = is_source ? (void **)&config->sources : (void **)&config->identities;
-        struct named *made;
-        char *grown, *name_copy, *where_copy;
+static int source_add(struct config *config, const char *name, const char *where, struct error *error) {
+        size_t n = config->source_count;
+        struct config_source *grown = realloc(config->sources, (n + 1) * sizeof *grown);
 
-        if (*count >= CONFIG_SECTIONS_MAX) {
-                error_set(error, 0, "more than %d of [%s NAME]", CONFIG_SECTIONS_MAX, section);
-                return NULL;
+        if (!grown)
+                return error_set(error, ENOMEM, "hold the configuration");
+        config->sources = grown;
+        grown[n] = (struct config_source){0};
+        if (text_copy(&grown[n].name, name, error) < 0 || text_copy(&grown[n].where, where, error) < 0) {
+                free(grown[n].name);
+                return -1;
         }
-        grown = realloc(*list, (*count + 1) * record_bytes);
-        if (grown)
-                *list = grown;
-        name_copy = strdup(name);
-        where_copy = strdup(where);
-        if (!grown || !name_copy || !where_copy) {
-                free(name_copy);
-                free(where_copy);
-                error_set(error, ENOMEM, "hold the configuration");
-                return NULL;
+        config->source_count++;
+        return 0;
+}
+
+static int identity_add(struct config *config, const char *name, const char *where, struct error *error) {
+        size_t n = config->identity_count;
+        struct config_identity *grown = realloc(config->identities, (n + 1) * sizeof *grown);
+
+        if (!grown)
+                return error_set(error, ENOMEM, "hold the configuration");
+        config->identities = grown;
+        grown[n] = (struct config_identity){0};
+        if (text_copy(&grown[n].name, name, error) < 0 || text_copy(&grown[n].where, where, error) < 0) {
+                free(grown[n].name);
+                return -1;
         }
-        made = (void *)(grown + *count * record_bytes);
-        memset(made, 0, record_bytes);
-        *made = (struct named){name_copy, where_copy};
-        (*count)++;
-        return made;
+        config->identity_count++;
+        return 0;
+}
+
+static int named_add(struct config *config, const char *section, const char *name, const char *where,
+        struct error *error) {
+        size_t count = is_source_section(section) ? config->source_count : config->identity_count;
+
+        if (count >= CONFIG_SECTIONS_MAX)
+                return error_set(error, 0, "more than %d of [%s NAME]", CONFIG_SECTIONS_MAX, section);
+        return is_source_section(section) ? source_add(config, name, where, error)
+                                          : identity_add(config, name, where, error);
 }
 
 static int instance_check(const char *section, const char *instance, struct error *error) {
@@ -172,18 +191,17 @@ static int section_find(
 static int section_begin(struct config *config, const char *name, const char *instance, const char *where,
         uint32_t line, struct error *error) {
         const struct schema_section *section;
-        const struct named *former;
+        const char *former;
         size_t n;
 
         if (section_find(name, instance, &section, error) < 0)
                 return -1;
         if (!section->is_named)
                 return 0;
-        former = named_find(config, name, instance, &n);
-        if (!former)
-                return named_add(config, name, instance, where, error) ? 0 : -1;
+        if (!named_find(config, name, instance, &n, &former))
+                return named_add(config, name, instance, where, error);
         return line ? error_set(error, 0, "[%s %s] stands a second time; the first is %s", name, instance,
-                              former->where)
+                              former)
                     : 0;
 }
 
@@ -239,16 +257,7 @@ static int given_make_room(struct config *config, struct error *error) {
 }
 
 static int set_text(const struct schema_row *row, const char *value, char **out, struct error *error) {
-        char *copy;
-
-        if (!*value)
-                return error_set(error, 0, "%s is empty", row->key);
-        copy = strdup(value);
-        if (!copy)
-                return error_set(error, ENOMEM, "hold %s", row->key);
-        free(*out);
-        *out = copy;
-        return 0;
+        return *value ? text_copy(out, value, error) : error_set(error, 0, "%s is empty", row->key);
 }
 
 static int check_words(
@@ -307,6 +316,7 @@ static int set_key(struct config *config, const char *section, const char *insta
         const struct schema_section *kind;
         const struct schema_row *row;
         const struct config_given *former;
+        const char *place_of_section;
         void *record = config;
         size_t n = 0;
 
@@ -314,14 +324,10 @@ static int set_key(struct config *config, const char *section, const char *insta
                 given_make_room(config, error) < 0)
                 return -1;
         if (kind->is_named) {
-                record = named_find(config, section, instance, &n);
-                if (!record) {
-                        record = named_add(config, section, instance, where, error);
-                        n = (strcmp(section, "source") == 0 ? config->source_count : config->identity_count) -
-                            1;
-                }
-                if (!record)
+                if (!named_find(config, section, instance, &n, &place_of_section) &&
+                        named_add(config, section, instance, where, error) < 0)
                         return -1;
+                record = named_find(config, section, instance, &n, &place_of_section);
         }
         former = given_find(config, (size_t)(row - schema_rows), n);
         if (former && former->line && line && !row_is_list(row))
@@ -341,29 +347,25 @@ int config_set(struct config *config, const char *section, const char *instance,
                        : 0;
 }
 
-static int add_named(struct config *config, const char *section, const char *from, const char *option,
-        struct error *error) {
-        struct named *named;
-        char **place_of_from;
-
-        if (!*from) {
-                error_set(error, 0, "%s: the argument is empty", option);
-                return error_status(error, EXIT_STATUS_USAGE);
-        }
-        named = named_add(config, section, from, "command line", error);
-        if (!named)
-                return place(error, option, 0);
-        place_of_from = member(named, schema_find(section, "from"));
-        *place_of_from = strdup(from);
-        return *place_of_from ? 0 : error_set(error, ENOMEM, "hold the configuration");
+static int empty_argument(const char *option, struct error *error) {
+        error_set(error, 0, "%s: the argument is empty", option);
+        return error_status(error, EXIT_STATUS_USAGE);
 }
 
 int config_add_source(struct config *config, const char *uri, struct error *error) {
-        return add_named(config, "source", uri, "-s", error);
+        if (!*uri)
+                return empty_argument("-s", error);
+        if (named_add(config, "source", uri, "command line", error) < 0)
+                return place(error, "-s", 0);
+        return text_copy(&config->sources[config->source_count - 1].from, uri, error);
 }
 
 int config_add_identity(struct config *config, const char *spec, struct error *error) {
-        return add_named(config, "identity", spec, "-i", error);
+        if (!*spec)
+                return empty_argument("-i", error);
+        if (named_add(config, "identity", spec, "command line", error) < 0)
+                return place(error, "-i", 0);
+        return text_copy(&config->identities[config->identity_count - 1].from, spec, error);
 }
 
 int config_set_command(struct config *config, char *const *words, struct error *error) {

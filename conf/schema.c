@@ -386,7 +386,6 @@ const char *schema_argument(const struct schema_row *row, char out[static 256]) 
         case SCHEMA_COMMAND:
                 return "COMMAND";
         case SCHEMA_WORDS:
-                return "NAMES";
         case SCHEMA_NAMES:
                 return "NAMES";
         case SCHEMA_SETTINGS:

@@ -129,7 +129,7 @@ static int parse_limit(
         const struct schema_row *row, const char *text, struct config_limit *out, struct error *error) {
         const char *colon = strchr(text, ':');
         struct config_limit limit = {.is_set = true};
-        char soft[32];
+        char soft[32] = "";
 
         if (colon && (size_t)(colon - text) >= sizeof soft)
                 return refuse(row, text, error);

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "conf/text.h"
+
 #define BLANKS " \t"
 
 struct splitter {
@@ -29,9 +31,9 @@ int words_add(struct config_words *words, const char *word, struct error *error)
                         return error_set(error, ENOMEM, "hold a list of words");
                 words->at = grown;
         }
-        words->at[words->count] = strdup(word);
-        if (!words->at[words->count])
-                return error_set(error, ENOMEM, "hold a list of words");
+        words->at[words->count] = NULL;
+        if (text_copy(&words->at[words->count], word, error) < 0)
+                return -1;
         words->at[++words->count] = NULL;
         return 0;
 }

@@ -1,0 +1,60 @@
+# Lints. `make lint-quick` takes seconds and is part of `make check`: every executable of tests/lint. `make lint` adds the
+# analysers; each must have nothing to say. What they found clean is remembered per file, so a second run is fast.
+
+LINT         := build/lint
+LINT_QUICK   := tests/lint/sources tests/lint/purity tests/lint/manual
+LINT_CODE    := $(SOURCES) lib/musl/fortify.c
+LINT_TESTS   := $(wildcard tests/unit/*.c tests/lint/*.c tests/fuzz/*.c tests/simulation/*.c tests/tools/*.c bench/*.c)
+LINT_TEXT    := $(LINT_CODE) $(LINT_TESTS) $(wildcard $(FOLDERS:%=%/*.h) tests/*/*.h)
+LINT_HEADERS := $(wildcard $(FOLDERS:%=%/*.h))
+LINT_CFLAGS   = -std=gnu17 $(CPPFLAGS) $(shell $(PKG_CONFIG) --cflags $(PACKAGES))
+LINT_SCRIPTS  = $(shell grep -rlE '^\#!/bin/(ba)?sh' --include='*' packaging tests bench .ci 2>/dev/null)
+
+.PHONY: lint-quick lint-analyzer lint-tidy lint-cppcheck lint-format lint-shell lint-manual
+
+lint-quick:
+	for lint in $(LINT_QUICK); do $$lint || exit 1; done
+
+lint:
+	packaging/install-dependencies --lint
+	$(MAKE) lint-quick lint-format lint-shell lint-manual lint-cppcheck lint-analyzer lint-tidy
+	@echo 'lint: nothing to say'
+
+# The table of the configuration, for tests/lint/manual.
+$(LINT)/schema_dump: tests/lint/schema_dump.c $(LIBRARY)
+	$(say) CC $<
+	mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -o $@ $< $(OUT)/obj/conf/schema.o $(OUT)/obj/lib/bytes.o
+
+# gcc's analyzer, on its own objects: it is too slow for every build, and blind with -O0.
+$(LINT)/analyzer/%.o: %.c $(LINT_HEADERS)
+	$(say) ANALYZE $<
+	mkdir -p $(@D)
+	gcc $(LINT_CFLAGS) -O1 -Werror -fanalyzer -c -o $@ $<
+lint-analyzer: $(LINT_CODE:%.c=$(LINT)/analyzer/%.o)
+
+$(LINT)/tidy/%.done: %.c .clang-tidy $(LINT_HEADERS)
+	$(say) TIDY $<
+	mkdir -p $(@D)
+	clang-tidy --quiet --warnings-as-errors='*' $< -- $(LINT_CFLAGS) 2>/dev/null
+	touch $@
+lint-tidy: $(SOURCES:%.c=$(LINT)/tidy/%.done)
+
+lint-cppcheck:
+	$(say) CPPCHECK 'all sources'
+	mkdir -p $(LINT)/cppcheck
+	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
+		--suppressions-list=tests/lint/cppcheck.txt --cppcheck-build-dir=$(LINT)/cppcheck \
+		-I. -D_GNU_SOURCE -DTACET_VERSION='"0"' $(SOURCES)
+
+lint-format:
+	$(say) FORMAT 'all sources'
+	clang-format --dry-run --Werror $(LINT_TEXT)
+
+lint-shell:
+	$(say) SHELL '$(LINT_SCRIPTS)'
+	shellcheck $(LINT_SCRIPTS)
+
+lint-manual:
+	$(say) MANDOC 'man/*'
+	mandoc -Tlint -Wwarning man/*.[1-9]

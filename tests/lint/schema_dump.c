@@ -1,0 +1,33 @@
+/* Print the configuration's table for the lint of the manual: one row per line, fields separated by tabs, "-" for none. */
+
+#include <stdio.h>
+
+#include "conf/schema.h"
+
+static const char *type_name(enum schema_type type) {
+        static const char *const names[] = {"text", "path", "duration", "size", "boolean", "number", "enum",
+                "signal", "mode", "limit", "command", "words", "names", "settings"};
+
+        return names[type];
+}
+
+static void print_words(const struct schema_word *words) {
+        for (; words && words->word; words++)
+                printf("%s%s", words->word, words[1].word ? " " : "");
+}
+
+int main(void) {
+        for (size_t i = 0; i < schema_section_count; i++)
+                printf("section\t%s\t%s\n", schema_sections[i].name,
+                        schema_sections[i].is_named ? "named" : "plain");
+        for (size_t i = 0; i < schema_row_count; i++) {
+                const struct schema_row *row = &schema_rows[i];
+
+                printf("row\t%s\t%s\t%s\t%s\t%s\t%u\t", row->section, row->key, type_name(row->type),
+                        row->default_text ? row->default_text : "-", row->option ? row->option : "-",
+                        row->places);
+                print_words(row->words);
+                printf("\n");
+        }
+        return 0;
+}
