@@ -153,8 +153,6 @@ int age_keys_add(struct age_keys *keys, struct bytes text, const char *name, con
         struct arena *arena, struct error *error) {
         const size_t count = keys->count, mark = arena->used;
 
-        if (age_crypto_ready(error) < 0)
-                return -1;
         if (keys_add_text(keys, text, limits, arena, error) == 0)
                 return 0;
         keys->count = count;

@@ -135,9 +135,8 @@ static int recipients_add_text(
 
 int age_recipients_add(
         struct age_recipients *recipients, const char *text, struct arena *arena, struct error *error) {
-        if (age_crypto_ready(error) < 0 ||
-                recipients_add_text(
-                        recipients, (struct bytes){(const uint8_t *)text, strlen(text)}, arena, error) < 0) {
+        if (recipients_add_text(
+                    recipients, (struct bytes){(const uint8_t *)text, strlen(text)}, arena, error) < 0) {
                 error_status(error, EXIT_STATUS_DATA);
                 return error_wrap(error, "recipient");
         }
@@ -150,8 +149,6 @@ int age_recipients_add_file(struct age_recipients *recipients, struct bytes text
         struct bytes rest = text, one;
         size_t line = 0, found = 0;
 
-        if (age_crypto_ready(error) < 0)
-                return -1;
         while (key_text_line(&rest, &one, &line)) {
                 if (one.length == 0 || one.at[0] == '#')
                         continue;
@@ -185,8 +182,6 @@ static int recipient_of_key(
 
 int age_recipients_add_keys(struct age_recipients *recipients, const struct age_keys *keys,
         struct arena *arena, struct error *error) {
-        if (age_crypto_ready(error) < 0)
-                return -1;
         for (size_t i = 0; i < keys->count; i++) {
                 struct age_recipient *recipient;
 

@@ -68,6 +68,8 @@ static int scrypt_derive(struct secret_bytes passphrase, const uint8_t salt[stat
         uint8_t full_salt[sizeof SCRYPT_LABEL - 1 + SCRYPT_SALT_BYTES];
         static const uint8_t nothing[1];
 
+        if (age_crypto_hurry(error) < 0)
+                return -1;
         memcpy(full_salt, SCRYPT_LABEL, sizeof SCRYPT_LABEL - 1);
         memcpy(full_salt + sizeof SCRYPT_LABEL - 1, salt, SCRYPT_SALT_BYTES);
         if (crypto_pwhash_scryptsalsa208sha256_ll(passphrase.at ? passphrase.at : nothing, passphrase.length,

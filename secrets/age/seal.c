@@ -100,7 +100,7 @@ int age_seal(struct bytes plaintext, const struct age_recipients *recipients, bo
                 error_set(error, 0, "no recipient: nobody could open the file");
                 return error_hint(error, "name a recipient (age1...), an identity or a passphrase");
         }
-        if (age_recipients_check(recipients, error) < 0 || age_crypto_ready(error) < 0 ||
+        if (age_recipients_check(recipients, error) < 0 || age_crypto_hurry(error) < 0 ||
                 arena_init(&arena, sizeof *scratch, error) < 0)
                 return -1;
         scratch = arena_take(&arena, sizeof *scratch, error);
@@ -123,8 +123,6 @@ int age_keygen(struct arena *arena, struct secret_bytes *out_identity,
         struct age_key *key;
         struct secret_bytes identity = {.length = bech32_encoded_bytes(IDENTITY_PREFIX, X25519_BYTES)};
 
-        if (age_crypto_ready(error) < 0)
-                return -1;
         identity.at = arena_take(arena, identity.length, error);
         key = identity.at ? arena_take(arena, sizeof *key, error) : NULL;
         if (!key) {

@@ -76,8 +76,11 @@ const struct age_kind_calls *age_kind_calls_of(enum age_kind kind);
 /* The calls for a stanza's type, or NULL when tacet does not know it. */
 const struct age_kind_calls *age_kind_calls_for(const struct age_stanza *stanza);
 
-/* libsodium set up, once per process: chooses the fast code for this processor. */
-int age_crypto_ready(struct error *error);
+/* Let libsodium choose the fast code for this processor, once per process. Nothing here needs it: without it the
+ * portable code runs, which for the curve is as fast. It asks the processor about itself (cpuid), and in a virtual machine
+ * each question goes to the hypervisor: 200 us and more, as much as all the rest of opening a small file. So it is
+ * called where it pays: scrypt, large payloads, writing. */
+int age_crypto_hurry(struct error *error);
 
 /* ---- shared by the kinds ---- */
 

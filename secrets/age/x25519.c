@@ -14,7 +14,7 @@
 
 static const uint8_t zero_nonce[crypto_aead_chacha20poly1305_IETF_NPUBBYTES];
 
-int age_crypto_ready(struct error *error) {
+int age_crypto_hurry(struct error *error) {
         static bool is_ready;
 
         if (!is_ready && sodium_init() < 0)
