@@ -6,7 +6,7 @@
 #include "secrets/age/open.h"
 #include "tests/fuzz/fuzz.h"
 
-#include "tests/fuzz/age_keys.inc"
+#include "tests/unit/age_keys.inc"
 
 static const struct age_limits limits = {64 * 1024, 5, 1 << 24};
 
@@ -14,11 +14,11 @@ static void keys_make(struct arena *arena, struct age_keys *keys) {
         struct error error = {0};
 
         HOLDS(arena_init(arena, 1024 * 1024, &error) == 0);
-        HOLDS(age_keys_add(keys, BYTES_OF(FUZZ_IDENTITY), "identity", &limits, arena, &error) == 0);
-        HOLDS(age_keys_add(keys, BYTES_OF(FUZZ_SSH_KEY), "ssh", &limits, arena, &error) == 0);
+        HOLDS(age_keys_add(keys, BYTES_OF(TEST_IDENTITY), "identity", &limits, arena, &error) == 0);
+        HOLDS(age_keys_add(keys, BYTES_OF(TEST_SSH_KEY), "ssh", &limits, arena, &error) == 0);
         HOLDS(age_keys_add_passphrase(keys,
                       (struct secret_bytes){
-                              (uint8_t *)(uintptr_t)FUZZ_PASSPHRASE, sizeof FUZZ_PASSPHRASE - 1},
+                              (uint8_t *)(uintptr_t)TEST_PASSPHRASE, sizeof TEST_PASSPHRASE - 1},
                       arena, &error) == 0);
 }
 

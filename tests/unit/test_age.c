@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 #include <sodium.h>
+#include <sys/resource.h>
 
 #include "secrets/age/age.h"
 
@@ -142,6 +143,142 @@ static void test_every_damage_to_an_armored_file_fails(void **state) {
         every_damage_fails(*state, true);
 }
 
+static void passphrase_use(struct fixture *f, const char *text, unsigned log_n) {
+        struct secret_bytes passphrase = {(uint8_t *)(uintptr_t)text, strlen(text)};
+
+        if (log_n > 0)
+                must(f, age_recipients_add_passphrase(
+                                &f->recipients, passphrase, log_n, &f->arena, &f->error));
+        else
+                must(f, age_keys_add_passphrase(&f->keys, passphrase, &f->arena, &f->error));
+}
+
+static void test_a_passphrase_opens_what_it_sealed_and_no_other_does(void **state) {
+        struct fixture *f = *state;
+        struct age_file file;
+        struct secret_bytes out;
+        struct bytes text;
+
+        passphrase_use(f, "correct horse", 5);
+        text = sealed(f, BYTES_OF("A=1\n"), false, &file);
+        assert_int_equal(opened(f, text, &out), -1);
+        assert_non_null(strstr(f->error.text, "no key was given"));
+        passphrase_use(f, "correct horsf", 0);
+        assert_int_equal(opened(f, text, &out), -1);
+        assert_non_null(strstr(f->error.text, "FILE: wrong passphrase"));
+        passphrase_use(f, "correct horse", 0);
+        must(f, opened(f, text, &out));
+        assert_memory_equal(out.at, "A=1\n", 4);
+        free(file.at);
+}
+
+/* The limits are compared before a byte is taken: a refusal at 2^20 (1 GiB) must come at once. */
+static void test_scrypt_is_refused_over_its_limits_before_it_takes_memory(void **state) {
+        static const char file[] = "age-encryption.org/v1\n-> scrypt AAAAAAAAAAAAAAAAAAAAAA 20\n"
+                                   "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n"
+                                   "--- AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n";
+        const uint64_t need = (UINT64_C(1) << 30) + 4 * 1024 * 1024;
+        struct age_limits tight = limits;
+        struct fixture *f = *state;
+        struct secret_bytes out;
+        struct rlimit old, few;
+
+        passphrase_use(f, "x", 0);
+        assert_return_code(getrlimit(RLIMIT_AS, &old), 0);
+        tight.scrypt_log_n_max = 19;
+        assert_int_equal(age_open(BYTES_OF(file), "FILE", &f->keys, &tight, &f->arena, &out, &f->error), -1);
+        assert_non_null(strstr(f->error.text, "work factor 20 is over the limit 19"));
+        tight.scrypt_log_n_max = 20;
+        tight.scrypt_memory_max = need - 1;
+        assert_int_equal(age_open(BYTES_OF(file), "FILE", &f->keys, &tight, &f->arena, &out, &f->error), -1);
+        assert_non_null(strstr(f->error.text, "needs 1028 MiB of memory and the limit is 1027 MiB"));
+#ifndef TACET_SANITIZE /* a sanitizer needs all the addresses there are */
+        tight.scrypt_memory_max = need;
+        few = old;
+        few.rlim_cur = 512 * 1024 * 1024;
+        assert_return_code(setrlimit(RLIMIT_AS, &few), 0);
+        assert_int_equal(age_open(BYTES_OF(file), "FILE", &f->keys, &tight, &f->arena, &out, &f->error), -1);
+        assert_non_null(
+                strstr(f->error.text, "take 1024 MiB of memory for the passphrase: Cannot allocate memory"));
+        assert_return_code(setrlimit(RLIMIT_AS, &old), 0);
+#else
+        (void)few;
+#endif
+}
+
+static void test_each_of_many_recipients_opens_the_file(void **state) {
+        struct fixture *f = *state;
+        struct age_keys keys = {0};
+        struct age_file file;
+        struct secret_bytes out;
+        struct bytes text;
+
+        for (unsigned i = 0; i < 20; i++)
+                key_make(f, &keys, &f->recipients);
+        text = sealed(f, BYTES_OF("A=1\n"), true, &file);
+        for (unsigned i = 0; i < 20; i++) {
+                f->keys.list[0] = keys.list[i];
+                f->keys.count = 1;
+                must(f, opened(f, text, &out));
+                assert_int_equal(out.length, 4);
+        }
+        free(file.at);
+}
+
+static void test_a_file_is_described_without_a_key(void **state) {
+        struct fixture *f = *state;
+        struct age_description description;
+        struct age_file file;
+        struct bytes text;
+
+        key_make(f, NULL, &f->recipients);
+        key_make(f, NULL, &f->recipients);
+        text = sealed(f, BYTES_OF("A=1\n"), true, &file);
+        assert_true(age_is_age_file(text));
+        must(f, age_describe(text, "FILE", &limits, &description, &f->error));
+        assert_true(description.is_armored);
+        assert_false(description.has_passphrase);
+        assert_int_equal(description.recipient_stanzas, 2);
+        assert_int_equal(description.unknown_stanzas, 0);
+        free(file.at);
+        assert_false(age_is_age_file(BYTES_OF("A=1\n")));
+        assert_false(age_is_age_file(BYTES_OF("")));
+        assert_true(age_is_age_file(BYTES_OF("age-encryption.org/v2\n")));
+        assert_int_equal(age_describe(BYTES_OF("A=1\n"), "FILE", &limits, &description, &f->error), -1);
+        assert_non_null(strstr(f->error.text, "FILE: not an age file"));
+}
+
+static void test_a_file_over_the_limit_is_refused_unread(void **state) {
+        const struct age_limits small = {.file_bytes_max = 100};
+        struct fixture *f = *state;
+        struct age_file file;
+        struct secret_bytes out;
+        struct bytes text;
+
+        key_make(f, &f->keys, &f->recipients);
+        text = sealed(f, BYTES_OF("A=1\n"), false, &file);
+        assert_int_equal(age_open(text, "FILE", &f->keys, &small, &f->arena, &out, &f->error), -1);
+        assert_non_null(strstr(f->error.text, "are more than the limit of 100"));
+        free(file.at);
+}
+
+static void test_an_arena_that_is_too_small_is_an_error_and_keeps_nothing(void **state) {
+        struct fixture *f = *state;
+        CLEANUP_ARENA struct arena small = {0};
+        uint8_t *plain = calloc(1, 100000);
+        struct age_file file;
+        struct secret_bytes out;
+        struct bytes text;
+
+        key_make(f, &f->keys, &f->recipients);
+        text = sealed(f, (struct bytes){plain, 100000}, false, &file);
+        must(f, arena_init(&small, 65536, &f->error));
+        assert_int_equal(age_open(text, "FILE", &f->keys, &limits, &small, &out, &f->error), -1);
+        assert_int_equal(small.used, 0);
+        free(file.at);
+        free(plain);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
@@ -149,6 +286,12 @@ int main(void) {
                 TEST(test_a_wrong_key_is_refused),
                 TEST(test_every_damage_to_a_binary_file_fails),
                 TEST(test_every_damage_to_an_armored_file_fails),
+                TEST(test_a_passphrase_opens_what_it_sealed_and_no_other_does),
+                TEST(test_scrypt_is_refused_over_its_limits_before_it_takes_memory),
+                TEST(test_each_of_many_recipients_opens_the_file),
+                TEST(test_a_file_is_described_without_a_key),
+                TEST(test_a_file_over_the_limit_is_refused_unread),
+                TEST(test_an_arena_that_is_too_small_is_an_error_and_keeps_nothing),
         };
 
         return cmocka_run_group_tests_name("age", tests, NULL, NULL);
