@@ -185,3 +185,10 @@ def test_sigkill_and_sigstop_from_inside_do_not_harm_pid_1() -> None:
     script = "kill -9 1; kill -STOP 1; sleep 0.2; kill -0 1 && echo alive; exit 8"
     done = run([TACET, "--", "sh", "-c", script], pid1=True)
     assert (done.stdout, done.returncode) == ("alive\n", 8)
+
+
+def test_when_not_pid_1_nobody_else_is_hit() -> None:
+    """As in a shared PID namespace: only what the program started is ended, never everything that runs."""
+    with Running(["sleep", "60"]) as bystander:
+        assert run([TACET, "--", "sh", "-c", "sleep 60 & exit 0"]).returncode == 0
+        assert is_alive(bystander.process.pid)

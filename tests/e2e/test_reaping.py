@@ -103,14 +103,14 @@ def test_an_idle_supervisor_never_wakes_up(pid1: bool, tmp_path: Path) -> None:
         assert "<detached" in trace.read_text()
 
 
-def test_a_supervisor_that_reuses_pids_signals_only_its_child() -> None:
-    """With a pid space of a few hundred, numbers come back fast; signals to a dead program hit nobody else."""
-    script = (
-        "echo 400 > /proc/sys/kernel/pid_max 2>/dev/null;"
-        f'for i in $(seq 60); do "{TACET}" -- sh -c "exit 3" & victim=$!; '
-        "kill -USR2 $victim 2>/dev/null; (sleep 0.01); kill -TERM $victim 2>/dev/null; wait $victim; done;"
-        "echo survived"
+def test_signals_to_a_dead_program_hit_nobody_who_got_its_number() -> None:
+    """A PID space of a few hundred: numbers come back fast. Where the limit is not per namespace it is left alone."""
+    release = tuple(int(word) for word in re.findall(r"\d+", os.uname().release)[:2])
+    small = "echo 400 > /proc/sys/kernel/pid_max;" if release >= (6, 14) else ""
+    rounds = (
+        f'for round in $(seq 60); do "{TACET}" -- sh -c "exit 3" & victim=$!; '
+        "kill -USR2 $victim 2>/dev/null; sleep 0.01; kill -TERM $victim 2>/dev/null; wait $victim; done"
     )
-    done = run(["tini", "--", "sh", "-c", f"trap '' USR2; sleep 30 & bystander=$!; {script}; kill -0 $bystander && echo intact"], pid1=True)
-    assert "survived" in done.stdout
-    assert "intact" in done.stdout
+    script = f"trap '' USR2; sleep 30 & bystander=$!; {small} {rounds}; kill -0 $bystander && echo intact"
+    done = run(["tini", "--", "sh", "-c", script], pid1=True, seconds=60)
+    assert done.stdout.endswith("intact\n"), done.stderr

@@ -287,3 +287,23 @@ def test_a_secret_in_the_programs_own_arguments_is_refused(vault: Vault) -> None
     assert done.returncode == 126 or done.returncode == 125
     assert "first-value" not in done.stdout + done.stderr
     assert "PASSWORD" in done.stderr
+
+
+def test_a_single_value_that_no_program_can_get_is_refused_by_name(vault: Vault) -> None:
+    """One string of the environment may have 128 KiB."""
+    vault.write(f"SMALL=1\nTHE_BIG_ONE={'v' * 131_072}\n")
+    done = run([TACET, "run", *vault.options, "--", "echo", "started"])
+    assert done.returncode != 0
+    assert "THE_BIG_ONE" in done.stderr
+    assert "vvvv" not in done.stderr
+    assert "started" not in done.stdout
+
+
+def test_a_total_that_no_program_can_get_is_refused(vault: Vault) -> None:
+    """The kernel's limit is a quarter of the stack limit of this very process."""
+    vault.write("".join(f"VALUE_{number}={'v' * 60_000}\n" for number in range(10)))
+    done = run(["prlimit", "--stack=1048576:", TACET, "run", *vault.options, "--", "echo", "started"])
+    assert done.returncode != 0
+    assert "vvvv" not in done.stderr
+    assert "started" not in done.stdout
+    assert run([TACET, "run", *vault.options, "--", "echo", "started"]).stdout == "started\n"

@@ -178,3 +178,36 @@ def test_a_program_that_ignores_sigterm_keeps_running_until_sigkill_of_the_progr
         assert is_alive(child)
         os.kill(child, signal.SIGKILL)
         assert running.wait() == 137
+
+
+@pytest.mark.parametrize("mode", ["process", "group"])
+def test_kill_mode_says_who_gets_a_signal(pid1: bool, mode: str) -> None:
+    """The program's process, or its whole group."""
+    script = f"trap 'wait; exit 5' USR1; '{PROBE}' log 10 & echo ready; wait; wait"
+    with Running([TACET, "run", "--kill-mode", mode, "--", "sh", "-c", script], pid1=pid1) as running:
+        running.line_with("^ready [0-9]")
+        running.signal(signal.SIGUSR1)
+        if mode == "group":
+            running.line_with("^10$")
+            assert running.wait() == 5
+        else:
+            with pytest.raises(AssertionError):
+                running.line_with("^10$", 0.5)
+
+
+def test_a_group_signal_right_after_the_start_is_not_too_early() -> None:
+    """The group is made by both sides: it is there as soon as the supervisor could send."""
+    for _ in range(100):
+        process = subprocess.Popen([TACET, "run", "--kill-mode", "group", "--", PROBE, "wait"], stdout=subprocess.DEVNULL)
+        time.sleep(0.002)
+        process.terminate()
+        assert process.wait(5) in (-15, 143)
+
+
+def test_stop_signal_is_what_a_stop_sends(pid1: bool) -> None:
+    """SIGTERM to the supervisor asks the program by its own signal."""
+    with Running([TACET, "run", "--stop-signal", "QUIT", "--", PROBE, "log", "3"], pid1=pid1) as running:
+        running.line_with("^ready")
+        running.signal(signal.SIGTERM)
+        running.line_with("^3$")
+        assert running.wait() == 0

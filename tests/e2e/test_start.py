@@ -241,3 +241,48 @@ def test_the_supervisor_needs_little_memory(pid1: bool) -> None:
     with Running([TACET, "--", PROBE, "wait"], pid1=pid1) as running:
         running.line_with("^ready")
         assert int(read_status(running.pid)["VmRSS"].split()[0]) < 8192
+
+
+def test_the_identity_of_the_program_is_complete(pid1: bool) -> None:
+    """Groups, then group, then user; nothing of root is left, and the supervisor keeps its own."""
+    command = [TACET, "run", "--user", "54321", "--group", "54322", "--supplementary-groups", "54323 54324"]
+    with Running([*command, "--", "sh", "-c", "cat /proc/self/status; echo end; sleep 60"], pid1=pid1) as running:
+        lines = []
+        while (line := running.line()) != "end":
+            lines.append(line)
+        status = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+        assert status["Uid"].split() == ["54321"] * 4
+        assert status["Gid"].split() == ["54322"] * 4
+        assert status["Groups"].split() == ["54323", "54324"]
+        assert int(status["CapEff"], 16) == int(status["CapPrm"], 16) == 0
+        assert read_status(running.pid)["Uid"].split() == ["0"] * 4
+
+
+def test_a_user_that_does_not_exist_is_an_error() -> None:
+    """Named, before anything runs."""
+    done = run([TACET, "run", "--user", "nobody-of-that-name", "--", "echo", "started"])
+    assert done.returncode not in (0, 127)
+    assert "nobody-of-that-name" in done.stderr
+    assert "started" not in done.stdout
+
+
+def test_directory_umask_limits_and_oom_score_are_the_programs(tmp_path: Path) -> None:
+    """What the options say reaches the program and not the supervisor."""
+    command = [TACET, "run", "--directory", str(tmp_path), "--umask", "0077", "--limit-nofile", "100:200"]
+    with Running([*command, "--", "sh", "-c", f"{PROBE} state; echo end; sleep 60"]) as running:
+        lines = []
+        while (line := running.line()) != "end":
+            lines.append(line)
+        state = parse_state("\n".join(lines))
+        assert (state["cwd"], state["umask"], state["nofile"]) == (str(tmp_path), "0077", "100 200")
+        limits = Path(f"/proc/{running.pid}/limits").read_text()
+        assert "Max open files            100 " not in limits
+
+
+@pytest.mark.skipif("static" in Path(TACET).name, reason="valgrind does not follow a static program")
+def test_start_and_stop_are_clean_under_valgrind() -> None:
+    """No invalid access, no descriptor and no memory lost, in the supervisor and up to exec."""
+    checker = ["valgrind", "-q", "--error-exitcode=99", "--leak-check=full", "--errors-for-leak-kinds=definite"]
+    done = run([*checker, TACET, "--", "sh", "-c", f"{PROBE} orphans 3; exit 5"], seconds=60)
+    assert done.returncode == 5, done.stderr
+    assert "==" not in done.stderr
