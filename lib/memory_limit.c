@@ -7,12 +7,14 @@
 
 #include "lib/memory_limit.h"
 
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "lib/bytes.h"
+#include "lib/fd.h"
 
 #define PATH_BYTES 2048
 #define UNLIMITED  (UINT64_C(1) << 62) /* version 1 says "none" as a number near 2^63 */
@@ -123,16 +125,17 @@ static const char *group_below(const char *group, const char *mount_root) {
 
 static uint64_t limit_read(const char *folder, const char *name) {
         char path[PATH_BYTES + 64], text[32];
-        CLEANUP_FILE FILE *file = NULL;
+        CLEANUP_FD int fd = -1;
+        ssize_t length;
         uint64_t limit;
 
         snprintf(path, sizeof path, "%s/%s", folder, name);
-        file = fopen(path, "re");
-        if (!file || !fgets(text, sizeof text, file))
-                return UNLIMITED;
-        text[strcspn(text, "\n")] = '\0';
-        if (!text_to_u64(text, &limit) || limit > UNLIMITED) /* "max" is no number */
-                return UNLIMITED;
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+        length = fd < 0 ? -1 : fd_read_full(fd, text, sizeof text);
+        if (length > 0 && text[length - 1] == '\n')
+                length--;
+        if (length <= 0 || !bytes_to_u64(text, (size_t)length, &limit) || limit > UNLIMITED)
+                return UNLIMITED; /* "max" is no number */
         return limit;
 }
 
