@@ -283,10 +283,11 @@ int editor_get(struct editor *editor, const char *name, size_t bytes_max, struct
 }
 
 void editor_stop(struct editor *editor) {
-        fd_close(fd_take(&editor->place.folder));
         fd_close(fd_take(&editor->channel));
         if (editor->guard > 0)
                 while (waitpid(editor->guard, NULL, 0) < 0 && errno == EINTR)
                         ;
         editor->guard = 0;
+        /* Again, in case that the guard was killed. */
+        place_remove(&editor->place);
 }
