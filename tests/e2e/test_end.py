@@ -147,7 +147,7 @@ def with_argument(mark: str) -> list[int]:
 
 def test_the_program_of_another_user_dies_with_its_supervisor() -> None:
     """A change of credentials clears the parent-death signal: it must be set after it."""
-    with Running([TACET, "run", "--user", "54321", "--", PROBE, "wait"]) as running:
+    with Running([TACET, "run", "--user", "54321", "--group", "54321", "--", PROBE, "wait"]) as running:
         running.line_with("^ready")
         child = running.child
         running.process.kill()

@@ -127,15 +127,15 @@ def test_a_crashed_program_is_back_soon(pid1: bool) -> None:
 def test_no_process_left_for_a_restart_is_waited_out(tmp_path: Path) -> None:
     """EAGAIN at a restart: reported, tried again, and the program is back when there is room."""
     options = ["--restart", "always", "--restart-delay", "20ms", "--restart-delay-max", "50ms", "--restart-limit", "0"]
-    command = ["setpriv", "--reuid=54322", "--regid=54322", "--clear-groups", TACET, "run", *options, "--", PROBE, "wait"]
-    with Running(command) as running:
+    drop = ["setpriv", "--reuid=54322", "--regid=54322", "--clear-groups"]
+    with Running([*drop, TACET, "run", *options, "--", PROBE, "wait"]) as running:
         pid = int(running.line_with("^ready").split()[1])
-        run(["prlimit", f"--pid={running.pid}", "--nproc=1:"])
+        assert run([*drop, "prlimit", f"--pid={running.pid}", "--nproc=1:"]).returncode == 0
         os.kill(pid, signal.SIGKILL)
         running.line_with(os.strerror(11))
         time.sleep(0.3)
         assert is_alive(running.pid)
-        run(["prlimit", f"--pid={running.pid}", "--nproc=4096:"])
+        assert run([*drop, "prlimit", f"--pid={running.pid}", "--nproc=4096:"]).returncode == 0
         running.line_with("^ready")
         running.signal(signal.SIGTERM)
         assert running.wait() == 143
