@@ -68,7 +68,7 @@ static int recipients_add_beside(
         slash = slash ? slash + 1 : resolved;
         if ((size_t)(slash - resolved) + sizeof ".age-recipients" > sizeof resolved)
                 return error_set(error, ENAMETOOLONG, "look for the recipients of '%s'", path);
-        strcpy(slash, ".age-recipients");
+        memcpy(slash, ".age-recipients", sizeof ".age-recipients");
         fd = open(resolved, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
         if (fd < 0 && errno == ENOENT)
                 return 1;
