@@ -85,17 +85,13 @@ static bool is_source_section(const char *section) {
 /* The n-th record of a named section, with its name and place; NULL behind the last. */
 static void *named_at(const struct config *config, const char *section, size_t n, const char **out_name,
         const char **out_where) {
-        if (is_source_section(section)) {
-                struct config_source *source = &config->sources[n];
-
-                if (n >= config->source_count)
-                        return NULL;
-                *out_name = source->name;
-                *out_where = source->where;
-                return source;
-        }
-        if (n >= config->identity_count)
+        if (n >= (is_source_section(section) ? config->source_count : config->identity_count))
                 return NULL;
+        if (is_source_section(section)) {
+                *out_name = config->sources[n].name;
+                *out_where = config->sources[n].where;
+                return &config->sources[n];
+        }
         *out_name = config->identities[n].name;
         *out_where = config->identities[n].where;
         return &config->identities[n];

@@ -266,15 +266,16 @@ static int slurp(const char *path, char **out, size_t *out_length, struct error 
         if ((uint64_t)status.st_size > CONFIG_FILE_BYTES_MAX)
                 return error_set(error, 0, "configuration '%s' has %lld bytes; the most is %zu", path,
                         (long long)status.st_size, CONFIG_FILE_BYTES_MAX);
-        text = malloc(CONFIG_FILE_BYTES_MAX + 2);
+        text = malloc((size_t)status.st_size + 2);
         if (!text)
                 return error_set(error, ENOMEM, "read configuration '%s'", path);
-        length = fd_read_full(fd, text, CONFIG_FILE_BYTES_MAX + 1);
-        if (length < 0 || (size_t)length > CONFIG_FILE_BYTES_MAX) {
-                int code = length < 0 ? errno : EFBIG;
+        length = fd_read_full(fd, text, (size_t)status.st_size + 1);
+        if (length < 0 || length > status.st_size) {
+                int code = length < 0 ? errno : 0;
 
                 free(text);
-                return error_set(error, code, "read configuration '%s'", path);
+                return error_set(error, code, "read configuration '%s'%s", path,
+                        code ? "" : ": it changes while it is read");
         }
         text[length] = '\0';
         *out = text;
