@@ -125,13 +125,15 @@ enum fleet_report {
         FLEET_REPORT_STARTED, /* generation: the first one is up in every slot */
         FLEET_REPORT_ROLLOUT, /* generation: a rollout to it begins */
         FLEET_REPORT_SUPERSEDED, /* generation: its rollout is given up for a newer one */
-        FLEET_REPORT_CANCELLED, /* generation: its rollout is given up, asked for (ROLLBACK, or the old content again) */
+        FLEET_REPORT_CANCELLED, /* generation: its rollout is given up without a failure: ROLLBACK, the old content
+                                     again, or halted and nothing of it is left */
         FLEET_REPORT_FAILED,    /* reason, status: an instance failed; `generation` is its own */
         FLEET_REPORT_RETRY,     /* delay_ns: the rollout tries this slot again then */
         FLEET_REPORT_REVERTED,  /* generation (the bad one), reason, status: going back begins */
         FLEET_REPORT_RESTORED,  /* generation: back on it in every slot */
         FLEET_REPORT_COMMITTED, /* generation: every slot runs it */
         FLEET_REPORT_HALTED, /* generation (the target), reason: stays as it is until a reload or a rollback */
+        FLEET_REPORT_RESUMED,      /* generation: halted no longer, the way back to it goes on */
         FLEET_REPORT_NO_PREVIOUS,  /* ROLLBACK: there is nothing to go back to */
         FLEET_REPORT_RESTART,      /* delay_ns: the instance ended, its successor comes then (0: now) */
         FLEET_REPORT_ENDED,        /* status: the slot's instance ended and stays ended */

@@ -17,21 +17,24 @@ static uint32_t slots_open(const struct fleet *fleet) {
         return count;
 }
 
-/* An instance more, beside what slots that are empty now will need. */
+/* An instance more, beside what slots that are empty now will need. The place of a slot that has ended is nobody's. */
 static bool has_surge_room(const struct fleet *fleet) {
         uint32_t used = fleet_count_live(fleet);
         for (uint32_t i = 0; i < fleet->settings.replicas; i++)
-                used += !fleet->slots[i].has_ended && slot_is_empty(&fleet->slots[i]);
+                used += slot_is_empty(&fleet->slots[i]);
         return used < fleet->settings.replicas + fleet->settings.surge_max;
 }
 
-/* May we stop this one, and still have `spare` fewer than all slots available? */
-static bool may_stop(const struct fleet *fleet, const struct fleet_instance *instance, uint32_t spare) {
-        if (!instance_is_ready(instance))
-                return true;
+/* Are so many available replicas enough, when `spare` of all slots may be without one? */
+static bool is_enough(const struct fleet *fleet, uint32_t available, uint32_t spare) {
         const uint32_t open = slots_open(fleet);
-        const uint32_t floor = open > spare ? open - spare : 0;
-        return fleet_count_available(fleet) - instance_is_available(instance) >= floor;
+        return available >= (open > spare ? open - spare : 0);
+}
+
+/* May we stop this one? One that is not ready is missed by nobody. */
+static bool may_stop(const struct fleet *fleet, const struct fleet_instance *instance, uint32_t spare) {
+        return !instance_is_ready(instance) ||
+               is_enough(fleet, fleet_count_available(fleet) - instance_is_available(instance), spare);
 }
 
 /* The last one that takes connections for its generation first lets its queue run empty. */
@@ -45,6 +48,20 @@ static void retire(struct fleet *fleet, struct fleet_actions *actions, struct fl
         }
 }
 
+/* Its successor, or somebody else, has failed since: this one is needed again. */
+static bool slot_recall(struct fleet *fleet, struct fleet_slot *slot) {
+        bool has_moved = false;
+        for (size_t place = 0; place < 2; place++) {
+                struct fleet_instance *instance = &slot->pair[place];
+                if (instance->state != INSTANCE_DRAINING || fleet->is_emergency ||
+                        is_enough(fleet, fleet_count_available(fleet), fleet->settings.unavailable_max))
+                        continue;
+                instance_recall(fleet, instance);
+                has_moved = true;
+        }
+        return has_moved;
+}
+
 static struct fleet_instance *slot_place(struct fleet_slot *slot) {
         for (size_t place = 0; place < 2; place++)
                 if (!instance_is_live(&slot->pair[place]))
@@ -52,11 +69,18 @@ static struct fleet_instance *slot_place(struct fleet_slot *slot) {
         return NULL;
 }
 
-/* Spawn generation `index` here if its back-off is over and there is a place for it. */
-static bool slot_spawn(
+/* Have generation `index` here: one that drains comes back, else one is spawned if its back-off is over and there is a
+ * place for it. */
+static bool slot_bring(
         struct fleet *fleet, struct fleet_actions *actions, struct fleet_slot *slot, int32_t index) {
         struct fleet_instance *instance = slot_place(slot);
         const uint64_t generation = generation_number(fleet, index);
+        for (size_t place = 0; place < 2; place++)
+                if (slot->pair[place].state == INSTANCE_DRAINING &&
+                        slot->pair[place].generation == generation) {
+                        instance_recall(fleet, &slot->pair[place]);
+                        return true;
+                }
         if (!instance || backoff_earliest(slot, generation) > fleet->now_ns ||
                 (!slot_is_empty(slot) && !has_surge_room(fleet)))
                 return false;
@@ -144,11 +168,13 @@ static bool slot_replace(struct fleet *fleet, struct fleet_actions *actions, str
         if (fleet->is_halted || !may_turn(fleet, slot) ||
                 backoff_earliest(slot, generation_number(fleet, fleet->target)) > fleet->now_ns)
                 return false;
-        if (settings->surge_max > 0 && slot_spawn(fleet, actions, slot, fleet->target)) {
+        if (settings->surge_max > 0 && slot_bring(fleet, actions, slot, fleet->target)) {
                 slot->is_turning = true;
                 return true;
         }
-        if (settings->unavailable_max == 0 || !may_stop(fleet, other, settings->unavailable_max))
+        /* One that does not serve is stopped under every limit. */
+        if ((settings->unavailable_max == 0 && instance_is_ready(other)) ||
+                !may_stop(fleet, other, settings->unavailable_max))
                 return false;
         slot->is_turning = true;
         retire(fleet, actions, other);
@@ -159,20 +185,20 @@ static bool slot_replace(struct fleet *fleet, struct fleet_actions *actions, str
  * already and none has succeeded yet: then the old one comes back for as long. */
 static bool slot_fill(struct fleet *fleet, struct fleet_actions *actions, struct fleet_slot *slot) {
         if (!fleet_is_rolling(fleet))
-                return slot_spawn(fleet, actions, slot, fleet->target);
+                return slot_bring(fleet, actions, slot, fleet->target);
         if (fleet->is_halted)
-                return slot_spawn(fleet, actions, slot, fleet->stable);
+                return slot_bring(fleet, actions, slot, fleet->stable);
         if (!may_turn(fleet, slot) && !target_is_available_somewhere(fleet))
-                return slot_spawn(fleet, actions, slot, fleet->stable);
+                return slot_bring(fleet, actions, slot, fleet->stable);
         slot->is_turning = true;
-        if (slot_spawn(fleet, actions, slot, fleet->target))
+        if (slot_bring(fleet, actions, slot, fleet->target))
                 return true;
         /* The next try has to wait: with room for both the old one serves meanwhile. */
-        return fleet->settings.surge_max > 0 && slot_spawn(fleet, actions, slot, fleet->stable);
+        return fleet->settings.surge_max > 0 && slot_bring(fleet, actions, slot, fleet->stable);
 }
 
 static bool slot_move(struct fleet *fleet, struct fleet_actions *actions, struct fleet_slot *slot) {
-        if (slot_clear(fleet, actions, slot))
+        if (slot_recall(fleet, slot) || slot_clear(fleet, actions, slot))
                 return true;
         struct fleet_instance *target = slot_target(fleet, slot);
         struct fleet_instance *other = slot_other(fleet, slot);
@@ -186,20 +212,22 @@ static bool slot_move(struct fleet *fleet, struct fleet_actions *actions, struct
                 return slot_fill(fleet, actions, slot);
         /* The old one crashed while the new one starts: it comes back, if there is room for both. */
         return fleet_is_rolling(fleet) && !fleet->is_halted && !instance_is_available(target) &&
-               slot_spawn(fleet, actions, slot, fleet->stable);
+               slot_bring(fleet, actions, slot, fleet->stable);
 }
 
 bool fleet_reconcile(struct fleet *fleet, struct fleet_actions *actions) {
         if (fleet->target < 0)
                 return false;
         bool has_moved = false;
-        /* What is neither stable nor the target first: three generations serve for as short a time as can be. */
+        /* First where nothing is lost, and what is neither stable nor the target: three generations serve for as short
+         * a time as can be. */
         for (int pass = 0; pass < 2; pass++)
                 for (uint32_t i = 0; i < fleet->settings.replicas; i++) {
                         struct fleet_slot *slot = &fleet->slots[i];
                         const struct fleet_instance *other = slot_other(fleet, slot);
                         const bool is_first =
-                                other && !generation_is(fleet, fleet->stable, other->generation);
+                                other && (!instance_is_ready(other) ||
+                                                 !generation_is(fleet, fleet->stable, other->generation));
                         if (is_first == (pass == 0))
                                 has_moved |= slot_move(fleet, actions, slot);
                 }

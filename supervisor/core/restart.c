@@ -96,10 +96,8 @@ static bool policy_wants(const struct fleet *fleet, const struct fleet_failure *
         return false;
 }
 
-/* While going back: the old generation fails as well, and something still serves. Better to stand still than to lose that. */
-static bool revert_is_hopeless(struct fleet *fleet) {
-        if (!fleet->is_reverting || ++fleet->failures <= fleet->settings.failures_max)
-                return false;
+/* Does something of the generation that is to go still serve? */
+static bool is_other_serving(struct fleet *fleet) {
         for (uint32_t i = 0; i < fleet->settings.replicas; i++) {
                 const struct fleet_instance *other = slot_other(fleet, &fleet->slots[i]);
                 if (other && instance_is_ready(other))
@@ -108,26 +106,42 @@ static bool revert_is_hopeless(struct fleet *fleet) {
         return false;
 }
 
+/* Another instance has taken over this slot, or still holds it (unhealthy or not: the policy may have left it alone). */
+static bool is_slot_held(struct fleet *fleet, struct fleet_slot *slot) {
+        const struct fleet_instance *target = slot_target(fleet, slot);
+        const struct fleet_instance *other = slot_other(fleet, slot);
+        return (target && target->state == INSTANCE_AVAILABLE) || (other && other->state >= INSTANCE_READY);
+}
+
+/* The generation that serves, or shall serve again, lost an instance. */
 static void restart_decide(struct fleet *fleet, struct fleet_actions *actions, struct fleet_slot *slot,
         struct fleet_instance *instance, const struct fleet_failure *failure) {
         if (failure->is_permanent && !fleet->has_run) {
                 fleet_give_up(fleet, actions, failure->status);
                 return;
         }
-        if (!policy_wants(fleet, failure)) {
+        const struct fleet_backoff *backoff = backoff_count(fleet, slot, instance);
+        enum fleet_report report = FLEET_REPORT_RESTART;
+        if (fleet->is_reverting && is_other_serving(fleet)) {
+                /* The way back is no restart of the app. It ends where the old generation fails as well: better to
+                 * stand still than to lose what still serves. */
+                if (++fleet->failures > fleet->settings.failures_max) {
+                        rollout_halt(fleet, actions, failure);
+                        return;
+                }
+                report = FLEET_REPORT_RETRY;
+        } else if (!policy_wants(fleet, failure)) {
+                if (is_slot_held(fleet, slot))
+                        return;
                 slot->has_ended = true;
                 report_instance(fleet, actions, FLEET_REPORT_ENDED, slot, instance)->status = failure->status;
                 return;
-        }
-        const struct fleet_backoff *backoff = backoff_count(fleet, slot, instance);
-        if (fleet->settings.restart_limit > 0 && backoff->row > fleet->settings.restart_limit) {
+        } else if (fleet->settings.restart_limit > 0 && backoff->row > fleet->settings.restart_limit) {
                 fleet_give_up(fleet, actions, failure->status);
                 return;
         }
-        report_instance(fleet, actions, FLEET_REPORT_RESTART, slot, instance)->delay_ns =
+        report_instance(fleet, actions, report, slot, instance)->delay_ns =
                 backoff->earliest_ns - fleet->now_ns;
-        if (revert_is_hopeless(fleet))
-                rollout_halt(fleet, actions, failure);
 }
 
 /* A try of a rollout failed. */
@@ -136,6 +150,8 @@ static void attempt_failed(struct fleet *fleet, struct fleet_actions *actions, s
         if (failure->reason != FLEET_REASON_SPAWN || failure->is_permanent)
                 fleet->is_blamed = true;
         fleet->failures++;
+        if (slot_other(fleet, slot))
+                slot->is_turning = false; /* the old one holds it: another slot may try first */
         const struct fleet_backoff *backoff = backoff_count(fleet, slot, instance);
         if (failure->is_permanent || fleet->failures > fleet->settings.failures_max) {
                 rollout_fail(fleet, actions, failure);
@@ -154,10 +170,7 @@ void instance_failed(struct fleet *fleet, struct fleet_actions *actions, struct 
 
         const bool is_of_target = generation_is(fleet, fleet->target, instance->generation);
         const bool is_of_stable = generation_is(fleet, fleet->stable, instance->generation);
-        /* Work that is done is no failure, where the policy lets it end. */
-        const bool is_done = instance->state == INSTANCE_AVAILABLE && !policy_wants(fleet, failure) &&
-                             failure->status == 0 && failure->reason == FLEET_REASON_EXITED;
-        if (is_of_target && fleet_is_rolling(fleet) && !fleet->is_halted && !is_done)
+        if (is_of_target && fleet_is_rolling(fleet) && !fleet->is_halted)
                 attempt_failed(fleet, actions, slot, instance, failure);
         else if (is_of_target || is_of_stable)
                 restart_decide(fleet, actions, slot, instance, failure);

@@ -60,10 +60,8 @@ static void rollout_aim(struct fleet *fleet, int32_t index) {
                 for (size_t place = 0; place < 2; place++) {
                         struct fleet_instance *instance = &slot->pair[place];
                         if (instance->state == INSTANCE_DRAINING &&
-                                generation_is(fleet, index, instance->generation)) {
-                                instance->state = INSTANCE_AVAILABLE;
-                                instance->deadline_ns = NS_FOREVER;
-                        }
+                                generation_is(fleet, index, instance->generation))
+                                instance_recall(fleet, instance);
                 }
         }
 }
@@ -118,6 +116,20 @@ static void rollout_begin(
                 report_generation(actions, FLEET_REPORT_ROLLOUT, event->generation);
 }
 
+/* Go back without a failure. */
+static void rollout_cancel(struct fleet *fleet, struct fleet_actions *actions) {
+        report_generation(actions, FLEET_REPORT_CANCELLED, generation_number(fleet, fleet->target));
+        rollout_aim(fleet, fleet->stable);
+        fleet->is_reverting = true;
+}
+
+/* The way back was halted, and is tried again. */
+static void rollout_resume(struct fleet *fleet, struct fleet_actions *actions) {
+        rollout_aim(fleet, fleet->target);
+        fleet->is_reverting = true;
+        report_generation(actions, FLEET_REPORT_RESUMED, generation_number(fleet, fleet->target));
+}
+
 /* The content that came is no news: the reason why nothing begins. The new generation is dropped. */
 static void rollout_decline(struct fleet *fleet, struct fleet_actions *actions,
         const struct fleet_event *event, enum fleet_report report, uint64_t reported) {
@@ -136,10 +148,8 @@ void rollout_adopt(struct fleet *fleet, struct fleet_actions *actions, const str
                 const bool was_halted = fleet->is_halted;
                 rollout_decline(fleet, actions, event, FLEET_REPORT_UNCHANGED,
                         generation_number(fleet, fleet->target));
-                if (was_halted) {
-                        rollout_aim(fleet, fleet->target);
-                        fleet->is_reverting = true;
-                }
+                if (was_halted)
+                        rollout_resume(fleet, actions);
         } else if (digest_is_rejected(fleet, event->digest)) {
                 rollout_decline(fleet, actions, event, FLEET_REPORT_REFUSED, event->generation);
         } else if (digest_equals(fleet, fleet->stable, event->digest)) {
@@ -184,12 +194,9 @@ void rollout_fail(struct fleet *fleet, struct fleet_actions *actions, const stru
 
 void rollout_back(struct fleet *fleet, struct fleet_actions *actions) {
         if (fleet_is_rolling(fleet)) {
-                report_generation(actions, FLEET_REPORT_CANCELLED, generation_number(fleet, fleet->target));
-                rollout_aim(fleet, fleet->stable);
-                fleet->is_reverting = true;
+                rollout_cancel(fleet, actions);
         } else if (fleet->is_halted) {
-                rollout_aim(fleet, fleet->target);
-                fleet->is_reverting = true;
+                rollout_resume(fleet, actions);
         } else if (fleet->previous >= 0 && fleet->stable >= 0) {
                 const int32_t index = fleet->previous;
                 previous_forget(fleet);
@@ -207,9 +214,7 @@ static bool target_is_everywhere(struct fleet *fleet) {
         for (uint32_t i = 0; i < fleet->settings.replicas; i++) {
                 struct fleet_slot *slot = &fleet->slots[i];
                 const struct fleet_instance *here = slot_target(fleet, slot);
-                if (!here && slot->has_ended)
-                        continue;
-                if (!here || !instance_is_available(here))
+                if (here ? !instance_is_available(here) : !slot->has_ended)
                         return false;
                 for (size_t place = 0; place < 2; place++) {
                         const struct fleet_instance *instance = &slot->pair[place];
@@ -217,7 +222,7 @@ static bool target_is_everywhere(struct fleet *fleet) {
                                 instance->state != INSTANCE_KILLED)
                                 return false;
                 }
-                is_somewhere = true;
+                is_somewhere |= here != NULL;
         }
         return is_somewhere;
 }
@@ -247,8 +252,7 @@ bool rollout_settle(struct fleet *fleet, struct fleet_actions *actions) {
         if (fleet->target < 0)
                 return false;
         if (fleet->is_halted && fleet_is_rolling(fleet) && target_is_nowhere(fleet)) {
-                rollout_aim(fleet, fleet->stable); /* nothing is left of what it halted for */
-                fleet->is_reverting = true;
+                rollout_cancel(fleet, actions); /* nothing is left of what it halted for */
                 return true;
         }
         const bool is_under_way = fleet->target != fleet->stable || fleet->is_reverting || fleet->is_halted;

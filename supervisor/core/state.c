@@ -107,7 +107,7 @@ struct fleet_instance *slot_target(const struct fleet *fleet, struct fleet_slot 
         return NULL;
 }
 
-/* Of two that are not of the target the one to keep comes first: available before not, stable before superseded. */
+/* Of two that are not of the target the one to keep comes first: available, then ready, then stable. */
 struct fleet_instance *slot_other(const struct fleet *fleet, struct fleet_slot *slot) {
         struct fleet_instance *best = NULL;
         int best_rank = -1;
@@ -116,7 +116,8 @@ struct fleet_instance *slot_other(const struct fleet *fleet, struct fleet_slot *
                 if (!instance_is_staying(instance) ||
                         generation_is(fleet, fleet->target, instance->generation))
                         continue;
-                const int rank = (instance_is_available(instance) ? 2 : 0) +
+                const int rank = (instance_is_available(instance) ? 4 : 0) +
+                                 (instance_is_ready(instance) ? 2 : 0) +
                                  (generation_is(fleet, fleet->stable, instance->generation) ? 1 : 0);
                 if (rank > best_rank) {
                         best = instance;
@@ -159,4 +160,11 @@ void instance_kill(struct fleet *fleet, struct fleet_actions *actions, struct fl
         instance->state = INSTANCE_KILLED;
         instance->deadline_ns = ladder_after(fleet, KILL_REPEAT_NS);
         action_add(actions, FLEET_DO_KILL)->instance = instance->number;
+}
+
+void instance_recall(struct fleet *fleet, struct fleet_instance *instance) {
+        const bool was_available = instance->available_ns > 0;
+        instance->state = was_available ? INSTANCE_AVAILABLE : INSTANCE_READY;
+        instance->deadline_ns =
+                was_available ? NS_FOREVER : ladder_after(fleet, fleet->settings.healthy_min_ns);
 }

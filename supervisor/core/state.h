@@ -82,6 +82,9 @@ uint32_t fleet_count_available(const struct fleet *fleet);
 void instance_stop(struct fleet *fleet, struct fleet_actions *actions, struct fleet_instance *instance);
 void instance_kill(struct fleet *fleet, struct fleet_actions *actions, struct fleet_instance *instance);
 
+/* One that was draining serves again. */
+void instance_recall(struct fleet *fleet, struct fleet_instance *instance);
+
 /* ---- restart.c ---- */
 
 /* The time before which `generation` is not to be spawned in this slot. */
