@@ -98,6 +98,8 @@ build/tests/tools/%: tests/tools/%.c
 	mkdir -p $(@D)
 	$(MUSL_CC) -std=gnu17 -O2 -Wall -Wextra -Werror -D_GNU_SOURCE -static -s -o $@ $<
 
+include tests/simulation/simulation.mk
+
 tools: $(TOOLS)
 
 dependencies:

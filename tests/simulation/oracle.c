@@ -1,0 +1,376 @@
+/* The judge of the simulation: every promise about the fleet that can be seen from outside, checked after every step.
+ *
+ * It keeps its own books from facts and actions alone and never asks the fleet why. What a mutant can get wrong without
+ * any line here objecting is a promise that nobody watches: tests/simulation/mutants is the list that this file has to
+ * pass. */
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "tests/simulation/oracle.h"
+
+bool oracle_object(struct world *world, const char *format, ...) {
+        va_list arguments;
+        printf("seed %llu at %.6f s, step %llu: ", (unsigned long long)world->seed,
+                (double)world->now_ns / NS_PER_S, (unsigned long long)world->steps);
+        va_start(arguments, format);
+        vprintf(format, arguments);
+        va_end(arguments);
+        printf("\n");
+        return false;
+}
+
+static bool judge_spawn(struct world *world, const struct fleet_action *action) {
+        struct sim_instance *place = NULL;
+        uint32_t here = 0;
+        REQUIRE(!world->is_stopping, "spawn after STOP");
+        REQUIRE(action->slot < world->fleet.settings.replicas, "spawn in slot %u", action->slot);
+        REQUIRE(!world->has_ended[action->slot], "spawn in slot %u, which has ended", action->slot);
+        REQUIRE(action->generation < SIM_GENERATIONS_MAX && world->generations[action->generation].is_known &&
+                        !world->generations[action->generation].is_dropped,
+                "spawn names generation %llu, which is dropped", (number)action->generation);
+        REQUIRE(action->generation == world->target ||
+                        (world->has_stable && action->generation == world->stable &&
+                                (world->is_rolling || world->is_halted)),
+                "spawn of generation %llu: neither the target nor what serves", (number)action->generation);
+        for (size_t i = 0; i < SIM_INSTANCES_MAX; i++) {
+                const struct sim_instance *one = &world->instances[i];
+                REQUIRE(!one->is_live || one->number != action->instance, "instance number %llu twice",
+                        (number)action->instance);
+                here += one->is_live && one->slot == action->slot;
+                if (!one->is_live && !place)
+                        place = &world->instances[i];
+        }
+        REQUIRE(here < 2 && place, "a third instance in slot %u", action->slot);
+        const int64_t gap_ns = world->now_ns - world->spawn_ns[action->slot];
+        const int64_t least_ns = world->fleet.settings.restart_delay_ns / 100 * 87;
+        REQUIRE(!world->spawn_failed[action->slot] || gap_ns >= least_ns ||
+                        world->spawn_generation[action->slot] != action->generation,
+                "slot %u is spawned again %lld ns after a spawn that failed", action->slot,
+                (long long)gap_ns);
+        *place = (struct sim_instance){.is_live = true,
+                .slot = action->slot,
+                .number = action->instance,
+                .generation = action->generation,
+                .spawned_ns = world->now_ns,
+                .ready_deadline_ns = world->now_ns + world->settings.ready_timeout_ns};
+        world->spawn_ns[action->slot] = world->now_ns;
+        world->spawn_generation[action->slot] = action->generation;
+        world->spawn_failed[action->slot] = false;
+        const uint32_t limit = world->fleet.settings.replicas + world->fleet.settings.surge_max;
+        REQUIRE(count_live(world) <= limit, "%u instances live, %u are the limit", count_live(world), limit);
+        return true;
+}
+
+static bool generation_has_share(const struct world *world, uint64_t generation) {
+        for (size_t i = 0; i < world->share_count; i++)
+                if (world->shares[i].generation == generation)
+                        return true;
+        return false;
+}
+
+/* A stop that we chose, of an instance that serves. */
+static bool judge_chosen_stop(struct world *world, const struct sim_instance *instance) {
+        const struct fleet_settings *s = &world->fleet.settings;
+        const uint32_t open = open_slots(world);
+        const uint32_t floor = open > s->unavailable_max ? open - s->unavailable_max : 0;
+        const uint32_t left = count_serving(world, 0, true) - 1;
+        REQUIRE(left >= floor, "stop of %llu leaves %u ready, %u are the floor", (number)instance->number,
+                left, floor);
+        REQUIRE(world->is_rolling || world->is_reverting || world->target != instance->generation,
+                "stop of %llu, which serves the target", (number)instance->number);
+        if (s->unavailable_max == 0 && !world->has_ended[instance->slot]) {
+                const struct sim_instance *next = NULL;
+                for (size_t i = 0; i < SIM_INSTANCES_MAX; i++)
+                        if (is_serving(&world->instances[i]) && &world->instances[i] != instance &&
+                                world->instances[i].slot == instance->slot)
+                                next = &world->instances[i];
+                const int64_t proof_ns = s->healthy_min_ns + (world->is_rolling ? s->hold_ns : 0);
+                REQUIRE(next && (next->generation != world->target ||
+                                        world->now_ns - next->ready_ns >= proof_ns),
+                        "stop of %llu before its successor has proved itself", (number)instance->number);
+        }
+        if (s->is_steered && s->queue_timeout_ns > 0 &&
+                count_serving(world, instance->generation, false) == 1) {
+                REQUIRE(!generation_has_share(world, instance->generation),
+                        "stop of %llu, the last of generation %llu, while it gets connections",
+                        (number)instance->number, (number)instance->generation);
+                census.drains++;
+        }
+        return true;
+}
+
+static bool judge_stop(struct world *world, const struct fleet_action *action) {
+        struct sim_instance *instance = world_find(world, action->instance);
+        REQUIRE(instance, "stop of %llu, which is gone", (number)action->instance);
+        REQUIRE(!instance->is_stopped && !instance->is_killed, "stop of %llu twice",
+                (number)action->instance);
+        if (is_serving(instance) && !world->is_stopping && !world->is_emergency &&
+                !judge_chosen_stop(world, instance))
+                return false;
+        instance->is_stopped = true;
+        instance->stopped_ns = world->now_ns;
+        instance->stop_limit_ns = world->settings.stop_timeout_ns;
+        if (world->is_emergency && world->settings.emergency_timeout_ns < instance->stop_limit_ns)
+                instance->stop_limit_ns = world->settings.emergency_timeout_ns;
+        return true;
+}
+
+static bool judge_kill(
+        struct world *world, const struct fleet_action *action, const struct fleet_event *event) {
+        struct sim_instance *instance = world_find(world, action->instance);
+        const bool is_hard = event->kind == FLEET_STOP && event->is_hard;
+        REQUIRE(instance, "kill of %llu, which is gone", (number)action->instance);
+        if (instance->is_killed)
+                REQUIRE(world->now_ns - instance->killed_ns >= KILL_REPEAT_NS, "kill of %llu again at once",
+                        (number)action->instance);
+        else
+                REQUIRE(is_hard || (instance->is_stopped &&
+                                           world->now_ns - instance->stopped_ns >= instance->stop_limit_ns),
+                        "kill of %llu before its time to stop is over", (number)action->instance);
+        instance->is_killed = true;
+        instance->killed_ns = world->now_ns;
+        census.kills++;
+        return true;
+}
+
+static bool judge_drop(struct world *world, const struct fleet_action *action) {
+        struct sim_generation *generation = &world->generations[action->generation];
+        REQUIRE(action->generation < SIM_GENERATIONS_MAX && generation->is_known,
+                "drop of an unknown generation");
+        REQUIRE(!generation->is_dropped, "drop of generation %llu twice", (number)action->generation);
+        REQUIRE(!(world->has_target && world->target == action->generation), "drop of the target %llu",
+                (number)action->generation);
+        REQUIRE(!(world->has_stable && world->stable == action->generation),
+                "drop of %llu, which is to go back to", (number)action->generation);
+        for (size_t i = 0; i < SIM_INSTANCES_MAX; i++)
+                REQUIRE(!world->instances[i].is_live || world->instances[i].generation != action->generation,
+                        "drop of generation %llu, which %llu has", (number)action->generation,
+                        (number)world->instances[i].number);
+        generation->is_dropped = true;
+        return true;
+}
+
+static bool judge_load(struct world *world, const struct fleet_action *action) {
+        REQUIRE(!world->is_stopping, "load after STOP");
+        REQUIRE(world->load_live == 0, "two loads at a time");
+        REQUIRE(action->load > world->load_last, "load number %u again", action->load);
+        REQUIRE(world->is_reload_owed || !world->has_target, "a load that nobody asked for");
+        world->load_live = world->load_last = action->load;
+        world->load_began_ns = world->now_ns;
+        world->is_load_forced = world->is_owed_forced;
+        world->is_load_emergency = world->is_owed_emergency;
+        world->is_reload_owed = world->is_owed_forced = world->is_owed_emergency = false;
+        return true;
+}
+
+static bool judge_steer(struct world *world, const struct fleet_actions *actions) {
+        REQUIRE(world->settings.is_steered, "steer in a fleet that is not steered");
+        REQUIRE(actions->share_count > 0, "steer to nobody");
+        census.steers++;
+        world->share_count = actions->share_count;
+        memcpy(world->shares, actions->shares, sizeof world->shares);
+        for (size_t i = 0; i < actions->share_count; i++)
+                REQUIRE(actions->shares[i].weight > 0 &&
+                                !world->generations[actions->shares[i].generation].is_dropped,
+                        "steer to generation %llu", (number)actions->shares[i].generation);
+        return true;
+}
+
+static bool judge_exit(struct world *world) {
+        REQUIRE(count_live(world) == 0, "exit while %u live", count_live(world));
+        REQUIRE(world->is_stopping || open_slots(world) == 0, "exit of a fleet that nobody stopped");
+        world->is_over = true;
+        census.exits++;
+        return true;
+}
+
+static bool judge_action(struct world *world, const struct fleet_event *event,
+        const struct fleet_actions *actions, const struct fleet_action *action) {
+        REQUIRE(!world->is_over, "an action after EXIT");
+        world->decisions += action->kind != FLEET_DO_REPORT;
+        switch (action->kind) {
+        case FLEET_DO_LOAD:
+                return judge_load(world, action);
+        case FLEET_DO_CANCEL_LOAD:
+                REQUIRE(world->load_live == action->load && action->load > 0, "cancel of load %u",
+                        action->load);
+                world->load_live = 0;
+                return true;
+        case FLEET_DO_SPAWN:
+                world->spawns++;
+                return judge_spawn(world, action);
+        case FLEET_DO_STOP:
+                return judge_stop(world, action);
+        case FLEET_DO_KILL:
+                return judge_kill(world, action, event);
+        case FLEET_DO_DROP:
+                return judge_drop(world, action);
+        case FLEET_DO_STEER:
+                return judge_steer(world, actions);
+        case FLEET_DO_REPORT:
+                return judge_report(world, event, action);
+        case FLEET_DO_EXIT:
+                return judge_exit(world);
+        }
+        return oracle_object(world, "action %d", (int)action->kind);
+}
+
+/* What must be so after every step, whatever was said. */
+static bool judge_stopping(struct world *world, const struct fleet_event *event) {
+        REQUIRE(world->load_live == 0, "a load runs on after STOP");
+        for (size_t i = 0; i < SIM_INSTANCES_MAX; i++) {
+                const struct sim_instance *one = &world->instances[i];
+                REQUIRE(!one->is_live || one->is_stopped || one->is_killed, "%llu was not told to stop",
+                        (number)one->number);
+                REQUIRE(!one->is_live || one->is_killed || event->kind != FLEET_STOP || !event->is_hard,
+                        "%llu survived a hard stop", (number)one->number);
+        }
+        REQUIRE(count_live(world) > 0 || world->is_over, "nothing is left, and no exit");
+        return true;
+}
+
+/* The time by which something has to be done about it. */
+static int64_t instance_bound(const struct world *world, const struct sim_instance *one) {
+        if (one->is_killed)
+                return one->killed_ns + KILL_REPEAT_NS;
+        if (one->is_stopped)
+                return one->stopped_ns + (one->stop_limit_ns > 0 ? one->stop_limit_ns : 1);
+        if (!one->is_ready)
+                return one->ready_deadline_ns;
+        if (one->is_available)
+                return NS_FOREVER;
+        /* it may have been retired and recalled, unseen from here */
+        if (world->settings.is_steered)
+                return world->now_ns + world->settings.healthy_min_ns + world->settings.queue_timeout_ns + 1;
+        return one->ready_ns + world->settings.healthy_min_ns;
+}
+
+/* Every state has a deadline, nothing is overdue, and no wake-up lies in the past. */
+static bool judge_time(struct world *world) {
+        const int64_t deadline_ns = fleet_deadline(&world->fleet);
+        REQUIRE(deadline_ns > world->now_ns, "a wake-up in the past");
+        for (size_t i = 0; i < SIM_INSTANCES_MAX; i++) {
+                const struct sim_instance *one = &world->instances[i];
+                if (!one->is_live)
+                        continue;
+                const int64_t bound_ns = instance_bound(world, one);
+                REQUIRE(bound_ns > world->now_ns, "%llu is overdue", (number)one->number);
+                REQUIRE(deadline_ns <= bound_ns, "the fleet sleeps past the time of %llu",
+                        (number)one->number);
+        }
+        if (world->load_live && world->settings.load_timeout_ns > 0) {
+                const int64_t bound_ns = world->load_began_ns + world->settings.load_timeout_ns;
+                REQUIRE(bound_ns > world->now_ns, "the load is overdue");
+                REQUIRE(deadline_ns <= bound_ns, "the fleet sleeps past the time of the load");
+        }
+        if (world->is_rolling && !world->is_halted && !world->is_stopping &&
+                world->settings.progress_timeout_ns > 0) {
+                const int64_t bound_ns = world->aimed_ns + world->settings.progress_timeout_ns;
+                REQUIRE(bound_ns > world->now_ns, "the rollout is overdue");
+        }
+        return true;
+}
+
+static bool judge_rest(struct world *world) {
+        uint32_t known = 0;
+        for (uint64_t i = 0; i <= world->generation_next; i++)
+                known += world->generations[i].is_known && !world->generations[i].is_dropped;
+        REQUIRE(known <= FLEET_GENERATIONS_MAX, "%u generations are held", known);
+        REQUIRE(!world->is_started || !world->is_reload_owed || world->load_live ||
+                        known == FLEET_GENERATIONS_MAX,
+                "a reload is forgotten");
+        REQUIRE(open_slots(world) > 0 || count_live(world) > 0 || world->is_over,
+                "all has ended, and no exit");
+        if (world->is_rolling && !world->is_halted) {
+                const struct sim_generation *target = &world->generations[world->target];
+                REQUIRE(target->failures <= world->settings.failures_max && !target->has_permanent_failure,
+                        "the rollout of %llu goes on after %u failures", (number)world->target,
+                        target->failures);
+        }
+        for (size_t i = 0; i < SIM_INSTANCES_MAX && world->is_emergency; i++) {
+                const struct sim_instance *one = &world->instances[i];
+                REQUIRE(!one->is_live || one->generation == world->target || one->is_stopped ||
+                                one->is_killed,
+                        "%llu keeps an old value in an emergency", (number)one->number);
+        }
+        return true;
+}
+
+/* So many starts and wake-ups are enough for what happened. */
+static bool judge_storm(
+        struct world *world, const struct fleet_event *event, const struct fleet_actions *actions) {
+        const uint64_t places = 2 * (uint64_t)world->fleet.settings.replicas;
+        const uint64_t seconds = (uint64_t)(world->now_ns / NS_PER_S);
+        const uint64_t tries = (world->aims + 2) * (world->settings.failures_max + 3);
+        const uint64_t rows = seconds * (uint64_t)NS_PER_S / (uint64_t)world->fleet.settings.restart_delay_ns;
+        world->ticks_without_action += event->kind == FLEET_TICK && actions->count == 0;
+        REQUIRE(world->spawns <= places * (tries + rows), "%llu spawns", (number)world->spawns);
+        REQUIRE(world->ticks_without_action <= 100 + 5 * world->decisions, "%llu idle wake-ups",
+                (number)world->ticks_without_action);
+        return true;
+}
+
+/* An instance has proved itself: also its slot lives again. */
+static void note_available(struct world *world) {
+        for (size_t i = 0; i < SIM_INSTANCES_MAX; i++) {
+                struct sim_instance *one = &world->instances[i];
+                if (!one->is_live || !one->is_ready || one->is_stopped || one->is_available ||
+                        world->now_ns - one->ready_ns < world->settings.healthy_min_ns)
+                        continue;
+                one->is_available = true;
+                world->has_ended[one->slot] = false;
+        }
+}
+
+bool oracle_judge(struct world *world, const struct fleet_event *event, const struct fleet_actions *actions) {
+        bool is_declined = false;
+        bool is_begun = false;
+        census.steps++;
+        REQUIRE(actions->count <= FLEET_ACTIONS_MAX && actions->lost == 0, "the list of actions is full");
+        if (world->is_adopting && !world->has_target) {
+                aim(world, event->generation);
+                is_begun = true;
+        }
+        note_available(world);
+        for (size_t i = 0; i < actions->count; i++) {
+                const struct fleet_action *action = &actions->list[i];
+                is_begun |= action->kind == FLEET_DO_REPORT && action->report == FLEET_REPORT_ROLLOUT;
+                is_declined |= action->kind == FLEET_DO_DROP && action->generation == event->generation;
+                if (!judge_action(world, event, actions, action))
+                        return false;
+        }
+        REQUIRE(!world->is_adopting || is_begun != is_declined,
+                "a loaded generation is neither taken nor dropped");
+        if (world->is_over)
+                return true;
+        return (!world->is_stopping || judge_stopping(world, event)) &&
+               (world->is_stopping || judge_rest(world)) && judge_time(world) &&
+               judge_storm(world, event, actions);
+}
+
+bool oracle_calm(struct world *world, bool is_rescued) {
+        if (world->was_slow)
+                return true; /* back to what there was, good or bad */
+        REQUIRE(fleet_deadline(&world->fleet) == NS_FOREVER, "no rest in the calm");
+        REQUIRE(!world->load_live && !world->is_reload_owed, "a load is owed in the calm");
+        if (!is_rescued && (world->is_halted || !world->has_stable))
+                return true;
+        census.calm_checks++;
+        REQUIRE(world->has_stable && world->stable == world->target, "not settled in the calm");
+        for (size_t i = 0; i < SIM_INSTANCES_MAX; i++)
+                if (world->instances[i].is_live && world->instances[i].is_unhealthy && !is_rescued)
+                        return true;
+        if (!judge_everywhere(world, world->target))
+                return false;
+        REQUIRE(!is_rescued || world->was_slow ||
+                        world->generations[world->target].content.number == world->content.number,
+                "the newest content is %u, the fleet runs %u", world->content.number,
+                world->generations[world->target].content.number);
+        struct fleet_view view;
+        fleet_look(&world->fleet, &view);
+        REQUIRE(view.phase == FLEET_PHASE_IDLE && view.live == view.available, "%s in the calm",
+                fleet_phase_name(view.phase));
+        return true;
+}

@@ -1,0 +1,31 @@
+#pragma once
+
+/* What the files of the judge share: its books, and the way it objects. */
+
+#include "tests/simulation/world.h"
+
+#define KILL_REPEAT_NS (10 * NS_PER_S)
+
+#define REQUIRE(condition, ...)                                                                              \
+        do {                                                                                                 \
+                if (!(condition))                                                                            \
+                        return oracle_object(world, __VA_ARGS__);                                            \
+        } while (0)
+
+typedef unsigned long long number;
+
+/* ---- books.c ---- */
+uint32_t open_slots(const struct world *world);
+bool is_serving(const struct sim_instance *instance);
+uint32_t count_live(const struct world *world);
+uint32_t count_serving(const struct world *world, uint64_t generation, bool is_any);
+bool is_rejected(const struct world *world, uint32_t content);
+void forgive(struct world *world, uint32_t content);
+void reject(struct world *world, uint32_t content);
+/* The fleet said that it is on its way to this generation now. */
+void aim(struct world *world, uint64_t generation);
+
+/* ---- reports.c ---- */
+/* Every slot that is still open has the generation, proved; of others nothing is left but what was killed. */
+bool judge_everywhere(struct world *world, uint64_t generation);
+bool judge_report(struct world *world, const struct fleet_event *event, const struct fleet_action *action);

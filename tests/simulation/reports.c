@@ -1,0 +1,181 @@
+/* The judge of what the fleet says about itself: settled, reverted, refused, unchanged must be true when they are said. */
+
+#include "tests/simulation/oracle.h"
+
+bool judge_everywhere(struct world *world, uint64_t generation) {
+        for (uint32_t slot = 0; slot < world->fleet.settings.replicas; slot++) {
+                uint32_t proved = 0;
+                for (size_t i = 0; i < SIM_INSTANCES_MAX; i++) {
+                        const struct sim_instance *one = &world->instances[i];
+                        if (!one->is_live || one->slot != slot)
+                                continue;
+                        if (is_serving(one) && one->generation == generation &&
+                                world->now_ns - one->ready_ns >= world->settings.healthy_min_ns)
+                                proved++;
+                        else
+                                REQUIRE(one->is_killed,
+                                        "said to be on %llu everywhere, but %llu is in slot %u",
+                                        (number)generation, (number)one->number, slot);
+                }
+                REQUIRE(proved == 1 || (proved == 0 && world->has_ended[slot]),
+                        "said to be on %llu everywhere, but slot %u has %u", (number)generation, slot,
+                        proved);
+        }
+        return true;
+}
+
+static bool judge_failed_rollout(struct world *world, const struct fleet_action *action) {
+        struct sim_generation *generation = &world->generations[world->target];
+        const bool is_slow = action->reason == FLEET_REASON_TOO_SLOW;
+        world->was_slow |= is_slow && world->is_calm;
+        if (world->is_rolling) {
+                REQUIRE(action->generation == world->target, "report about %llu", (number)action->generation);
+                REQUIRE(!is_slow || (world->settings.progress_timeout_ns > 0 &&
+                                            world->now_ns - world->aimed_ns >=
+                                                    world->settings.progress_timeout_ns),
+                        "too slow, too soon");
+                REQUIRE(is_slow || generation->has_permanent_failure ||
+                                generation->failures > world->settings.failures_max,
+                        "gave generation %llu up after %u failures, %u are allowed", (number)world->target,
+                        generation->failures, world->settings.failures_max);
+                if (generation->is_blamed || is_slow)
+                        reject(world, generation->content.number);
+        } else {
+                REQUIRE(action->report == FLEET_REPORT_HALTED && world->is_reverting,
+                        "failed without a rollout");
+        }
+        return true;
+}
+
+/* The answer to the load is adopted. */
+static bool judge_rollout(struct world *world, const struct fleet_event *event, uint64_t generation) {
+        const struct sim_content content = world->generations[generation].content;
+        const bool has_old = world->has_target;
+        const uint64_t old = world->target;
+        if (world->is_adopting) {
+                REQUIRE(generation == event->generation, "adopted %llu", (number)generation);
+                REQUIRE(world->is_load_forced || !is_rejected(world, content.number),
+                        "content %u is tried again although it was rejected", content.number);
+                REQUIRE(world->is_load_forced || !has_old ||
+                                world->generations[old].content.number != content.number,
+                        "the same content %u restarts the fleet", content.number);
+                if (has_old && !world->has_stable && count_serving(world, old, false) > 0) {
+                        world->has_stable = true;
+                        world->stable = old;
+                }
+        }
+        const bool had_stable = world->has_stable;
+        forgive(world, content.number);
+        aim(world, generation);
+        if (!world->is_adopting || !world->is_load_emergency || !has_old)
+                return true;
+        census.emergencies++;
+        if (world->generations[old].content.number != content.number)
+                reject(world, world->generations[old].content.number);
+        if (had_stable && world->generations[world->stable].content.number != content.number)
+                reject(world, world->generations[world->stable].content.number);
+        for (size_t i = 0; i < SIM_INSTANCES_MAX; i++) {
+                /* who is on the way out already may not take longer than the others */
+                struct sim_instance *one = &world->instances[i];
+                const int64_t limit_ns = world->now_ns - one->stopped_ns +
+                                         (world->settings.emergency_timeout_ns == 0) +
+                                         world->settings.emergency_timeout_ns;
+                if (one->is_live && one->is_stopped && limit_ns < one->stop_limit_ns)
+                        one->stop_limit_ns = limit_ns;
+        }
+        world->is_emergency = true;
+        world->has_stable = false;
+        world->is_rolling = false;
+        return true;
+}
+
+static bool judge_settled(struct world *world, const struct fleet_action *action) {
+        const bool is_back = action->report == FLEET_REPORT_RESTORED;
+        REQUIRE(action->generation == world->target, "settled on %llu, not the target",
+                (number)action->generation);
+        if (!judge_everywhere(world, action->generation))
+                return false;
+        REQUIRE(is_back || !world->has_stable || world->stable != action->generation, "committed twice");
+        world->has_stable = true;
+        world->stable = action->generation;
+        aim(world, action->generation);
+        census.commits += !is_back;
+        census.restores += is_back;
+        return true;
+}
+
+bool judge_report(struct world *world, const struct fleet_event *event, const struct fleet_action *action) {
+        switch (action->report) {
+        case FLEET_REPORT_ROLLOUT:
+                return judge_rollout(world, event, action->generation);
+        case FLEET_REPORT_STARTED:
+        case FLEET_REPORT_COMMITTED:
+        case FLEET_REPORT_RESTORED:
+                return judge_settled(world, action);
+        case FLEET_REPORT_REVERTED:
+                REQUIRE(!world->settings.is_revert_off, "reverted although that is off");
+                REQUIRE(world->is_rolling, "reverted without a rollout");
+                if (!judge_failed_rollout(world, action))
+                        return false;
+                census.reverts++;
+                aim(world, world->stable);
+                world->is_reverting = true;
+                break;
+        case FLEET_REPORT_HALTED:
+                if (!judge_failed_rollout(world, action))
+                        return false;
+                census.halts++;
+                world->is_halted = true;
+                world->is_reverting = false;
+                break;
+        case FLEET_REPORT_CANCELLED:
+                census.cancelled++;
+                REQUIRE(world->has_stable, "cancelled, with nothing to go back to");
+                aim(world, world->stable);
+                world->is_reverting = true;
+                break;
+        case FLEET_REPORT_UNCHANGED:
+                census.unchanged++;
+                REQUIRE(world->generations[event->generation].content.number ==
+                                world->generations[world->target].content.number,
+                        "said to be unchanged");
+                break;
+        case FLEET_REPORT_RESUMED:
+                REQUIRE(world->is_halted && !world->is_rolling, "resumed, but not halted on the way back");
+                aim(world, world->target);
+                world->is_reverting = true;
+                break;
+        case FLEET_REPORT_REFUSED:
+                census.refusals++;
+                REQUIRE(!world->is_load_forced, "refused what was forced");
+                REQUIRE(is_rejected(world, world->generations[event->generation].content.number) ||
+                                world->is_halted,
+                        "refused content that never failed");
+                break;
+        case FLEET_REPORT_ENDED:
+                REQUIRE(world->settings.restart != FLEET_RESTART_ALWAYS, "ended under restart = always");
+                world->has_ended[action->slot] = true;
+                break;
+        case FLEET_REPORT_GAVE_UP:
+                census.give_ups++;
+                world->stopping_ns = world->now_ns;
+                world->is_stopping = true;
+                world->is_emergency = false;
+                break;
+        case FLEET_REPORT_SUPERSEDED:
+                census.superseded++;
+                break;
+        case FLEET_REPORT_LOAD_FAILED:
+        case FLEET_REPORT_FAILED:
+        case FLEET_REPORT_RETRY:
+        case FLEET_REPORT_NO_PREVIOUS:
+        case FLEET_REPORT_RESTART:
+        case FLEET_REPORT_UNHEALTHY:
+        case FLEET_REPORT_STOP_TIMEOUT:
+        case FLEET_REPORT_STUCK:
+        case FLEET_REPORT_STOPPING:
+        case FLEET_REPORT_STOP_AGAIN:
+                break;
+        }
+        return true;
+}
