@@ -1,0 +1,8 @@
+/* Secret documents in docker's --env-file. */
+
+#include "tests/fuzz/document.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+        document_fuzz(DOCUMENT_DOCKER, data, size, false);
+        return 0;
+}

@@ -1,0 +1,8 @@
+/* Secret documents in flat JSON. */
+
+#include "tests/fuzz/document.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+        document_fuzz(DOCUMENT_JSON, data, size, true);
+        return 0;
+}
