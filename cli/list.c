@@ -1,4 +1,4 @@
-/* tacet list: names and sizes of what an age file holds, never a value. */
+/* tacet list: names, sizes and fingerprints of what an age file holds, never a value. */
 
 #include <errno.h>
 #include <jansson.h>
@@ -13,6 +13,7 @@
 #include "cli/secret_verb.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
+#include "secrets/fingerprint.h"
 
 enum {
         OPTION_JSON = 1,
@@ -27,8 +28,11 @@ static const struct option_spec specs[] = {
 static const struct option_table table = {
         .command = "tacet list",
         .synopsis = "[--json] [-i IDENTITY]... FILE",
-        .purpose = "List the variables of an encrypted file: name and size in bytes, never a value.",
-        .notes = KEYS_NOTES,
+        .purpose = "List the variables of an encrypted file: name, size in bytes and fingerprint, never a "
+                   "value.",
+        .notes = "Equal fingerprints mean an unchanged value, and tell nothing to somebody without the "
+                 "identity;\n"
+                 "with a passphrase there are none.\n\n" KEYS_NOTES,
         .specs = specs,
         .count = sizeof specs / sizeof specs[0],
 };
@@ -66,47 +70,79 @@ static int request_read(struct list_request *request, char **argv, int *out_stat
         return request->path ? 0 : option_usage_error(&table, error, "no file is named");
 }
 
-static int list_print_json(const char *path, const struct secret_list *list) {
-        json_t *variables = json_array(), *root;
+/* What is printed. */
+struct listing {
+        const char *path;
+        struct secret_list list;
+        uint8_t key[32];
+        bool has_key; /* a passphrase gives none: a fingerprint must not help to guess one */
+};
+
+static int list_print_json(const struct listing *listing) {
+        json_t *variables = json_array(), *root = json_object();
+        char fingerprint[FINGERPRINT_TEXT_BYTES];
         int result;
 
-        for (size_t i = 0; i < list->count; i++)
-                json_array_append_new(variables,
-                        json_pack("{s:s, s:I, s:I}", "name", list->at[i].name, "bytes",
-                                (json_int_t)list->at[i].value.length, "line", (json_int_t)list->at[i].line));
+        for (size_t i = 0; i < listing->list.count; i++) {
+                const struct secret_entry *entry = &listing->list.at[i];
+
+                json_array_append_new(
+                        variables, json_pack("{s:s, s:I, s:I, s:s*}", "name", entry->name, "bytes",
+                                           (json_int_t)entry->value.length, "line", (json_int_t)entry->line,
+                                           "fingerprint",
+                                           listing->has_key ? secret_fingerprint(listing->key, entry->name,
+                                                                      entry->value, fingerprint)
+                                                            : NULL));
+        }
         /* A path need not be UTF-8: then there is none. */
-        root = json_pack("{s:s*, s:o}", "file", path, "variables", variables);
-        if (!root)
-                return -1;
+        json_object_set_new(root, "file", json_string(listing->path));
+        json_object_set_new(root, "variables", variables);
         result = json_dumpf(root, stdout, JSON_INDENT(2));
         json_decref(root);
         return result < 0 || putchar('\n') == EOF ? -1 : 0;
 }
 
-static int list_print_text(const struct secret_list *list) {
+static int list_print_text(const struct listing *listing) {
         bool has_color = terminal_has_color(STDOUT_FILENO);
+        char fingerprint[FINGERPRINT_TEXT_BYTES];
         int width = 4;
 
-        for (size_t i = 0; i < list->count; i++)
-                if ((int)strlen(list->at[i].name) > width)
-                        width = (int)strlen(list->at[i].name);
+        for (size_t i = 0; i < listing->list.count; i++)
+                if ((int)strlen(listing->list.at[i].name) > width)
+                        width = (int)strlen(listing->list.at[i].name);
         if (isatty(STDOUT_FILENO))
-                printf("%s%-*s  %7s%s\n", has_color ? "\033[1m" : "", width, "NAME", "BYTES",
-                        has_color ? "\033[0m" : "");
-        for (size_t i = 0; i < list->count; i++)
-                printf("%-*s  %7zu\n", width, list->at[i].name, list->at[i].value.length);
+                printf("%s%-*s  %7s%s%s\n", has_color ? "\033[1m" : "", width, "NAME", "BYTES",
+                        listing->has_key ? "  FINGERPRINT" : "", has_color ? "\033[0m" : "");
+        for (size_t i = 0; i < listing->list.count; i++) {
+                const struct secret_entry *entry = &listing->list.at[i];
+
+                printf("%-*s  %7zu%s%s\n", width, entry->name, entry->value.length,
+                        listing->has_key ? "  " : "",
+                        listing->has_key
+                                ? secret_fingerprint(listing->key, entry->name, entry->value, fingerprint)
+                                : "");
+        }
         return ferror(stdout) ? -1 : 0;
+}
+
+static int list_print(const struct listing *listing, bool is_json, struct error *error) {
+        errno = EBADF;
+        if (verb_output_is_closed() || (is_json ? list_print_json(listing) : list_print_text(listing)) < 0 ||
+                fflush(stdout) == EOF)
+                return error_set(error, errno, "write to standard output");
+        return 0;
 }
 
 static int list_run(char **argv, struct error *error) {
         CLEANUP_SECRET_FILE struct secret_file file = SECRET_FILE_INIT;
         CLEANUP_ARENA struct arena arena = {0};
         struct list_request request = {0};
-        struct secret_list list = {0};
+        struct listing listing = {0};
         int status = EXIT_STATUS_DONE, result = request_read(&request, argv, &status, error);
 
         if (result != 0)
                 return result < 0 ? -1 : status;
+        listing.path = request.path;
         if (arena_init(&arena, SECRET_FILE_ARENA_BYTES, error) < 0)
                 return -1;
         result = secret_file_prepare(&file, request.path, &request.keys, &arena, error);
@@ -118,13 +154,12 @@ static int list_run(char **argv, struct error *error) {
                 result = secret_file_decrypt(&file, &arena, error);
         if (result == 0)
                 result = document_parse(
-                        file.dialect, secret_view(file.text), file.path, 0, &arena, &list, error);
-        if (result == 0 && (verb_output_is_closed() ||
-                                   (request.is_json ? list_print_json(request.path, &list)
-                                                    : list_print_text(&list)) < 0 ||
-                                   fflush(stdout) == EOF))
-                result = error_set(error, errno, "write to standard output");
-        secret_list_deinit(&list);
+                        file.dialect, secret_view(file.text), file.path, 0, &arena, &listing.list, error);
+        listing.has_key = age_fingerprint_key(&file.ring.keys, listing.key);
+        if (result == 0)
+                result = list_print(&listing, request.is_json, error);
+        secret_wipe(listing.key, sizeof listing.key);
+        secret_list_deinit(&listing.list);
         return result;
 }
 

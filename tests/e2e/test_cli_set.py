@@ -71,7 +71,9 @@ def test_one_final_line_end_is_left_out_unless_raw(folder: Folder) -> None:
     ):
         folder.set("V", given, "secrets.age", *options)
         listed = json.loads(folder.tacet("list", "-i", "key.txt", "--json", "secrets.age").stdout)
-        assert listed["variables"] == [{"name": "V", "bytes": size, "line": 1}]
+        fingerprint = listed["variables"][0].pop("fingerprint")
+        assert re.fullmatch("[0-9a-f]{8}", fingerprint)
+        assert listed == {"file": "secrets.age", "variables": [{"name": "V", "bytes": size, "line": 1}]}
 
 
 def test_a_value_comes_from_a_descriptor(folder: Folder) -> None:
@@ -364,6 +366,24 @@ def test_list_shows_names_and_sizes_and_no_value(folder: Folder) -> None:
     assert "not an age file" in message
     assert "tacet encrypt" in message
     assert "does not exist" in folder.fail("list", "-i", "key.txt", "nowhere", status=66)
+
+
+def test_fingerprints_change_with_the_value_alone(folder: Folder) -> None:
+    def fingerprints(*options: str) -> dict[str, str | None]:
+        listed = json.loads(folder.tacet("list", "--json", *options, "secrets.age").stdout)
+        return {variable["name"]: variable.get("fingerprint") for variable in listed["variables"]}
+
+    folder.set("A", "same")
+    folder.set("B", "same")
+    first = fingerprints("-i", "key.txt")
+    assert first["A"] != first["B"]
+    folder.set("B", "other")
+    second = fingerprints("-i", "key.txt")
+    assert second["A"] == first["A"]
+    assert second["B"] != first["B"]
+    folder.write("pass", "correct horse\n")
+    folder.tacet("rekey", "-i", "key.txt", "--new-passphrase-file", "pass", "secrets.age")
+    assert fingerprints("-i", "passphrase-file:pass") == {"A": None, "B": None}
 
 
 def test_unset_removes_all_or_nothing(folder: Folder) -> None:
