@@ -33,20 +33,55 @@ int key_options_take(
         return 1;
 }
 
+/* A passphrase is what a file holds without its final line end. */
+static int passphrase_trim(
+        struct secret_bytes text, const char *name, struct secret_bytes *out, struct error *error) {
+        if (text.length && text.at[text.length - 1] == '\n')
+                text.length--;
+        if (text.length && text.at[text.length - 1] == '\r')
+                text.length--;
+        if (!text.length)
+                return error_set(error, 0, "passphrase '%s' is empty", name);
+        *out = text;
+        return 0;
+}
+
 int passphrase_read_file(
         const char *path, struct arena *arena, struct secret_bytes *out, struct error *error) {
         struct secret_bytes text;
 
         if (stream_read_file(path, KEY_FILE_BYTES_MAX, arena, &text, error) < 0)
                 return error_wrap(error, "passphrase");
-        if (text.length && text.at[text.length - 1] == '\n')
-                text.length--;
-        if (text.length && text.at[text.length - 1] == '\r')
-                text.length--;
-        if (!text.length)
-                return error_set(error, 0, "passphrase file '%s' is empty", path);
-        *out = text;
-        return 0;
+        return passphrase_trim(text, path, out, error);
+}
+
+static int descriptor_read(const char *spec, const char *number, struct arena *arena,
+        struct secret_bytes *out, struct error *error) {
+        uint64_t fd;
+
+        if (!text_to_u64(number, &fd) || fd > INT_MAX) {
+                error_set(error, 0, "'%s': what stands behind the colon is not a descriptor number", spec);
+                return error_status(error, EXIT_STATUS_USAGE);
+        }
+        return stream_read((int)fd, spec, KEY_FILE_BYTES_MAX, arena, out, error);
+}
+
+/* `spec` is an -i that names a passphrase. Returns 0, 1 when it names an identity, or -1. */
+static int passphrase_from_spec(
+        const char *spec, struct arena *arena, struct secret_bytes *out, struct error *error) {
+        struct secret_bytes text;
+        const char *rest;
+
+        if (text_after(spec, "passphrase-file:", &rest))
+                return passphrase_read_file(rest, arena, out, error);
+        if (!text_after(spec, "passphrase-fd:", &rest))
+                return 1;
+        return descriptor_read(spec, rest, arena, &text, error) < 0 ? -1
+                                                                    : passphrase_trim(text, spec, out, error);
+}
+
+static bool spec_is_passphrase(const char *spec) {
+        return text_after(spec, "passphrase-file:", NULL) || text_after(spec, "passphrase-fd:", NULL);
 }
 
 /* ---- identities ---- */
@@ -99,17 +134,13 @@ static int identity_from_credential(
 static int identity_read(
         const char *spec, struct arena *arena, struct secret_bytes *out, struct error *error) {
         const char *rest;
-        uint64_t fd;
 
         if (text_after(spec, "env:", &rest))
                 return identity_from_environment(rest, arena, out, error);
         if (text_after(spec, "credential:", &rest))
                 return identity_from_credential(rest, arena, out, error);
-        if (text_after(spec, "fd:", &rest)) {
-                if (!text_to_u64(rest, &fd) || fd > INT_MAX)
-                        return error_set(error, 0, "identity '%s': not a descriptor's number", spec);
-                return stream_read((int)fd, spec, KEY_FILE_BYTES_MAX, arena, out, error);
-        }
+        if (text_after(spec, "fd:", &rest))
+                return descriptor_read(spec, rest, arena, out, error);
         return stream_read_file(spec, KEY_FILE_BYTES_MAX, arena, out, error);
 }
 
@@ -127,7 +158,7 @@ static int identity_unlock(struct age_keys *keys, struct bytes text, const char 
         if (result == TERMINAL_NONE) {
                 error_set(error, 0,
                         "identity '%s' is locked with a passphrase and there is no terminal to ask at", name);
-                return error_hint(error, "give --passphrase-file");
+                return error_hint(error, "give -i passphrase-file:FILE as well, or run it at a terminal");
         }
         if (result < 0 || age_keys_add_passphrase(&unlocked, passphrase, arena, error) < 0 ||
                 age_keys_add(&unlocked, text, name, &verb_limits, arena, error) < 0)
@@ -176,19 +207,14 @@ static int identities_add(struct age_keys *keys, const struct key_options *optio
         char path[PATH_MAX];
 
         for (size_t i = 0; i < options->identity_count; i++)
-                if (identity_add(keys, options->identities[i], has_passphrase, arena, error) < 0)
+                if (!spec_is_passphrase(options->identities[i]) &&
+                        identity_add(keys, options->identities[i], has_passphrase, arena, error) < 0)
                         return -1;
         if (options->identity_count)
                 return 0;
         if (identity_default_path(path) != 0)
                 return 1;
         return identity_add(keys, path, has_passphrase, arena, error);
-}
-
-int identities_load(
-        struct age_keys *keys, const struct key_options *options, struct arena *arena, struct error *error) {
-        *keys = (struct age_keys){0};
-        return identities_add(keys, options, false, arena, error);
 }
 
 /* ---- the ring ---- */
@@ -213,15 +239,43 @@ static int ring_ask_passphrase(
         return result < 0 ? -1 : ring_add_passphrase(ring, arena, error);
 }
 
+/* Every passphrase that was given; first of all, because one may open an identity file. */
+static int ring_add_given_passphrases(
+        struct key_ring *ring, const struct key_options *options, struct arena *arena, struct error *error) {
+        if (options->passphrase_file &&
+                (passphrase_read_file(options->passphrase_file, arena, &ring->passphrase, error) < 0 ||
+                        ring_add_passphrase(ring, arena, error) < 0))
+                return -1;
+        for (size_t i = 0; i < options->identity_count; i++) {
+                int result = passphrase_from_spec(options->identities[i], arena, &ring->passphrase, error);
+
+                if (result < 0 || (result == 0 && ring_add_passphrase(ring, arena, error) < 0))
+                        return -1;
+        }
+        return 0;
+}
+
+int identities_load(
+        struct age_keys *keys, const struct key_options *options, struct arena *arena, struct error *error) {
+        struct key_options named = *options;
+        struct key_ring ring = {0};
+        int result;
+
+        /* --passphrase-file means something else to the verbs that come here. */
+        named.passphrase_file = NULL;
+        if (ring_add_given_passphrases(&ring, &named, arena, error) < 0)
+                return -1;
+        result = identities_add(&ring.keys, &named, ring.has_passphrase, arena, error);
+        *keys = ring.keys;
+        return result;
+}
+
 int key_ring_load(struct key_ring *ring, const struct key_options *options,
         const struct age_description *file, const char *path, struct arena *arena, struct error *error) {
         int result;
 
         *ring = (struct key_ring){0};
-        /* First, because it may be what opens an identity file. */
-        if (options->passphrase_file &&
-                (passphrase_read_file(options->passphrase_file, arena, &ring->passphrase, error) < 0 ||
-                        ring_add_passphrase(ring, arena, error) < 0))
+        if (ring_add_given_passphrases(ring, options, arena, error) < 0)
                 return -1;
         if (file->has_passphrase)
                 return ring->has_passphrase ? 0 : ring_ask_passphrase(ring, path, arena, error);

@@ -20,8 +20,9 @@ enum {
         {                                                                                                    \
                 .id = OPTION_IDENTITY, .letter = 'i', .name = "identity", .value = "FILE",                   \
                 .is_repeatable = true,                                                                       \
-                .help = "open with the identities in FILE; also fd:N, env:NAME,\n"                           \
-                        "credential:NAME, and - for standard input (repeatable)"                             \
+                .help = "open with the identities in FILE, or - (standard input), fd:N,\n"                   \
+                        "env:NAME, credential:NAME; or with passphrase-file:FILE,\n"                         \
+                        "passphrase-fd:N (repeatable)"                                                       \
         }
 #define OPTION_SPEC_PASSPHRASE_FILE                                                                          \
         {                                                                                                    \

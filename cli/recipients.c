@@ -135,10 +135,13 @@ int recipients_choose(struct age_recipients *recipients, const struct recipient_
                 return result;
         if (sealed)
                 return recipients_of_old(recipients, path, *sealed, ring, arena, error);
+        /* A passphrase beside identities is what opens their file. */
+        if (age_recipients_add_keys(recipients, &ring->keys, arena, error) < 0)
+                return -1;
+        if (recipients->count)
+                return 0;
         if (ring->has_passphrase)
                 return age_recipients_add_passphrase(
                         recipients, ring->passphrase, AGE_SCRYPT_LOG_N_WRITE, arena, error);
-        if (ring->keys.count)
-                return age_recipients_add_keys(recipients, &ring->keys, arena, error);
         return recipients_unknown(path, "The file does not exist yet", error);
 }

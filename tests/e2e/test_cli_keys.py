@@ -86,10 +86,27 @@ def test_a_passphrase_file_locks_and_opens(folder: Folder) -> None:
     folder.write("pass", "correct horse\n")
     folder.tacet("encrypt", "--passphrase-file", "pass", "-o", "out.age", stdin=b"text")
     assert folder.tacet("decrypt", "--passphrase-file", "pass", "out.age").stdout == b"text"
+    assert folder.tacet("decrypt", "-i", "passphrase-file:pass", "out.age").stdout == b"text"
+    with (folder.path / "pass").open() as file:
+        spec = f"passphrase-fd:{file.fileno()}"
+        assert folder.tacet("decrypt", "-i", spec, "out.age", pass_fds=[file.fileno()]).stdout == b"text"
     folder.write("wrong", "wrong\n")
     assert "wrong passphrase" in folder.fail("decrypt", "--passphrase-file", "wrong", "out.age", status=65)
     folder.write("empty", "\n")
     assert "is empty" in folder.fail("decrypt", "--passphrase-file", "empty", "out.age")
+
+
+def test_a_locked_identity_is_opened_with_its_passphrase(folder: Folder) -> None:
+    folder.write("pass", "correct horse\n")
+    folder.tacet("encrypt", "--passphrase-file", "pass", "-o", "locked.age", "key.txt")
+    unlock = ("-i", "passphrase-file:pass", "-i", "locked.age")
+    folder.tacet("encrypt", *unlock, "-o", "out.age", stdin=b"text")
+    assert folder.run("age", "-d", "-i", "key.txt", "out.age").stdout == b"text"
+    assert folder.tacet("decrypt", *unlock, "out.age").stdout == b"text"
+    folder.tacet("set", *unlock, "new.age", "A", stdin=b"1")
+    assert folder.read("new.age") == "A=1\n"
+    message = folder.fail("decrypt", "-i", "locked.age", "out.age", start_new_session=True)
+    assert "no terminal to ask at" in message
 
 
 def test_identities_come_by_descriptor_variable_and_credential(folder: Folder) -> None:
