@@ -33,7 +33,7 @@ static int64_t now_ns(void) {
 }
 
 static void pause_ns(int64_t ns) {
-        struct timespec span = { .tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000 };
+        struct timespec span = {.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
         nanosleep(&span, NULL);
 }
 
@@ -54,7 +54,7 @@ static struct shared *shared_map(const char *path) {
 
 static int run_child(const char *path) {
         int64_t begin = now_ns();
-        struct sigaction action = { .sa_handler = note_signal };
+        struct sigaction action = {.sa_handler = note_signal};
         shared = shared_map(path);
         if (!shared)
                 return 1;
@@ -100,7 +100,7 @@ static double restart_time(void) {
 }
 
 int main(int argc, char **argv) {
-        char path[] = "/dev/shm/tacet-latency-XXXXXX", self[4096], *words[WORDS_MAX] = { 0 };
+        char path[] = "/dev/shm/tacet-latency-XXXXXX", self[4096], *words[WORDS_MAX] = {0};
         int at = 0;
 
         if (argc == 3 && !strcmp(argv[1], "child"))

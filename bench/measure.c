@@ -51,7 +51,7 @@ static int compare(const void *a, const void *b) {
 }
 
 int main(int argc, char **argv) {
-        struct command commands[COMMANDS_MAX] = { 0 };
+        struct command commands[COMMANDS_MAX] = {0};
         int count = 0;
         long rounds = argc > 1 ? atol(argv[1]) : 0;
 

@@ -3,7 +3,7 @@
  *   fire [--pid1] COUNT WINDOW_US COMMAND...
  *
  * Whatever the moment, the whole must end: before exec by the default action in the new process, later because the wrapper passes
- * the signal on. A run that has not ended 2 s later has lost it. With --pid1 the wrapper is PID 1 of its own PID namespace, where
+ * the signal on. A run that has not ended 2 s later (as PID 1: 150 ms) has lost it. With --pid1 the wrapper is PID 1 of its own PID namespace, where
  * the kernel itself drops a signal that arrives before it is blocked; the run is then ended by SIGKILL.
  * Prints "lost N of COUNT" and exits 0; anything that cannot be set up exits 1. */
 
@@ -20,7 +20,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PATIENCE_MS 2000
+#define PATIENCE_MS      2000
+#define PATIENCE_PID1_MS 150
 
 static uint64_t random_next(uint64_t *state) {
         *state ^= *state << 13;
@@ -64,12 +65,12 @@ int main(int argc, char **argv) {
                 int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
                 wait_us((long)(random_next(&state) % (uint64_t)window_us));
                 kill(pid, SIGTERM);
-                struct pollfd end = { .fd = pidfd, .events = POLLIN };
-                int ready = poll(&end, 1, is_pid1 ? PATIENCE_MS / 8 : PATIENCE_MS);
+                struct pollfd end = {.fd = pidfd, .events = POLLIN};
+                int ready = poll(&end, 1, is_pid1 ? PATIENCE_PID1_MS : PATIENCE_MS);
                 lost += ready == 0;
                 if (ready == 0) {
                         kill(pid, SIGTERM);
-                        poll(&end, 1, PATIENCE_MS / 8);
+                        poll(&end, 1, PATIENCE_PID1_MS);
                         kill(pid, SIGKILL);
                 }
                 int status;

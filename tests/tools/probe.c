@@ -44,7 +44,7 @@ static int64_t now_ns(void) {
 }
 
 static void sleep_ms(long ms) {
-        struct timespec left = { .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000 };
+        struct timespec left = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
         while (nanosleep(&left, &left) < 0 && errno == EINTR)
                 ;
 }
@@ -75,11 +75,13 @@ static int run_state(void) {
                         void *restorer;
                         uint64_t mask;
                 } action;
-                if (syscall(SYS_rt_sigaction, signal, NULL, &action, MASK_BYTES) == 0 && action.handler == (void *)1)
+                if (syscall(SYS_rt_sigaction, signal, NULL, &action, MASK_BYTES) == 0 &&
+                        action.handler == (void *)1)
                         ignored |= UINT64_C(1) << (signal - 1);
         }
         printf("pid %d\nppid %d\npgid %d\nsid %d\n", getpid(), getppid(), getpgid(0), getsid(0));
-        printf("blocked %016llx\nignored %016llx\n", (unsigned long long)blocked, (unsigned long long)ignored);
+        printf("blocked %016llx\nignored %016llx\n", (unsigned long long)blocked,
+                (unsigned long long)ignored);
         print_descriptors();
         printf("cwd %s\n", getcwd(directory, sizeof directory) ? directory : "?");
         mode_t mask = umask(0);
@@ -88,7 +90,8 @@ static int run_state(void) {
         print_limit("core", RLIMIT_CORE);
         print_limit("nofile", RLIMIT_NOFILE);
         print_limit("memlock", RLIMIT_MEMLOCK);
-        printf("dumpable %d\nnnp %d\npdeathsig ", prctl(PR_GET_DUMPABLE), prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0));
+        printf("dumpable %d\nnnp %d\npdeathsig ", prctl(PR_GET_DUMPABLE),
+                prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0));
         int death = 0;
         prctl(PR_GET_PDEATHSIG, &death);
         printf("%d\ntty %d\n", death, isatty(0) ? (int)tcgetpgrp(0) : -1);
@@ -187,7 +190,8 @@ static long processor_ticks(int pid) {
         if (file && fgets(text, sizeof text, file)) {
                 char *after_name = strrchr(text, ')');
                 if (after_name)
-                        sscanf(after_name, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %ld %ld", &user, &system);
+                        sscanf(after_name, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %ld %ld", &user,
+                                &system);
         }
         if (file)
                 fclose(file);
@@ -228,7 +232,7 @@ static int run_burst(int count) {
                 sleep_ms(10);
         int64_t end = now_ns();
         printf("%d left, %lld us, %ld ticks\n", processes_count() - before, (long long)(end - begin) / 1000,
-               processor_ticks(1));
+                processor_ticks(1));
         return processes_count() > before;
 }
 
