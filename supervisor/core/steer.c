@@ -50,13 +50,21 @@ static size_t shares_count(struct fleet *fleet, struct fleet_share shares[FLEET_
         return count;
 }
 
+/* By member: the struct has padding, which nothing promises to be zero. */
+static bool shares_equal(const struct fleet_share *a, const struct fleet_share *b, size_t count) {
+        for (size_t i = 0; i < count; i++)
+                if (a[i].generation != b[i].generation || a[i].weight != b[i].weight)
+                        return false;
+        return true;
+}
+
 void fleet_steer(struct fleet *fleet, struct fleet_actions *actions) {
         if (!fleet->settings.is_steered || fleet->target < 0 || fleet->is_stopping)
                 return;
         struct fleet_share shares[FLEET_GENERATIONS_MAX];
         memset(shares, 0, sizeof shares);
         const size_t count = shares_count(fleet, shares);
-        if (count == fleet->share_count && memcmp(shares, fleet->shares, sizeof shares) == 0)
+        if (count == fleet->share_count && shares_equal(shares, fleet->shares, count))
                 return;
         memcpy(fleet->shares, shares, sizeof shares);
         fleet->share_count = count;
