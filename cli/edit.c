@@ -195,7 +195,7 @@ static int edit_save(struct edit *edit, struct secret_bytes text, struct error *
 }
 
 static int edit_carry_out(struct edit *edit, struct error *error) {
-        struct secret_bytes text;
+        struct secret_bytes text = {0};
         int result = edit_open(edit, error);
 
         if (result == 0)
