@@ -30,12 +30,15 @@ static int64_t slot_deadline(const struct fleet *fleet, const struct fleet_slot 
         }
         if (has_other)
                 earliest_note(fleet, &earliest_ns, hold_until_ns);
+        if (slot->has_ended || (fleet->is_halted && has_other))
+                return earliest_ns;
+        const bool is_moving = fleet_is_rolling(fleet);
         for (size_t i = 0; i < 2; i++) {
                 const struct fleet_backoff *backoff = &slot->backoff[i];
-                if (backoff->is_used && !slot->has_ended &&
-                        ((generation_is(fleet, fleet->target, backoff->generation) && !has_target) ||
-                                (generation_is(fleet, fleet->stable, backoff->generation) && !has_stable &&
-                                        fleet_is_rolling(fleet))))
+                const bool is_target = generation_is(fleet, fleet->target, backoff->generation);
+                const bool is_stable = generation_is(fleet, fleet->stable, backoff->generation);
+                if (backoff->is_used && ((is_target && !has_target && !(is_moving && fleet->is_halted)) ||
+                                                (is_stable && !has_stable && is_moving)))
                         earliest_note(fleet, &earliest_ns, backoff->earliest_ns);
         }
         return earliest_ns;
