@@ -122,9 +122,6 @@ static int edit_open(struct edit *edit, struct error *error) {
                         error) < 0)
                 return -1;
         edit_choose_name(edit);
-        if (edit->editor.place.warning[0])
-                cli_warn("the text is edited in %s, which other programs of this user can read (%s)",
-                        edit->editor.place.path, edit->editor.place.warning);
         return editor_put(&edit->editor, edit->name, secret_view(edit->file.text), error);
 }
 

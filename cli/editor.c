@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "cli/stream.h"
+#include "cli/terminal.h"
 #include "lib/fd.h"
 
 #define FILE_NAME_BYTES 128
@@ -147,7 +148,7 @@ static void guard_serve(struct guard *guard) {
         }
 }
 
-static void guard_main(int channel, bool wants_visible, const struct key_options *keys) {
+static void guard_main(int channel, bool is_private, const struct key_options *keys) {
         static const int ignored[] = {SIGINT, SIGQUIT, SIGTERM, SIGHUP};
         static struct guard_answer answer;
         struct guard guard = {.channel = channel};
@@ -167,7 +168,7 @@ static void guard_main(int channel, bool wants_visible, const struct key_options
         sigprocmask(SIG_BLOCK, &blocked, &guard.mask);
         sigdelset(&guard.mask, SIGPIPE);
         guard.has_terminal = tcgetattr(STDIN_FILENO, &guard.terminal) == 0;
-        answer.is_error = place_make(&guard.place, wants_visible, &answer.error) < 0;
+        answer.is_error = place_make(&guard.place, is_private, &answer.error) < 0;
         answer.place = guard.place;
         if (answer_send(&guard, &answer, guard.place.folder) == 0 && !answer.is_error)
                 guard_serve(&guard);
@@ -207,8 +208,9 @@ static int answer_receive(
         return 0;
 }
 
-int editor_start(
-        struct editor *editor, bool wants_visible, const struct key_options *keys, struct error *error) {
+/* One try: a process that failed to leave its namespaces cannot be used for anything else. */
+static int guard_start(
+        struct editor *editor, bool is_private, const struct key_options *keys, struct error *error) {
         struct guard_answer answer;
         int ends[2], folder = -1;
 
@@ -217,7 +219,7 @@ int editor_start(
                 return error_set(error, errno, "make a channel to the editor's guard");
         editor->guard = fork();
         if (editor->guard == 0)
-                guard_main(ends[1], wants_visible, keys);
+                guard_main(ends[1], is_private, keys);
         fd_close(ends[1]);
         editor->channel = ends[0];
         if (editor->guard < 0)
@@ -227,6 +229,23 @@ int editor_start(
         editor->place = answer.place;
         editor->place.folder = folder;
         return folder < 0 ? error_set(error, 0, "the editor's guard sent no folder") : 0;
+}
+
+int editor_start(
+        struct editor *editor, bool wants_visible, const struct key_options *keys, struct error *error) {
+        char why[ERROR_TEXT_BYTES];
+
+        if (wants_visible)
+                return guard_start(editor, false, keys, error);
+        if (guard_start(editor, true, keys, error) == 0)
+                return 0;
+        editor_stop(editor);
+        memcpy(why, error->text, sizeof why);
+        if (guard_start(editor, false, keys, error) < 0)
+                return -1;
+        cli_warn("the text is edited in %s, which other programs of this user can read (%s)",
+                editor->place.path, why);
+        return 0;
 }
 
 int editor_put(struct editor *editor, const char *name, struct bytes text, struct error *error) {

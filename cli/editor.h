@@ -21,8 +21,8 @@ struct editor {
 
 #define EDITOR_INIT ((struct editor){.place = {.folder = -1}, .channel = -1})
 
-/* Fork the guard and let it make the folder. Call it before any secret is in memory: the guard keeps a
- * copy of that memory.
+/* Fork the guard and let it make the folder; when a private one cannot be had, a warning is printed and a
+ * visible one is made. Call it before any secret is in memory: the guard keeps a copy of that memory.
  * keys   its `env:` identities are removed from the editor's environment
  * Returns 0 or -1 with error. */
 int editor_start(

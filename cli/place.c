@@ -80,27 +80,23 @@ static int memory_mount(const char *path) {
         return -1;
 }
 
-/* Returns 0 or -1 with errno and the step's name. */
-static int place_make_private(struct place *place, const char **out_step) {
+static int place_make_private(struct place *place, struct error *error) {
         struct mount_attributes read_only = {.set = MOUNT_RDONLY};
         struct stat status;
 
         snprintf(place->path, sizeof place->path, "%s",
                 stat("/dev/shm", &status) == 0 && S_ISDIR(status.st_mode) ? "/dev/shm" : "/tmp");
-        *out_step = "make a mount namespace";
         if (namespace_leave() < 0)
-                return -1;
-        *out_step = "make the mounts private";
+                return error_set(error, errno, "make a mount namespace");
         if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
-                return -1;
+                return error_set(error, errno, "keep mounts to itself");
         /* Before Linux 5.12 the rest stays writable, as for any editor. */
         (void)syscall(SYS_mount_setattr, AT_FDCWD, "/", AT_RECURSIVE, &read_only, sizeof read_only);
-        *out_step = "mount a file system in memory";
         if (memory_mount(place->path) < 0)
-                return -1;
+                return error_set(error, errno, "mount a file system in memory");
         place->folder = open(place->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        place->is_private = place->folder >= 0;
-        return place->folder >= 0 ? 0 : -1;
+        place->is_private = true;
+        return place->folder < 0 ? error_set(error, errno, "open %s", place->path) : 0;
 }
 
 static bool is_in_memory(const char *path) {
@@ -131,16 +127,9 @@ static int place_make_visible(struct place *place, struct error *error) {
         return error_hint(error, "mount a tmpfs on /dev/shm, or use 'tacet set', which needs no file");
 }
 
-int place_make(struct place *place, bool wants_visible, struct error *error) {
-        const char *step;
-
+int place_make(struct place *place, bool is_private, struct error *error) {
         *place = (struct place){.folder = -1};
-        if (wants_visible)
-                return place_make_visible(place, error);
-        if (place_make_private(place, &step) == 0)
-                return 0;
-        snprintf(place->warning, sizeof place->warning, "%s: %s", step, strerror(errno));
-        return place_make_visible(place, error);
+        return is_private ? place_make_private(place, error) : place_make_visible(place, error);
 }
 
 /* ---- removal of a visible one ---- */
