@@ -100,11 +100,11 @@ int age_seal(struct bytes plaintext, const struct age_recipients *recipients, bo
 int age_keygen(struct arena *arena, struct secret_bytes *out_identity,
         char out_recipient[static AGE_RECIPIENT_TEXT_BYTES], struct error *error);
 
-/* The recipient text of the n-th key; false when it is a passphrase or an SSH key. */
+/* The recipient text of the n-th key; false when it is a passphrase, an SSH key or a post-quantum key. */
 bool age_key_recipient(
         const struct age_keys *keys, size_t n, char out_recipient[static AGE_RECIPIENT_TEXT_BYTES]);
 
-/* 32 bytes that depend on the first X25519 or SSH key in `keys` (HKDF, info "tacet fingerprint"): the key of displayed
+/* 32 bytes that depend on the first key in `keys` that is no passphrase (HKDF, info "tacet fingerprint"): the key of displayed
  * fingerprints, the same wherever the same identity is used. False when there is none (passphrases give none: a
  * fingerprint must not become an oracle for one). */
 bool age_fingerprint_key(const struct age_keys *keys, uint8_t out_key[static 32]);

@@ -185,7 +185,7 @@ bool age_fingerprint_key(const struct age_keys *keys, uint8_t out_key[static 32]
         for (size_t i = 0; i < keys->count; i++) {
                 const struct age_key *key = keys->list[i];
 
-                if (key->kind != AGE_KIND_X25519 && key->kind != AGE_KIND_SSH)
+                if (key->kind == AGE_KIND_SCRYPT)
                         continue;
                 hkdf_sha256(out_key, (struct bytes){key->secret, sizeof key->secret}, BYTES_OF(""),
                         "tacet fingerprint");

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "secrets/age/age.h"
+#include "secrets/age/bech32.h"
 #include "secrets/age/wrap.h"
 #include "tests/unit/age_keys.inc"
 
@@ -129,6 +130,39 @@ static void test_hybrid_identities_are_read_or_refused_by_name(void **state) {
                 must_say("post-quantum");
                 assert_non_null(strstr(error.hint, "libsodium 1.0.22"));
         }
+}
+
+static void test_hybrid_recipients_do_not_mix_or_are_refused_by_name(void **state) {
+        static const uint8_t key[HYBRID_PUBLIC_BYTES] = {1};
+        char text[2048] = {0};
+
+        (void)state;
+        bech32_encode("age1pq", (struct bytes){key, sizeof key}, false, text);
+        assert_int_equal(strlen(text), 1959);
+        if (hybrid_is_built_in()) {
+                assert_int_equal(age_recipients_add(&recipients, text, &arena, &error), 0);
+                assert_int_equal(age_recipients_add(&recipients, TEST_RECIPIENT, &arena, &error), -1);
+                must_say("cannot be in one file");
+        } else {
+                assert_int_equal(age_recipients_add(&recipients, text, &arena, &error), -1);
+                must_say("post-quantum");
+        }
+}
+
+static void test_a_hybrid_key_opens_what_it_sealed(void **state) {
+        struct age_file file;
+        struct secret_bytes out;
+
+        (void)state;
+        if (!hybrid_is_built_in())
+                skip();
+        assert_int_equal(keys_add(TEST_HYBRID_IDENTITY), 0);
+        assert_int_equal(age_recipients_add_keys(&recipients, &keys, &arena, &error), 0);
+        assert_int_equal(age_seal(BYTES_OF("A=1"), &recipients, true, &file, &error), 0);
+        assert_int_equal(
+                age_open((struct bytes){file.at, file.length}, "F", &keys, &limits, &arena, &out, &error), 0);
+        assert_memory_equal(out.at, "A=1", 3);
+        free(file.at);
 }
 
 /* ---- OpenSSH private keys ---- */
@@ -322,6 +356,8 @@ int main(void) {
                 TEST(test_a_nul_ends_no_line_early),
                 TEST(test_more_keys_than_fit_are_refused_whole),
                 TEST(test_hybrid_identities_are_read_or_refused_by_name),
+                TEST(test_hybrid_recipients_do_not_mix_or_are_refused_by_name),
+                TEST(test_a_hybrid_key_opens_what_it_sealed),
                 TEST(test_an_ssh_key_opens_what_its_public_key_seals),
                 TEST(test_every_damage_to_an_ssh_key_is_refused),
                 TEST(test_an_identity_file_may_be_an_age_file),
