@@ -12,6 +12,9 @@
 #include <sys/resource.h>
 
 #include "secrets/age/age.h"
+#include "secrets/age/format.h"
+#include "secrets/age/hkdf.h"
+#include "secrets/age/stream.h"
 
 static const struct age_limits limits = {AGE_FILE_BYTES_DEFAULT, AGE_SCRYPT_LOG_N_DEFAULT, 0};
 
@@ -225,6 +228,50 @@ static void test_each_of_many_recipients_opens_the_file(void **state) {
         free(file.at);
 }
 
+/* A file key of zeros would open anything; a nonce used twice with one key, too, but keys are never used twice. */
+static void test_every_file_has_its_own_key_and_nonce(void **state) {
+        struct fixture *f = *state;
+        struct age_header header;
+        struct age_file file;
+        uint8_t nonces[2][16], macs[2][AGE_MAC_BYTES], key[HKDF_BYTES], zero_mac[HKDF_BYTES];
+        const uint8_t zero[AGE_FILE_KEY_BYTES] = {0};
+
+        key_make(f, NULL, &f->recipients);
+        for (unsigned i = 0; i < 2; i++) {
+                struct bytes text = sealed(f, BYTES_OF("A=1\n"), false, &file);
+
+                must(f, age_header_parse(text, &header, &f->error));
+                memcpy(nonces[i], file.at + header.text.length, 16);
+                memcpy(macs[i], header.mac, sizeof header.mac);
+                hkdf_sha256(key, (struct bytes){zero, sizeof zero}, BYTES_OF(""), "header");
+                hmac_sha256(zero_mac, (struct bytes){key, sizeof key},
+                        (struct bytes){file.at, header.signed_length}, BYTES_OF(""));
+                assert_memory_not_equal(zero_mac, header.mac, sizeof zero_mac);
+                free(file.at);
+        }
+        assert_memory_not_equal(nonces[0], nonces[1], sizeof nonces[0]);
+        assert_memory_not_equal(macs[0], macs[1], sizeof macs[0]);
+}
+
+static void test_only_possible_payload_lengths_have_a_plaintext(void **state) {
+        const size_t chunk = STREAM_CHUNK_BYTES + STREAM_TAG_BYTES;
+        size_t payload, plain;
+
+        (void)state;
+        for (size_t length = 0; length < 3 * chunk; length++) {
+                bool is_possible =
+                        length == 16 || (length > 16 && (length % chunk == 0 || length % chunk > 16));
+                int status = stream_plaintext_bytes(length, &plain, NULL);
+
+                assert_int_equal(status, is_possible ? 0 : -1);
+                if (status < 0)
+                        continue;
+                assert_int_equal(stream_payload_bytes(plain, &payload, NULL), 0);
+                assert_int_equal(payload, length);
+        }
+        assert_int_equal(stream_payload_bytes(SIZE_MAX - 100, &payload, NULL), -1);
+}
+
 static void test_a_file_is_described_without_a_key(void **state) {
         struct fixture *f = *state;
         struct age_description description;
@@ -289,6 +336,8 @@ int main(void) {
                 TEST(test_a_passphrase_opens_what_it_sealed_and_no_other_does),
                 TEST(test_scrypt_is_refused_over_its_limits_before_it_takes_memory),
                 TEST(test_each_of_many_recipients_opens_the_file),
+                TEST(test_every_file_has_its_own_key_and_nonce),
+                TEST(test_only_possible_payload_lengths_have_a_plaintext),
                 TEST(test_a_file_is_described_without_a_key),
                 TEST(test_a_file_over_the_limit_is_refused_unread),
                 TEST(test_an_arena_that_is_too_small_is_an_error_and_keeps_nothing),

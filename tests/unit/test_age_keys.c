@@ -12,6 +12,7 @@
 
 #include "secrets/age/age.h"
 #include "secrets/age/bech32.h"
+#include "secrets/age/base64.h"
 #include "secrets/age/wrap.h"
 #include "tests/unit/age_keys.inc"
 
@@ -208,6 +209,47 @@ static void test_every_damage_to_an_ssh_key_is_refused(void **state) {
         assert_in_range(taken, 0, 11); /* the characters of the comment, 7 bytes, are under no check */
 }
 
+/* The key file with its binary content changed: `at` of 0xff bytes more are appended when `at` is its length. */
+static int ssh_changed(size_t at, uint8_t change) {
+        char text[1024], joined[1024];
+        uint8_t binary[512] = {0};
+        size_t characters = 0, length = 0;
+        const char *body = strchr(TEST_SSH_KEY, '\n') + 1;
+
+        for (; *body != '-'; body++)
+                if (*body != '\n')
+                        joined[characters++] = *body;
+        assert_true(
+                base64_decode(BASE64_PADDED, (struct bytes){(uint8_t *)joined, characters}, binary, &length));
+        binary[at] ^= change;
+        length += at == length;
+        characters = base64_encode(BASE64_PADDED, (struct bytes){binary, length}, joined);
+        snprintf(text, sizeof text, "%s%.*s\n%s", "-----BEGIN OPENSSH PRIVATE KEY-----\n", (int)characters,
+                joined, "-----END OPENSSH PRIVATE KEY-----\n");
+        keys.count = 0;
+        arena_release(&arena, 0);
+        return keys_add(text);
+}
+
+/* Offsets into the binary: 15 magic, 3 strings, count, 51 + 4 public key, 4 length, then the private section at 98. */
+static void test_the_parts_of_an_ssh_key_must_fit_together(void **state) {
+        const size_t section = 98, seed = section + 8 + 15 + 36 + 4, comment = seed + 64 + 4,
+                     padding = comment + 7;
+        size_t end = padding + 6;
+
+        (void)state;
+        assert_int_equal(ssh_changed(0, 0), 0);
+        assert_int_equal(ssh_changed(comment, 1), 0);
+        assert_int_equal(ssh_changed(seed, 1), -1);
+        must_say("do not belong together");
+        for (size_t at = 0; at < end; at++)
+                if (ssh_changed(at, 0x80) == 0 && (at < comment || at >= padding))
+                        fail_msg("byte %zu of an SSH key may be changed", at);
+        assert_int_equal(ssh_changed(end, 1), -1);         /* one more behind it */
+        assert_int_equal(ssh_changed(padding - 8, 7), -1); /* a comment that takes the padding in, or none */
+        assert_int_equal(ssh_changed(padding - 8, 1), -1);
+}
+
 /* ---- encrypted identity files ---- */
 
 static void identity_sealed(bool is_armored, const char *text, struct age_file *file) {
@@ -258,6 +300,33 @@ static void test_an_age_file_in_an_age_file_is_no_identity_file(void **state) {
         assert_int_equal(keys.count, 2);
         free(inner.at);
         free(outer.at);
+}
+
+static void key_encoded(const char *prefix, size_t length, bool is_upper, char out[static 128]) {
+        static const uint8_t key[48] = {9};
+
+        memset(out, 0, 128);
+        bech32_encode(prefix, (struct bytes){key, length}, is_upper, out);
+}
+
+static void test_keys_of_another_length_or_prefix_are_refused(void **state) {
+        char text[128];
+
+        (void)state;
+        key_encoded("age-secret-key-", 32, true, text);
+        assert_int_equal(keys_add(text), 0);
+        for (size_t length = 0; length <= 48; length++) {
+                key_encoded("age-secret-key-", length, true, text);
+                assert_int_equal(keys_add(text), length == 32 ? 0 : -1);
+                key_encoded("age", length, false, text);
+                assert_int_equal(
+                        age_recipients_add(&recipients, text, &arena, &error), length == 32 ? 0 : -1);
+        }
+        key_encoded("age-secret-key-x-", 32, true, text);
+        assert_int_equal(keys_add(text), -1);
+        key_encoded("age1x", 32, false, text);
+        assert_int_equal(age_recipients_add(&recipients, text, &arena, &error), -1);
+        must_say("not supported");
 }
 
 /* ---- recipients ---- */
@@ -360,6 +429,8 @@ int main(void) {
                 TEST(test_a_hybrid_key_opens_what_it_sealed),
                 TEST(test_an_ssh_key_opens_what_its_public_key_seals),
                 TEST(test_every_damage_to_an_ssh_key_is_refused),
+                TEST(test_the_parts_of_an_ssh_key_must_fit_together),
+                TEST(test_keys_of_another_length_or_prefix_are_refused),
                 TEST(test_an_identity_file_may_be_an_age_file),
                 TEST(test_an_age_file_in_an_age_file_is_no_identity_file),
                 TEST(test_recipients_files_may_have_comments_and_doubles),
