@@ -48,7 +48,7 @@ MODE := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-
 else
 MODE := -O2 -g -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3
 endif
-CPPFLAGS += -I. -D_GNU_SOURCE -DTACET_VERSION='"$(VERSION)"'
+CPPFLAGS += -I. -I$(OUT)/gen -D_GNU_SOURCE -DTACET_VERSION='"$(VERSION)"'
 ALL_CFLAGS = -std=gnu17 $(MODE) $(WARN) $(HARD) $(PROBED) $(shell $(PKG_CONFIG) --cflags $(PACKAGES)) $(CFLAGS)
 LINK = -pie -Wl,-z,relro,-z,now,-z,noexecstack,-z,separate-code,--as-needed
 LIBS = $(shell $(PKG_CONFIG) --libs $(PACKAGES))
@@ -75,6 +75,17 @@ $(OUT)/obj/%.o: %.c
 	$(say) CC $<
 	mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+# The seccomp filter of the loader is written at build time by a program that uses libseccomp.
+FILTER := $(OUT)/gen/secrets/filter.h
+$(FILTER): secrets/filter/make_filter.c
+	$(say) GEN $@
+	mkdir -p $(@D)
+	$(CC) -std=gnu17 -O1 -Werror -Wall -D_GNU_SOURCE $(if $(SANITIZE),-DTACET_SANITIZE=1) -o $(@:.h=) $< -lseccomp
+	$(@:.h=) >$@.new && mv $@.new $@
+
+$(OUT)/obj/secrets/confine.o build/static/obj/secrets/confine.o build/fuzz/obj/secrets/confine.o: $(FILTER)
+build/lint/analyzer/secrets/confine.o build/lint/tidy/secrets/confine.done: $(FILTER)
 
 # ---- static: musl, position independent, with Debian's archives of the libraries ------------------------------------------
 STATIC  := build/static

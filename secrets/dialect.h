@@ -49,11 +49,7 @@ int dialect_error(const struct dialect_input *input, size_t offset, struct bytes
 
 /* Check and append one variable. `offset` is where its name stands, for messages; `value` lies in the arena. */
 int dialect_add(const struct dialect_input *input, size_t offset, uint32_t line, struct bytes name,
-        struct secret_bytes value, struct error *error);
-
-/* Set the error for a value that is empty without saying so. */
-int dialect_refuse_empty(
-        const struct dialect_input *input, size_t offset, struct bytes name, struct error *error);
+        struct secret_bytes value, bool may_be_empty, struct error *error);
 
 /* Join `count` pieces into one new text in the arena. */
 int dialect_join(const struct dialect_input *input, const struct bytes *pieces, size_t count,

@@ -18,13 +18,11 @@ static int value_add(const struct dialect_input *input, size_t offset, uint32_t 
         const uint8_t *value, size_t length, struct error *error) {
         uint8_t *copy;
 
-        if (length == 0)
-                return dialect_refuse_empty(input, offset, name, error);
         copy = arena_take(input->arena, length, error);
         if (!copy)
                 return error_wrap(error, "%s", input->file);
         memcpy(copy, value, length);
-        return dialect_add(input, offset, line, name, (struct secret_bytes){copy, length}, error);
+        return dialect_add(input, offset, line, name, (struct secret_bytes){copy, length}, false, error);
 }
 
 /* A bare NAME: docker passes the value of its own environment on. */

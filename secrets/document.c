@@ -93,30 +93,13 @@ int dialect_error(const struct dialect_input *input, size_t offset, struct bytes
         return error_status(error, EXIT_STATUS_DATA);
 }
 
-int dialect_refuse_empty(
-        const struct dialect_input *input, size_t offset, struct bytes name, struct error *error) {
-        dialect_error(input, offset, name, error, "the value is empty (0 bytes)");
-        return error_hint(error,
-                "give it a value or remove it; a tacet document says with %.*s:empty= that it is meant",
-                (int)name.length, (const char *)name.at);
-}
-
 int dialect_add(const struct dialect_input *input, size_t offset, uint32_t line, struct bytes name,
-        struct secret_bytes value, struct error *error) {
+        struct secret_bytes value, bool may_be_empty, struct error *error) {
         struct secret_entry entry = {.value = value, .line = line, .source = input->source};
         char *copy;
 
-        if (!secret_name_is_valid((const char *)name.at, name.length))
-                return dialect_error(input, offset, (struct bytes){0}, error,
-                        "not a variable name: letters, digits and '_', at most %d bytes",
-                        SECRET_NAME_BYTES_MAX);
-        if (value.length > 0 && memchr(value.at, 0, value.length))
-                return dialect_error(input, offset, name, error,
-                        "the value (%zu bytes) holds a NUL, which no environment variable can", value.length);
-        if (value.length > SECRET_STRING_BYTES_MAX - 1 - name.length)
-                return dialect_error(input, offset, name, error,
-                        "%zu bytes with the name: one variable can have %zu (execve(2))",
-                        name.length + 1 + value.length, SECRET_STRING_BYTES_MAX);
+        if (secret_entry_check(name, value, may_be_empty, error) < 0)
+                return error_wrap(error, "%s:%u:%zu", input->file, line, text_column(input->text, offset));
         copy = arena_take(input->arena, name.length + 1, error);
         if (!copy)
                 return error_wrap(error, "%s", input->file);
@@ -204,15 +187,6 @@ int document_parse(enum document_dialect dialect, struct bytes text, const char 
         return result < 0 ? -1 : duplicates_refuse(&input, list, first, error);
 }
 
-static int edit_check(const struct dialect_input *input, const char *name, struct error *error) {
-        if (!secret_name_is_valid(name, strlen(name))) {
-                error_set(error, 0, "%s: not a variable name: letters, digits and '_', at most %d bytes",
-                        input->file, SECRET_NAME_BYTES_MAX);
-                return error_status(error, EXIT_STATUS_USAGE);
-        }
-        return 0;
-}
-
 static int docker_edit_refuse(const char *file, struct error *error) {
         error_set(error, 0, "%s: the docker dialect is read only", file);
         return error_hint(error, "edit it by hand, or keep the values in an age file");
@@ -222,21 +196,11 @@ int document_set(enum document_dialect dialect, struct bytes text, const char *f
         struct secret_bytes value, bool as_base64, struct arena *arena, struct secret_bytes *out,
         struct error *error) {
         struct dialect_input input = {text, file, 0, arena, NULL};
-        size_t name_length = strlen(name);
+        struct bytes name_bytes = {(const uint8_t *)name, strlen(name)};
         int result = -1;
 
-        if (edit_check(&input, name, error) < 0)
-                return -1;
-        if (value.length == 0)
-                return error_set(error, 0, "%s: %s: the new value is empty", file, name);
-        if (memchr(value.at, 0, value.length))
-                return error_set(error, 0,
-                        "%s: %s: the new value (%zu bytes) holds a NUL, which no environment variable can",
-                        file, name, value.length);
-        if (value.length > SECRET_STRING_BYTES_MAX - 1 - name_length)
-                return error_set(error, 0,
-                        "%s: %s: %zu bytes with the name: one variable can have %zu (execve(2))", file, name,
-                        name_length + 1 + value.length, SECRET_STRING_BYTES_MAX);
+        if (secret_entry_check(name_bytes, value, false, error) < 0)
+                return error_wrap(error, "%s: the new value", file);
         switch (dialect) {
         case DOCUMENT_TACET:
                 result = dotenv_set(&input, name, value, as_base64, out, error);
@@ -257,8 +221,10 @@ int document_unset(enum document_dialect dialect, struct bytes text, const char 
         struct dialect_input input = {text, file, 0, arena, NULL};
         int result = -1;
 
-        if (edit_check(&input, name, error) < 0)
-                return -1;
+        if (!secret_name_is_valid(name, strlen(name)))
+                return error_set(error, 0,
+                        "%s: not a variable name: letters, digits and '_', at most %d bytes", file,
+                        SECRET_NAME_BYTES_MAX);
         switch (dialect) {
         case DOCUMENT_TACET:
                 result = dotenv_unset(&input, name, out, error);

@@ -39,6 +39,10 @@ struct secret_list {
 void secret_list_deinit(struct secret_list *list);
 int secret_list_add(struct secret_list *list, struct secret_entry entry, struct error *error);
 
+/* Check one variable as every source must: a valid name, no NUL, SECRET_STRING_BYTES_MAX, not empty unless allowed. The
+ * error begins with the name; the caller puts before it where that is. */
+int secret_entry_check(struct bytes name, struct secret_bytes value, bool may_be_empty, struct error *error);
+
 /* A name is [A-Za-z_][A-Za-z0-9_]*, at most SECRET_NAME_BYTES_MAX bytes. */
 bool secret_name_is_valid(const char *name, size_t length);
 

@@ -5,8 +5,9 @@
 
 #include "secrets/dotenv.h"
 
-#include <sodium.h>
 #include <string.h>
+
+#include "secrets/age/base64.h"
 
 /* Undo quotes. Inside them CR LF is one LF, so a file means the same whatever editor kept it. */
 static size_t quoted_decode(const uint8_t *at, size_t length, bool has_escapes, uint8_t *out) {
@@ -28,23 +29,13 @@ static size_t quoted_decode(const uint8_t *at, size_t length, bool has_escapes, 
         return used;
 }
 
-/* Strict base64 (RFC 4648 section 4, padded). libsodium 1.0.18 takes bytes from 0x80 up for '/', so the alphabet is
- * checked first; it refuses loose bits and missing padding itself. */
-static bool base64_decode(const uint8_t *at, size_t length, uint8_t *out, size_t *out_length) {
-        for (size_t i = 0; i < length; i++)
-                if (at[i] >= 0x80 || at[i] == 0)
-                        return false;
-        return sodium_base642bin(out, length, (const char *)at, length, NULL, out_length, NULL,
-                       sodium_base64_VARIANT_ORIGINAL) == 0;
-}
-
 static int value_decode(const struct dialect_input *input, const struct dotenv_item *item,
         struct secret_bytes *out, struct error *error) {
         const uint8_t *at = input->text.at + item->value;
         size_t length = item->value_end - item->value;
 
         out->length = length;
-        out->at = arena_take(input->arena, length, error);
+        out->at = arena_take(input->arena, length + 3, error);
         if (!out->at)
                 return error_wrap(error, "%s", input->file);
         if (item->quote != DOTENV_PLAIN) {
@@ -52,7 +43,7 @@ static int value_decode(const struct dialect_input *input, const struct dotenv_i
                 length -= 2;
         }
         if (item->marker == DOTENV_BASE64) {
-                if (base64_decode(at, length, out->at, &out->length))
+                if (base64_decode(BASE64_PADDED, (struct bytes){at, length}, out->at, &out->length))
                         return 0;
                 return dialect_error(input, item->value, dotenv_name(input, item), error,
                         "not base64 (%zu characters): A-Z a-z 0-9 + / with = at the end, on one line",
@@ -76,9 +67,8 @@ int dotenv_parse(const struct dialect_input *input, struct error *error) {
 
                 if (value_decode(input, &item, &value, error) < 0)
                         return -1;
-                if (value.length == 0 && item.marker != DOTENV_EMPTY)
-                        return dialect_refuse_empty(input, item.name, dotenv_name(input, &item), error);
-                if (dialect_add(input, item.name, item.line, dotenv_name(input, &item), value, error) < 0)
+                if (dialect_add(input, item.name, item.line, dotenv_name(input, &item), value,
+                            item.marker == DOTENV_EMPTY, error) < 0)
                         return -1;
         }
         return state == DOTENV_END ? 0 : -1;

@@ -5,8 +5,9 @@
 
 #include "secrets/dotenv.h"
 
-#include <sodium.h>
 #include <string.h>
+
+#include "secrets/age/base64.h"
 
 enum value_form {
         FORM_PLAIN,
@@ -90,9 +91,7 @@ static int assignment_write(const struct dialect_input *input, const char *name,
                 used += double_quote(value, out->at + used);
                 break;
         case FORM_BINARY:
-                sodium_bin2base64((char *)out->at + used, 2 * value.length + 8, value.at, value.length,
-                        sodium_base64_VARIANT_ORIGINAL);
-                used += sodium_base64_encoded_len(value.length, sodium_base64_VARIANT_ORIGINAL) - 1;
+                used += base64_encode(BASE64_PADDED, secret_view(value), (char *)out->at + used);
                 break;
         }
         out->length = used;

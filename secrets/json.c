@@ -230,13 +230,11 @@ static int object_list(const struct dialect_input *input, json_t *root, struct e
                 if (!input->list)
                         continue;
                 copy.length = json_string_length(value);
-                if (copy.length == 0)
-                        return dialect_refuse_empty(input, span.key, name, error);
                 copy.at = arena_take(input->arena, copy.length, error);
                 if (!copy.at)
                         return error_wrap(error, "%s", input->file);
                 memcpy(copy.at, json_string_value(value), copy.length);
-                if (dialect_add(input, span.key, span.line, name, copy, error) < 0)
+                if (dialect_add(input, span.key, span.line, name, copy, false, error) < 0)
                         return -1;
         }
         return 0;

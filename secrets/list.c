@@ -39,3 +39,30 @@ bool secret_name_is_valid(const char *name, size_t length) {
         }
         return true;
 }
+
+int secret_entry_check(struct bytes name, struct secret_bytes value, bool may_be_empty, struct error *error) {
+        const char *text = (const char *)name.at;
+        int length = (int)name.length;
+
+        if (!secret_name_is_valid(text, name.length))
+                error_set(error, 0, "not a variable name: letters, digits and '_', at most %d bytes",
+                        SECRET_NAME_BYTES_MAX);
+        else if (value.length == 0 && may_be_empty)
+                return 0;
+        else if (value.length == 0) {
+                error_set(error, 0, "%.*s: the value is empty (0 bytes)", length, text);
+                error_hint(error,
+                        "give it a value or remove it; a tacet document says with %.*s:empty= that it is "
+                        "meant",
+                        length, text);
+        } else if (memchr(value.at, 0, value.length))
+                error_set(error, 0,
+                        "%.*s: the value (%zu bytes) holds a NUL, which no environment variable can", length,
+                        text, value.length);
+        else if (value.length > SECRET_STRING_BYTES_MAX - 1 - name.length)
+                error_set(error, 0, "%.*s: %zu bytes with the name: one variable can have %zu (execve(2))",
+                        length, text, name.length + 1 + value.length, SECRET_STRING_BYTES_MAX);
+        else
+                return 0;
+        return error_status(error, EXIT_STATUS_DATA);
+}

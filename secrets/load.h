@@ -17,7 +17,9 @@
 #define LOAD_SOURCES_MAX         64
 #define LOAD_KEYS_MAX            64
 #define LOAD_DEADLINE_NS_DEFAULT (30 * INT64_C(1000000000))
-#define LOAD_SOURCE_BYTES_MAX    ((size_t)8 * 1024 * 1024)
+/* Waiting for a source ends at the deadline with an error that names it; computing ends this much later, with SIGKILL. */
+#define LOAD_GRACE_NS         (INT64_C(500) * 1000000)
+#define LOAD_SOURCE_BYTES_MAX ((size_t)8 * 1024 * 1024)
 
 /* One source as the user wrote it. Strings are borrowed. */
 struct load_source {
@@ -39,21 +41,22 @@ struct load_request {
         size_t source_count;
         struct load_key keys[LOAD_KEYS_MAX];
         size_t key_count;
-        int64_t deadline_ns; /* duration; the loader ends itself when it is over (the parent also watches) */
-        size_t source_bytes_max; /* of one file or reply */
-        unsigned scrypt_log_n_max;
+        int64_t deadline_ns; /* duration; 0: LOAD_DEADLINE_NS_DEFAULT. The loader ends itself when it is over */
+        size_t source_bytes_max;   /* of one file or reply; 0: LOAD_SOURCE_BYTES_MAX */
+        unsigned scrypt_log_n_max; /* 0: AGE_SCRYPT_LOG_N_DEFAULT */
         uint64_t
-                environment_bytes_max; /* what execve(2) will take for the secrets: strings with NUL and 8 bytes each */
+                environment_bytes_max; /* what execve(2) will take for the secrets: strings with NUL and 8 bytes each; 0: not checked */
         bool require_secret_memory; /* refuse the encrypted-memfd fallback */
         bool wants_inventory;   /* names, sizes, fingerprints are wanted (check, the first lines of a log) */
         uint8_t digest_key[32]; /* random, made once by the parent */
-        int captured_environment; /* sealed values of `env:` sources from the first load, or -1; borrowed */
+        int captured_environment; /* from the last result that had one, or -1; borrowed */
 };
 
 /* The child. The parent reaps `pid` itself and watches `channel` for readability; then it calls load_finish(). */
 struct load_process {
         pid_t pid;
         int channel;
+        int64_t deadline_ns; /* monotonic; LOAD_GRACE_NS later the loader is dead by its own timer */
 };
 
 /* One secret as anybody may see it. */

@@ -1,0 +1,101 @@
+/* The loader's cage: see confine.h. Called in the loader between reading and parsing.
+ *
+ * Two walls that do not share a stone. The seccomp filter is an allow-list of about twenty calls (secrets/filter); landlock
+ * denies every file, tcp port, abstract socket and signal, should a call slip through that list. Neither can be undone,
+ * and neither can be applied to PID 1, because the app would inherit both. */
+
+#include "secrets/confine.h"
+
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/capability.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "lib/fd.h"
+
+/* linux/landlock.h; the numbers are the same on every architecture, and older headers lack the later fields. */
+#ifndef SYS_landlock_create_ruleset
+#define SYS_landlock_create_ruleset 444
+#define SYS_landlock_restrict_self  446
+#endif
+#define LANDLOCK_VERSION 1U
+
+struct landlock_attributes {
+        uint64_t handled_access_fs;  /* since ABI 1 */
+        uint64_t handled_access_net; /* since ABI 4 */
+        uint64_t scoped;             /* since ABI 6 */
+};
+
+/* How much of the above each ABI knows. All rights of its time are handled and no rule allows any. */
+static const struct {
+        uint64_t fs, net, scoped;
+        size_t size;
+} landlock_abis[] = {
+        {0x1fff, 0, 0, 8},  /* 1: 5.13 */
+        {0x3fff, 0, 0, 8},  /* 2: refer */
+        {0x7fff, 0, 0, 8},  /* 3: truncate */
+        {0x7fff, 3, 0, 16}, /* 4: tcp bind and connect */
+        {0xffff, 3, 0, 16}, /* 5: ioctl on devices */
+        {0xffff, 3, 3, 24}, /* 6: abstract unix sockets, signals */
+};
+
+#define LANDLOCK_ABIS (sizeof landlock_abis / sizeof *landlock_abis)
+
+static const struct sock_filter loader_filter[] = {
+#include <secrets/filter.h> /* made by the build, not in the tree */
+};
+
+static int capabilities_drop(struct error *error) {
+        cap_t none = cap_init();
+        int result;
+
+        if (!none)
+                return error_set(error, errno, "drop capabilities");
+        result = cap_set_proc(none);
+        if (result < 0)
+                error_set(error, errno, "drop capabilities");
+        cap_free(none);
+        return result;
+}
+
+static int landlock_close_files(struct error *error) {
+        long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_VERSION);
+        struct landlock_attributes attributes;
+        CLEANUP_FD int ruleset = -1;
+        size_t row;
+
+        if (abi < 1)
+                return 0; /* not built in, or switched off at boot: the filter stands alone */
+        row = ((size_t)abi < LANDLOCK_ABIS ? (size_t)abi : LANDLOCK_ABIS) - 1;
+        attributes = (struct landlock_attributes){
+                landlock_abis[row].fs, landlock_abis[row].net, landlock_abis[row].scoped};
+        ruleset = (int)syscall(SYS_landlock_create_ruleset, &attributes, landlock_abis[row].size, 0);
+        if (ruleset < 0)
+                return error_set(error, errno, "landlock: make a rule set");
+        if (syscall(SYS_landlock_restrict_self, ruleset, 0) < 0)
+                return error_set(error, errno, "landlock: restrict");
+        return 0;
+}
+
+static int filter_install(struct error *error) {
+        /* The kernel copies the program and does not write to it. */
+        struct sock_fprog program = {.len = sizeof loader_filter / sizeof *loader_filter,
+                .filter = (struct sock_filter *)(uintptr_t)loader_filter};
+
+        if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) < 0)
+                return error_set(error, errno, "seccomp: install the loader's filter");
+        return 0;
+}
+
+int confine_self(struct error *error) {
+        if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+                return error_set(error, errno, "set no_new_privs");
+        if (capabilities_drop(error) < 0 || landlock_close_files(error) < 0)
+                return -1;
+        return filter_install(error);
+}
