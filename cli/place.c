@@ -88,7 +88,7 @@ static int place_make_private(struct place *place, struct error *error) {
                 stat("/dev/shm", &status) == 0 && S_ISDIR(status.st_mode) ? "/dev/shm" : "/tmp");
         if (namespace_leave() < 0)
                 return error_set(error, errno, "make a mount namespace");
-        if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+        if (mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) < 0)
                 return error_set(error, errno, "keep mounts to itself");
         /* Before Linux 5.12 the rest stays writable, as for any editor. */
         (void)syscall(SYS_mount_setattr, AT_FDCWD, "/", AT_RECURSIVE, &read_only, sizeof read_only);

@@ -94,11 +94,11 @@ static int question_wait(const struct question *question) {
 static int question_read(
         const struct question *question, struct arena *arena, struct secret_bytes *out, struct error *error) {
         struct secret_bytes line = {.at = arena_take(arena, TERMINAL_LINE_MAX, error)};
+        ssize_t got;
 
         if (!line.at)
                 return -1;
         for (;;) {
-                ssize_t got;
 
                 if (question_wait(question) < 0)
                         return error_set(error, errno, "wait for the terminal");
@@ -110,15 +110,18 @@ static int question_read(
                 if (got == 0)
                         return error_set(error, 0, "the terminal's input ended before a line was given");
                 line.length += (size_t)got;
-                if (line.at[line.length - 1] == '\n') {
-                        line.length--;
-                        *out = line;
-                        return 0;
-                }
-                if (line.length == TERMINAL_LINE_MAX)
-                        return error_set(
-                                error, 0, "a line of more than %zu bytes was typed", TERMINAL_LINE_MAX);
+                if (line.at[line.length - 1] == '\n' || line.length == TERMINAL_LINE_MAX)
+                        break;
         }
+        /* The kernel drops what is longer without a word: half a pasted key must not be stored. */
+        if (line.length >= TERMINAL_LINE_MAX) {
+                error_set(error, 0, "a line of %zu bytes or more: a terminal cuts it there",
+                        TERMINAL_LINE_MAX - 1);
+                return error_hint(error, "give it on standard input, from a file or a pipe");
+        }
+        line.length--;
+        *out = line;
+        return 0;
 }
 
 static int question_ask(
@@ -246,22 +249,27 @@ void cli_error_print(const struct error *error) {
 
 void cli_note(const char *format, ...) {
         char text[ERROR_TEXT_BYTES];
+        struct error printable;
         va_list arguments;
 
         va_start(arguments, format);
         vsnprintf(text, sizeof text, format, arguments);
         va_end(arguments);
-        message_print("\033[1m", "", text, "");
+        /* Replaces what a file name may hold to play with the terminal. */
+        error_set(&printable, 0, "%s", text);
+        message_print("\033[1m", "", printable.text, "");
 }
 
 void cli_warn(const char *format, ...) {
         char text[ERROR_TEXT_BYTES];
+        struct error printable;
         va_list arguments;
 
         va_start(arguments, format);
         vsnprintf(text, sizeof text, format, arguments);
         va_end(arguments);
-        message_print("\033[1;33m", "warning: ", text, "");
+        error_set(&printable, 0, "%s", text);
+        message_print("\033[1;33m", "warning: ", printable.text, "");
 }
 
 int cli_error_exit(const struct error *error) {

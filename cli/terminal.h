@@ -14,8 +14,9 @@ bool terminal_has_color(int fd);
 /* True when there is a controlling terminal to ask at. */
 bool terminal_is_present(void);
 
-#define TERMINAL_NONE     1 /* there is no controlling terminal */
-#define TERMINAL_LINE_MAX ((size_t)64 * 1024)
+#define TERMINAL_NONE 1 /* there is no controlling terminal */
+#define TERMINAL_LINE_MAX                                                                                    \
+        ((size_t)4096) /* with the line feed: what the kernel's line editing keeps (termios(3)) */
 
 /* Ask on /dev/tty, without echo, for one line. The line (without its end) lies in `arena`. The terminal's
  * settings are restored on every way out, also when a signal stops or ends the process: the signals are

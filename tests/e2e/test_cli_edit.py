@@ -305,6 +305,22 @@ def test_a_file_that_changed_meanwhile_is_asked_about(folder: Folder, answer: st
     assert folder.read() == (f"SECRET={CANARY}\nB=2\n" if answer == "o" else "OTHER=1\n")
 
 
+def test_an_editor_can_be_stopped_and_interrupted(folder: Folder) -> None:
+    """As vim does it on ^Z: the whole foreground group stops, and goes on together."""
+    variables = editor(folder, 'trap "echo interrupted" INT; kill -TSTP 0; echo resumed; read x; echo B=2 >> "$1"')
+    with Terminal() as screen:
+        screen.command(f"cd {folder.path}; export HOME={folder.home} EDITOR={variables['EDITOR']}")
+        screen.command(f"{TACET} edit -i key.txt secrets.age")
+        screen.expect("Stopped")
+        screen.command("fg")
+        screen.expect("resumed")
+        screen.type("\x03")
+        screen.expect("interrupted")
+        screen.type("\n")
+        screen.expect("is written")
+    assert folder.read() == f"SECRET={CANARY}\nB=2\n"
+
+
 def test_vim_works_and_leaves_nothing(folder: Folder) -> None:
     """A real editor: swap file, backup, undo and viminfo all switched on."""
     vimrc = folder.home / ".vimrc"

@@ -110,9 +110,9 @@ def test_killed_at_random_instants_the_old_or_the_new_file_stands(folder: Folder
     ("call", "number", "problem"),
     [
         ("fsync", "ENOSPC", "No space left"),
-        ("fsync", "EIO", "Input/output error"),
+        ("fsync", "EIO", "to its disk"),
         ("linkat", "ENOSPC", "No space left"),
-        ("/^renameat", "EIO", "Input/output error"),
+        ("/^renameat", "EIO", "put the new file in place"),
         ("fchmod", "EPERM", "keep the mode"),
         ("flock", "ENOLCK", "No locks available"),
     ],

@@ -241,6 +241,29 @@ def test_an_empty_answer_changes_nothing(folder: Folder) -> None:
         assert screen.process.wait(10) == 1
 
 
+def test_a_line_that_a_terminal_would_cut_is_refused(folder: Folder) -> None:
+    with terminal(folder, "set", "-i", "key.txt", "secrets.age", "DB") as screen:
+        screen.expect("Value of DB: ")
+        screen.type("x" * 4090 + "\n")
+        screen.expect("DB again: ")
+        screen.type("x" * 5000 + "\n")
+        screen.expect("a terminal cuts it there")
+        assert screen.process.wait(10) == 1
+    assert "secrets.age" not in folder.entries()
+
+
+def test_what_is_pasted_behind_the_answer_does_not_reach_the_shell(folder: Folder) -> None:
+    with Terminal() as screen:
+        screen.command(f"cd {folder.path}; HOME={folder.home} {TACET} set -i key.txt secrets.age DB")
+        screen.expect("Value of DB: ")
+        screen.type("first\ntouch pasted\ntouch pasted\n")
+        screen.expect("again: ")
+        screen.type("\x03")
+        screen.command("echo al''ive")
+        screen.expect("alive")
+    assert "pasted" not in folder.entries()
+
+
 def echoes(screen: Terminal) -> bool:
     return bool(termios.tcgetattr(screen.master)[3] & termios.ECHO)
 
