@@ -6,6 +6,7 @@
  * Keys are taken in upper case only, as the reference does. Messages name line and column, never a character. */
 
 #include <assert.h>
+#include <sodium.h>
 #include <string.h>
 
 #include "secrets/age/age.h"
@@ -117,6 +118,7 @@ static int keys_add_ssh(struct age_keys *keys, struct bytes text, struct arena *
         if (!key)
                 return -1;
         status = ssh_key_parse(text, key, arena, error);
+        sodium_stackzero(AGE_STACK_WIPE_BYTES);
         arena_release(arena, mark);
         return status < 0 ? -1 : keys_append(keys, key, error);
 }

@@ -20,9 +20,6 @@
 #define PAYLOAD_NONCE_BYTES 16
 #define HURRY_BYTES         ((size_t)256 * 1024) /* from here on the fast cipher saves more than finding it costs */
 
-/* libsodium's curve and cipher code leaves intermediate values below our frames. */
-#define STACK_WIPE_BYTES ((size_t)16 * 1024)
-
 static void buffer_cleanup(uint8_t **buffer) {
         free(*buffer);
 }
@@ -89,9 +86,32 @@ static int header_unwrap(const struct age_header *header, const struct age_keys 
         return 1;
 }
 
+static bool header_has_hybrid(const struct age_header *header) {
+        struct age_stanza_walk walk = {0};
+        struct age_stanza stanza;
+
+        while (age_stanza_next(header, &walk, &stanza))
+                if (age_kind_calls_for(&stanza) == &hybrid_calls)
+                        return true;
+        return false;
+}
+
+/* Keys were tried and none fitted. */
+static int say_no_key_fits(const struct age_header *header, const struct age_description *file,
+        const struct age_keys *keys, struct error *error) {
+        error_set(error, 0, "none of the given keys (%zu) opens it: known recipients %zu, others %zu",
+                keys->count, file->recipient_stanzas, file->unknown_stanzas);
+        if (!hybrid_is_built_in() && header_has_hybrid(header))
+                return error_hint(error,
+                        "it is encrypted for post-quantum keys: those need a tacet built with %s",
+                        "libsodium 1.0.22 or newer");
+        return error_hint(
+                error, "encrypt it for this key, or name the identity file of one of its recipients");
+}
+
 /* Which of the usual mistakes was it? */
-static int say_no_match(
-        const struct age_description *file, const struct age_keys *keys, struct error *error) {
+static int say_no_match(const struct age_header *header, const struct age_description *file,
+        const struct age_keys *keys, struct error *error) {
         size_t passphrases = 0;
 
         for (size_t i = 0; i < keys->count; i++)
@@ -107,14 +127,11 @@ static int say_no_match(
         if (file->has_passphrase)
                 return error_set(error, 0, "wrong passphrase");
         if (passphrases == keys->count) {
-                error_set(error, 0, "encrypted for %zu keys, not with a passphrase", file->recipient_stanzas);
-                return error_hint(error, "name the identity file of one of its recipients");
+                error_set(error, 0, "encrypted for keys, not with a passphrase");
+                return error_hint(error, "name the identity file of one of its recipients (there are %zu)",
+                        file->recipient_stanzas);
         }
-        error_set(error, 0,
-                "none of the given keys (%zu) opens it: it has %zu recipients of known kinds and %zu others",
-                keys->count, file->recipient_stanzas, file->unknown_stanzas);
-        return error_hint(
-                error, "encrypt it for this key, or name the identity file of one of its recipients");
+        return say_no_key_fits(header, file, keys, error);
 }
 
 static int header_verify(const struct age_header *header, struct age_scratch *scratch, struct error *error) {
@@ -170,7 +187,7 @@ static int header_open(struct bytes file, const struct age_keys *keys, const str
                 return -1;
         if (status > 0) {
                 *fault = AGE_FAULT_NO_MATCH;
-                return say_no_match(&description, keys, error);
+                return say_no_match(header, &description, keys, error);
         }
         *fault = AGE_FAULT_MAC;
         return header_verify(header, scratch, error);
@@ -208,7 +225,7 @@ int age_open_telling(struct bytes file, const struct age_keys *keys, const struc
                         scratch, arena, out, out_fault, error);
         }
         secret_wipe(scratch, sizeof *scratch);
-        sodium_stackzero(STACK_WIPE_BYTES);
+        sodium_stackzero(AGE_STACK_WIPE_BYTES);
         if (status < 0) {
                 arena_release(arena, mark);
                 return -1;

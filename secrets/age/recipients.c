@@ -135,12 +135,15 @@ static int recipients_add_text(
 
 int age_recipients_add(
         struct age_recipients *recipients, const char *text, struct arena *arena, struct error *error) {
-        if (recipients_add_text(
-                    recipients, (struct bytes){(const uint8_t *)text, strlen(text)}, arena, error) < 0) {
-                error_status(error, EXIT_STATUS_DATA);
-                return error_wrap(error, "recipient");
-        }
-        return 0;
+        struct bytes bytes = {(const uint8_t *)text, strlen(text)};
+
+        if (recipients_add_text(recipients, bytes, arena, error) == 0)
+                return 0;
+        error_status(error, EXIT_STATUS_DATA);
+        /* Which of several? Shown is only what claims to be public by its first letters. */
+        if (key_text_begins(bytes, "age1"))
+                return error_wrap(error, "recipient %.12s...", text);
+        return error_wrap(error, "recipient");
 }
 
 int age_recipients_add_file(struct age_recipients *recipients, struct bytes text, const char *name,

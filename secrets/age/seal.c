@@ -95,6 +95,7 @@ int age_seal(struct bytes plaintext, const struct age_recipients *recipients, bo
         CLEANUP_ARENA struct arena arena = {0};
         struct age_file file = {NULL, 0};
         struct age_scratch *scratch;
+        int status;
 
         if (recipients->count == 0) {
                 error_set(error, 0, "no recipient: nobody could open the file");
@@ -107,7 +108,9 @@ int age_seal(struct bytes plaintext, const struct age_recipients *recipients, bo
         if (!scratch)
                 return -1;
         randombytes_buf(scratch->file_key, sizeof scratch->file_key);
-        if (file_write(plaintext, recipients, scratch, &file, error) < 0)
+        status = file_write(plaintext, recipients, scratch, &file, error);
+        sodium_stackzero(AGE_STACK_WIPE_BYTES);
+        if (status < 0)
                 return -1;
         if (is_armored && file_armor(&file, error) < 0) {
                 free(file.at);
@@ -134,6 +137,7 @@ int age_keygen(struct arena *arena, struct secret_bytes *out_identity,
                 IDENTITY_PREFIX, (struct bytes){key->secret, sizeof key->secret}, true, (char *)identity.at);
         recipient_format(x25519_public(key), out_recipient);
         secret_wipe(key, sizeof *key);
+        sodium_stackzero(AGE_STACK_WIPE_BYTES);
         *out_identity = identity;
         return 0;
 }

@@ -73,6 +73,10 @@ extern const struct age_kind_calls x25519_calls, scrypt_calls, ssh_calls, hybrid
 
 const struct age_kind_calls *age_kind_calls_of(enum age_kind kind);
 
+/* libsodium's code leaves intermediate values below our frames; so much of the stack is wiped (sodium_stackzero) before
+ * secrets leave this folder. Deeper than any of its functions reaches, and under a microsecond. */
+#define AGE_STACK_WIPE_BYTES ((size_t)16 * 1024)
+
 /* The calls for a stanza's type, or NULL when tacet does not know it. */
 const struct age_kind_calls *age_kind_calls_for(const struct age_stanza *stanza);
 
