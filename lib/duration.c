@@ -33,6 +33,7 @@ static int64_t unit_ns(const char *text, size_t length) {
 }
 
 bool duration_parse(const char *text, int64_t *out_ns) {
+        const char *start = text;
         int64_t total = 0;
 
         if (strcmp(text, "infinity") == 0) {
@@ -48,7 +49,9 @@ bool duration_parse(const char *text, int64_t *out_ns) {
                 uint64_t number;
                 int64_t part;
 
-                if (unit == 0 || !bytes_to_u64(text, digits, &number) || (letters == 0 && text[digits]))
+                if (unit == 0 || !bytes_to_u64(text, digits, &number))
+                        return false;
+                if (letters == 0 && (text != start || text[digits])) /* a bare number stands alone */
                         return false;
                 if (__builtin_mul_overflow(number, unit, &part) ||
                         __builtin_add_overflow(total, part, &total))

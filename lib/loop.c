@@ -51,9 +51,13 @@ static int wait_ms(int64_t deadline_ns) {
 
 void loop_wait(struct loop *loop, int64_t deadline_ns) {
         struct epoll_event events[LOOP_EVENTS_MAX];
-        int count = epoll_wait(loop->epoll_fd, events, LOOP_EVENTS_MAX, wait_ms(deadline_ns));
+        int count;
 
-        if (count < 0 && errno != EINTR)
+        /* Every signal is blocked: only being stopped, continued or traced interrupts the wait, and that is no event. */
+        do
+                count = epoll_wait(loop->epoll_fd, events, LOOP_EVENTS_MAX, wait_ms(deadline_ns));
+        while (count < 0 && errno == EINTR);
+        if (count < 0)
                 usleep(LOOP_ERROR_PAUSE_MS * 1000);
         for (int i = 0; i < count; i++) {
                 struct loop_source *source = events[i].data.ptr;

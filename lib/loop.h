@@ -28,5 +28,5 @@ int loop_add(struct loop *loop, struct loop_source *source, struct error *error)
 void loop_remove(struct loop *loop, struct loop_source *source);
 
 /* Wait until something is readable or `deadline_ns` (monotonic; NS_FOREVER: no time limit, no wake-up) is reached, then call the
- * handlers of what is. EINTR and other failures return as if nothing had happened: the caller loops. */
+ * handlers of what is. A failure of the wait itself returns as if nothing had happened, after a pause: the caller loops. */
 void loop_wait(struct loop *loop, int64_t deadline_ns);

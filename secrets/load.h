@@ -83,6 +83,9 @@ void load_result_deinit(struct load_result *result);
 /* Check the request without opening anything: URI schemes, dialects, keys. Errors carry EXIT_STATUS_CONFIG/USAGE. */
 int load_request_check(const struct load_request *request, struct error *error);
 
+/* The descriptor that a key `fd:N` (or `passphrase-fd:N`) names, or -1 for other kinds. */
+int load_key_descriptor(const struct load_key *key);
+
 /* Fork the loader. Returns 0 or -1 (EAGAIN, ENOMEM: try again later). The child inherits nothing but what it opens. */
 int load_start(const struct load_request *request, struct load_process *out, struct error *error);
 

@@ -1,0 +1,161 @@
+/* Building the app's environment: see environment.h.
+ *
+ * Runs between fork and exec (or in `tacet exec`), with the sealed secrets mapped. It moves pointers and never copies
+ * a value: the strings execve(2) reads are the sealed ones. */
+
+#include "shim/environment.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define STRING_BYTES_MAX   ((size_t)131071) /* MAX_ARG_STRLEN less the NUL: execve(2) */
+#define ARGV_SECRET_LENGTH ((size_t)8)      /* shorter values meet arguments by accident */
+
+size_t environment_name_length(const char *string) {
+        return strcspn(string, "=");
+}
+
+static bool same_name(const char *string, const char *name, size_t name_length) {
+        return strncmp(string, name, name_length) == 0 && string[name_length] == '=';
+}
+
+static size_t list_find(char *const *strings, size_t count, const char *name, size_t name_length) {
+        for (size_t i = 0; i < count; i++)
+                if (same_name(strings[i], name, name_length))
+                        return i;
+        return count;
+}
+
+char *environment_find(char *const *strings, const char *name, size_t name_length) {
+        for (; strings && *strings; strings++)
+                if (same_name(*strings, name, name_length))
+                        return *strings;
+        return NULL;
+}
+
+static bool passes(const struct environment_spec *spec, const char *string) {
+        if (!spec->pass_patterns)
+                return true;
+        for (char *const *pattern = spec->pass_patterns; *pattern; pattern++) {
+                size_t length = strlen(*pattern);
+
+                if (length && (*pattern)[length - 1] == '*' && strncmp(string, *pattern, length - 1) == 0)
+                        return true;
+                if (same_name(string, *pattern, length))
+                        return true;
+        }
+        return false;
+}
+
+static size_t list_length(char *const *strings) {
+        size_t count = 0;
+
+        while (strings && strings[count])
+                count++;
+        return count;
+}
+
+static void put_secret(struct environment *out, char *string, enum environment_conflict on_conflict) {
+        size_t at = list_find(out->strings, out->count, string, environment_name_length(string));
+
+        if (at == out->count) {
+                out->strings[out->count++] = string;
+                return;
+        }
+        if (out->conflict_count < ENVIRONMENT_CONFLICTS_MAX)
+                out->conflicts[out->conflict_count] = string;
+        out->conflict_count++;
+        if (on_conflict == ENVIRONMENT_REPLACE)
+                out->strings[at] = string;
+}
+
+int environment_build(const struct environment_spec *spec, const struct bundle_view *secrets,
+        struct environment *out, struct error *error) {
+        size_t room = list_length(spec->inherited) + list_length(spec->settings) +
+                      (secrets ? secrets->count : 0) + 1;
+        char *string;
+
+        *out = (struct environment){.strings = calloc(room, sizeof *out->strings)};
+        if (!out->strings)
+                return error_set(error, ENOMEM, "make room for %zu environment variables", room);
+        for (char *const *at = spec->inherited; at && *at; at++)
+                if (passes(spec, *at))
+                        out->strings[out->count++] = *at;
+        for (char *const *at = spec->settings; at && *at; at++) {
+                size_t index = list_find(out->strings, out->count, *at, environment_name_length(*at));
+
+                out->strings[index] = *at;
+                if (index == out->count)
+                        out->count++;
+        }
+        string = secrets ? secrets->strings : NULL;
+        for (uint32_t i = 0; secrets && i < secrets->count; i++, string += strlen(string) + 1)
+                put_secret(out, string, spec->on_conflict);
+        return 0;
+}
+
+void environment_deinit(struct environment *environment) {
+        free(environment->strings);
+        *environment = (struct environment){0};
+}
+
+const char *environment_longest_refused(const struct environment *environment) {
+        for (size_t i = 0; i < environment->count; i++)
+                if (strlen(environment->strings[i]) > STRING_BYTES_MAX)
+                        return environment->strings[i];
+        return NULL;
+}
+
+const char *environment_largest(const struct environment *environment, size_t *out_total_bytes) {
+        const char *largest = NULL;
+        size_t largest_length = 0;
+
+        *out_total_bytes = 0;
+        for (size_t i = 0; i < environment->count; i++) {
+                size_t length = strlen(environment->strings[i]);
+
+                *out_total_bytes += length + 1 + sizeof(char *);
+                if (!largest || length > largest_length) {
+                        largest = environment->strings[i];
+                        largest_length = length;
+                }
+        }
+        return largest;
+}
+
+size_t environment_bytes(char *const *strings) {
+        size_t bytes = 0;
+
+        for (; strings && *strings; strings++)
+                bytes += strlen(*strings) + 1 + sizeof(char *);
+        return bytes;
+}
+
+size_t environment_bytes_passing(const struct environment_spec *spec) {
+        size_t bytes = environment_bytes(spec->settings);
+
+        for (char *const *at = spec->inherited; at && *at; at++)
+                if (passes(spec, *at))
+                        bytes += strlen(*at) + 1 + sizeof(char *);
+        return bytes;
+}
+
+const char *environment_find_in_arguments(
+        const struct bundle_view *secrets, char *const *argv, size_t *out_index) {
+        const char *string = secrets->strings;
+
+        for (uint32_t i = 0; i < secrets->count; i++, string += strlen(string) + 1) {
+                const char *value = string + environment_name_length(string) + 1;
+
+                if (strlen(value) < ARGV_SECRET_LENGTH)
+                        continue;
+                for (size_t n = 0; argv[n]; n++)
+                        if (strstr(argv[n], value)) {
+                                *out_index = n;
+                                return string;
+                        }
+        }
+        return NULL;
+}

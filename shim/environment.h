@@ -1,0 +1,63 @@
+#pragma once
+
+/* The app's environment: the only place in the program that builds an envp. Runs in the shim, never in PID 1. */
+
+#include <stddef.h>
+
+#include "lib/error.h"
+#include "secrets/bundle.h"
+
+/* What happens when a secret's name also stands in the inherited environment or in `settings`. */
+enum environment_conflict {
+        ENVIRONMENT_REPLACE, /* the secret wins */
+        ENVIRONMENT_KEEP,    /* the inherited value wins */
+        ENVIRONMENT_REFUSE,  /* the app is not started */
+};
+
+struct environment_spec {
+        char *const
+                *inherited; /* NULL-terminated NAME=value strings: the environment tacet was started with */
+        char *const *settings; /* NULL-terminated NAME=value strings from the configuration; may be NULL */
+        char *const *
+                pass_patterns; /* NULL-terminated names, or prefixes ending in `*`; NULL: everything passes */
+        enum environment_conflict on_conflict;
+};
+
+#define ENVIRONMENT_CONFLICTS_MAX 16
+
+/* Strings are borrowed from the spec and the secrets' mapping; only the pointer array is owned. */
+struct environment {
+        char **strings; /* NULL-terminated; heap */
+        size_t count;
+        const char *conflicts
+                [ENVIRONMENT_CONFLICTS_MAX]; /* `NAME=...` strings of secrets that met an inherited one */
+        size_t conflict_count;               /* may be larger than the array */
+};
+
+/* Build the environment: inherited (filtered), then settings, then secrets, each name once. With ENVIRONMENT_REFUSE a
+ * conflict is not an error here: the caller sees conflict_count. Fails only on ENOMEM. */
+int environment_build(const struct environment_spec *spec, const struct bundle_view *secrets,
+        struct environment *out, struct error *error);
+void environment_deinit(struct environment *environment);
+
+/* Length of the NAME of a `NAME=value` string. */
+size_t environment_name_length(const char *string);
+
+/* Find NAME in a NULL-terminated list; returns the whole string or NULL. */
+char *environment_find(char *const *strings, const char *name, size_t name_length);
+
+/* The first string longer than execve(2) takes (131,071 bytes without its NUL), or NULL. */
+const char *environment_longest_refused(const struct environment *environment);
+
+/* The largest string, and the bytes that execve(2) counts for all of them (strings, NULs and pointers). */
+const char *environment_largest(const struct environment *environment, size_t *out_total_bytes);
+
+/* The bytes that execve(2) counts for a NULL-terminated list (strings, NULs, pointers), and for what passes of a spec's inherited
+ * strings and its settings: an upper bound, since a name that stands twice is counted twice. */
+size_t environment_bytes(char *const *strings);
+size_t environment_bytes_passing(const struct environment_spec *spec);
+
+/* The first secret whose value (of 8 bytes or more) stands in one of the arguments, as its `NAME=value` string; *out_index
+ * is the argument's. NULL when there is none. */
+const char *environment_find_in_arguments(
+        const struct bundle_view *secrets, char *const *argv, size_t *out_index);
