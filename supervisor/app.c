@@ -1,0 +1,216 @@
+/* The processes of the fleet: spawning through the shim, signalling, and their end. See state.h.
+ *
+ * A pid is only ever signalled between its fork and its reaping, both of which happen in this single thread: the number
+ * cannot have become another process's. */
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lib/duration.h"
+#include "lib/fd.h"
+#include "lib/log.h"
+#include "supervisor/state.h"
+
+struct app *app_by_pid(struct supervisor *supervisor, pid_t pid) {
+        for (size_t i = 0; i < FLEET_INSTANCES_MAX; i++)
+                if (supervisor->apps[i].is_used && supervisor->apps[i].pid == pid)
+                        return &supervisor->apps[i];
+        return NULL;
+}
+
+struct app *app_by_number(struct supervisor *supervisor, uint64_t number) {
+        for (size_t i = 0; i < FLEET_INSTANCES_MAX; i++)
+                if (supervisor->apps[i].is_used && supervisor->apps[i].number == number)
+                        return &supervisor->apps[i];
+        return NULL;
+}
+
+static struct app *app_unused(struct supervisor *supervisor) {
+        for (size_t i = 0; i < FLEET_INSTANCES_MAX; i++)
+                if (!supervisor->apps[i].is_used)
+                        return &supervisor->apps[i];
+        return NULL;
+}
+
+static void push_spawn_failed(struct supervisor *supervisor, uint64_t number, int status, bool is_permanent) {
+        supervisor_push(supervisor, (struct fleet_event){
+                                            .kind = FLEET_SPAWN_FAILED,
+                                            .instance = number,
+                                            .status = status,
+                                            .is_permanent = is_permanent,
+                                    });
+}
+
+/* Nothing but time says that an app is ready here, so it is as soon as it runs; it must then stay so for min_healthy. */
+static void push_spawned(struct supervisor *supervisor, struct app *app) {
+        if (app->is_reported)
+                return;
+        app->is_reported = true;
+        supervisor_push(supervisor, (struct fleet_event){.kind = FLEET_SPAWNED, .instance = app->number});
+        supervisor_push(supervisor, (struct fleet_event){.kind = FLEET_READY, .instance = app->number});
+}
+
+static void status_close(struct supervisor *supervisor, struct app *app) {
+        loop_remove(&supervisor->loop, &app->status);
+        fd_cleanup(&app->status.fd);
+}
+
+/* Read what the shim says until there is no more for now. */
+static void status_drain(struct supervisor *supervisor, struct app *app) {
+        struct launch_message message;
+
+        while (app->status.fd >= 0) {
+                switch (launch_read(app->status.fd, &message)) {
+                case 1:
+                        return;
+                case 0:
+                        if (message.kind == LAUNCH_NOTE_CONFLICT) {
+                                log_write(LOG_WARNING, "secret %s also stands in the inherited environment%s",
+                                        message.detail,
+                                        supervisor->settings->launch.environment.on_conflict ==
+                                                        ENVIRONMENT_KEEP
+                                                ? ", which wins"
+                                                : ": the secret wins");
+                        } else {
+                                app->failure = message;
+                                app->has_failure = true;
+                        }
+                        break;
+                default:
+                        status_close(supervisor, app);
+                }
+        }
+}
+
+static void status_on_readable(struct loop_source *source) {
+        struct supervisor *supervisor = source->owner;
+
+        for (size_t i = 0; i < FLEET_INSTANCES_MAX; i++) {
+                struct app *app = &supervisor->apps[i];
+
+                if (!app->is_used || &app->status != source)
+                        continue;
+                status_drain(supervisor, app);
+                if (app->status.fd < 0 && !app->has_failure)
+                        push_spawned(supervisor, app);
+        }
+}
+
+static void held_signals_send(struct supervisor *supervisor, struct app *app) {
+        for (int number = 1; number <= SIGNAL_MAX; number++)
+                if (supervisor->held_signals & signal_bit(number))
+                        app_signal(supervisor, app, number, NULL);
+        supervisor->held_signals = 0;
+}
+
+void app_spawn(struct supervisor *supervisor, const struct fleet_action *action) {
+        struct app *app = app_unused(supervisor);
+        struct launch_spec spec = supervisor->settings->launch;
+        struct launch_process process;
+        struct error error;
+
+        spec.secrets = rotation_bundle(supervisor, action->generation);
+        spec.terminal =
+                spec.wants_terminal && terminal_is_ours(&supervisor->terminal) ? supervisor->terminal.fd : -1;
+        if (!app || launch_start(&spec, &process, &error) < 0) {
+                if (!app)
+                        error_set(
+                                &error, 0, "more than %d processes of the app at once", FLEET_INSTANCES_MAX);
+                log_error(LOG_ERROR, &error);
+                push_spawn_failed(supervisor, action->instance, EXIT_STATUS_SUPERVISOR, false);
+                return;
+        }
+        *app = (struct app){
+                .is_used = true,
+                .pid = process.pid,
+                .number = action->instance,
+                .slot = action->slot,
+                .generation = action->generation,
+                .status = {.fd = process.status_fd, .on_readable = status_on_readable, .owner = supervisor},
+        };
+        supervisor->has_no_children = false;
+        if (spec.session != LAUNCH_SAME_GROUP)
+                supervisor->last_group = process.pid;
+        held_signals_send(supervisor, app);
+        supervisor->has_started = true;
+        log_write(LOG_INFO, "Spawned child process '%s' with pid %d", spec.argv[0], (int)process.pid);
+        if (loop_add(&supervisor->loop, &app->status, &error) < 0) {
+                /* Without the pipe a failure still shows, as exit status 125 of the shim. */
+                log_error(LOG_WARNING, &error);
+                fd_cleanup(&app->status.fd);
+                push_spawned(supervisor, app);
+        }
+}
+
+static pid_t app_target(const struct supervisor *supervisor, const struct app *app, bool to_group) {
+        bool has_group = supervisor->settings->launch.session != LAUNCH_SAME_GROUP;
+
+        return to_group && has_group ? -app->pid : app->pid;
+}
+
+/* The group may not exist yet, or not any more: then the process itself. */
+static void target_signal(const struct app *app, pid_t target, int number) {
+        if (kill(target, number) < 0 && errno == ESRCH && target != app->pid)
+                (void)kill(app->pid, number);
+}
+
+void app_signal(struct supervisor *supervisor, struct app *app, int number, const union sigval *value) {
+        pid_t target = app_target(supervisor, app, supervisor->settings->signals_group);
+
+        /* sigqueue(3) keeps the value of a real-time signal; it knows no groups. */
+        if (value && target > 0 && sigqueue(target, number, *value) == 0)
+                return;
+        target_signal(app, target, number);
+}
+
+/* TERM stays pending in a stopped process, so it must go on. One that stops later is seen by waitpid: reap.c. */
+void app_stop(struct supervisor *supervisor, struct app *app) {
+        app->is_ending = true;
+        app_signal(supervisor, app, supervisor->stop_signal, NULL);
+        if (app->is_stopped)
+                app_signal(supervisor, app, SIGCONT, NULL);
+}
+
+/* At the deadline the whole group goes, whatever kill_mode says: nothing that the app started may hold its place. */
+void app_kill(struct supervisor *supervisor, struct app *app) {
+        target_signal(app, app_target(supervisor, app, true), SIGKILL);
+        (void)kill(app->pid, SIGKILL);
+}
+
+static void describe_failure(struct supervisor *supervisor, struct app *app, struct error *error) {
+        launch_failure_describe(&app->failure, &supervisor->settings->launch, error);
+        log_error(LOG_ERROR, error);
+}
+
+/* EAGAIN and ENOMEM of execve(2) may pass; a missing file or a refused setting will not by itself. */
+static bool failure_is_permanent(const struct launch_message *failure) {
+        return failure->code != EAGAIN && failure->code != ENOMEM && failure->code != ETXTBSY &&
+               failure->code != ENFILE && failure->code != EIO;
+}
+
+void app_ended(struct supervisor *supervisor, struct app *app, int wait_status) {
+        bool is_signal = WIFSIGNALED(wait_status);
+        struct error error;
+
+        status_drain(supervisor, app);
+        if (app->status.fd >= 0)
+                status_close(supervisor, app);
+        terminal_take_back(&supervisor->terminal, app->pid);
+        if (app->has_failure) {
+                describe_failure(supervisor, app, &error);
+                push_spawn_failed(supervisor, app->number, error.status, failure_is_permanent(&app->failure));
+        } else {
+                push_spawned(supervisor, app);
+                supervisor_push(supervisor,
+                        (struct fleet_event){
+                                .kind = FLEET_EXITED,
+                                .instance = app->number,
+                                .is_signal = is_signal,
+                                .status = is_signal ? WTERMSIG(wait_status) : WEXITSTATUS(wait_status),
+                        });
+        }
+        app->is_used = false;
+}

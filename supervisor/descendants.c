@@ -1,0 +1,130 @@
+/* Descendants by /proc: see descendants.h.
+ *
+ * One pass reads (pid, parent, start time) of all processes; a second follows each one's chain of parents. A child of ours cannot
+ * lose its number before we reap it, but a grandchild can: so its start time is read again behind an open
+ * pidfd before it is signalled (pidfd_open(2), proc(5)). */
+
+#include "supervisor/descendants.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "lib/bytes.h"
+#include "lib/fd.h"
+
+#define PROCESSES_MAX ((size_t)1 << 20)
+#define CHAIN_MAX     4096
+
+struct process {
+        pid_t pid, parent;
+        unsigned long long started;
+};
+
+struct process_table {
+        struct process *at;
+        size_t count, room;
+};
+
+static bool process_read(pid_t pid, struct process *out) {
+        char path[64], text[1024];
+        const char *rest;
+        ssize_t length;
+        CLEANUP_FD int fd = -1;
+
+        snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+        length = fd < 0 ? -1 : fd_read_full(fd, text, sizeof text - 1);
+        if (length <= 0)
+                return false;
+        text[length] = '\0';
+        /* The name is in parentheses and may hold anything, so count from the last one: state, ppid, ..., starttime (22nd). */
+        rest = strrchr(text, ')');
+        *out = (struct process){.pid = pid};
+        return rest &&
+               sscanf(rest + 1,
+                       " %*c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
+                       &out->parent, &out->started) == 2;
+}
+
+static bool table_add(struct process_table *table, struct process process) {
+        if (table->count == table->room) {
+                size_t room = table->room ? table->room * 2 : 256;
+                struct process *at = room > PROCESSES_MAX ? NULL : reallocarray(table->at, room, sizeof *at);
+
+                if (!at)
+                        return false;
+                table->at = at;
+                table->room = room;
+        }
+        table->at[table->count++] = process;
+        return true;
+}
+
+static int process_compare(const void *a, const void *b) {
+        pid_t first = ((const struct process *)a)->pid, second = ((const struct process *)b)->pid;
+
+        return (first > second) - (first < second);
+}
+
+static bool table_read(struct process_table *table) {
+        DIR *directory = opendir("/proc");
+        const struct dirent *entry;
+        bool found_self = false;
+
+        while (directory && (entry = readdir(directory))) {
+                struct process process;
+                uint64_t pid;
+
+                if (!text_to_u64(entry->d_name, &pid) || pid > INT32_MAX ||
+                        !process_read((pid_t)pid, &process))
+                        continue;
+                found_self |= process.pid == getpid();
+                if (!table_add(table, process))
+                        break;
+        }
+        if (directory)
+                closedir(directory);
+        /* A /proc of another pid namespace has other numbers: then it says nothing about us. */
+        if (!found_self)
+                return false;
+        qsort(table->at, table->count, sizeof *table->at, process_compare);
+        return true;
+}
+
+static bool is_descendant(const struct process_table *table, const struct process *process) {
+        pid_t self = getpid();
+
+        for (int step = 0; process && step < CHAIN_MAX; step++) {
+                struct process key = {.pid = process->parent};
+
+                if (process->parent == self)
+                        return true;
+                process = bsearch(&key, table->at, table->count, sizeof key, process_compare);
+        }
+        return false;
+}
+
+static void process_signal(const struct process *process, int number) {
+        CLEANUP_FD int fd = (int)syscall(SYS_pidfd_open, process->pid, 0);
+        struct process again;
+
+        if (fd >= 0 && process_read(process->pid, &again) && again.started == process->started)
+                (void)syscall(SYS_pidfd_send_signal, fd, number, NULL, 0);
+}
+
+bool descendants_signal(int number) {
+        struct process_table table = {0};
+        bool is_known = table_read(&table);
+
+        for (size_t i = 0; is_known && i < table.count; i++)
+                if (table.at[i].pid != getpid() && is_descendant(&table, &table.at[i]))
+                        process_signal(&table.at[i], number);
+        free(table.at);
+        return is_known;
+}

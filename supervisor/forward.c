@@ -1,0 +1,98 @@
+/* Signals: every one is blocked and read from a signalfd(2), so none can interrupt anything or be lost to a handler that is not
+ * there yet. What each means is one table of small rules; the rest is forwarded. Manual: tacet(1), SIGNALS. */
+
+#include <signal.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "lib/log.h"
+#include "supervisor/state.h"
+
+#define SIGNALS_PER_READ 16
+
+/* All instances that run: one replica has one, but during a change two may. What comes while the first secrets are still being
+ * loaded is held for the first app. */
+static void forward_to_all(struct supervisor *supervisor, int number, const struct signalfd_siginfo *info) {
+        const union sigval value = {
+                .sival_ptr = (void *)(uintptr_t)info->ssi_ptr}; // NOLINT: the kernel carries it so
+        bool has_value = info->ssi_code == SI_QUEUE;
+
+        if (!supervisor->has_started)
+                supervisor->held_signals |= signal_bit(number);
+        for (size_t i = 0; i < FLEET_INSTANCES_MAX; i++)
+                if (supervisor->apps[i].is_used)
+                        app_signal(supervisor, &supervisor->apps[i], number, has_value ? &value : NULL);
+}
+
+/* A signal that asks for the end. The app gets it at once in every state: the core answers with STOP for each instance. */
+static void ask_to_stop(struct supervisor *supervisor, int received, int forwarded) {
+        supervisor->stop_signal =
+                received == SIGTERM && forwarded == SIGTERM ? supervisor->settings->stop_signal : forwarded;
+        supervisor->is_told_to_stop = true;
+        supervisor_push(supervisor, (struct fleet_event){.kind = FLEET_STOP, .signal = received});
+}
+
+/* The terminal sends Ctrl-C and its like to the whole foreground group: an app in our own group has it already. */
+static bool came_from_terminal(const struct supervisor *supervisor, const struct signalfd_siginfo *info) {
+        return info->ssi_code == SI_KERNEL && supervisor->settings->launch.session == LAUNCH_SAME_GROUP;
+}
+
+/* The shell said `fg` (or `bg`): hand on the foreground if we were given it, and let the whole job go on. */
+static void job_continued(struct supervisor *supervisor, const struct signalfd_siginfo *info) {
+        for (size_t i = 0; i < FLEET_INSTANCES_MAX; i++) {
+                struct app *app = &supervisor->apps[i];
+
+                if (!app->is_used || supervisor->settings->launch.session != LAUNCH_OWN_GROUP)
+                        continue;
+                terminal_give(&supervisor->terminal, app->pid);
+                (void)kill(-app->pid, SIGCONT);
+        }
+        if (supervisor->settings->launch.session != LAUNCH_OWN_GROUP)
+                forward_to_all(supervisor, SIGCONT, info);
+}
+
+static void suspend_like_app(void) {
+        (void)kill(getpid(), SIGSTOP);
+}
+
+static void signal_handle(struct supervisor *supervisor, const struct signalfd_siginfo *info) {
+        int received = (int)info->ssi_signo, number = supervisor->settings->rewrites[received];
+        char name[SIGNAL_NAME_BYTES];
+
+        if (received == SIGCHLD)
+                return; /* every turn of the loop looks for children */
+        if (info->ssi_pid == (uint32_t)getpid())
+                return; /* our own: SIGPIPE of a log nobody reads, the TSTP that terminal_suspend_self() sent */
+        log_write(LOG_DEBUG, "signal %s from process %u", signal_name(received, name), info->ssi_pid);
+        if (received == SIGHUP && supervisor->settings->load) {
+                supervisor_push(supervisor, (struct fleet_event){.kind = FLEET_RELOAD});
+                return;
+        }
+        if (number == 0 || came_from_terminal(supervisor, info))
+                return;
+        if (received == SIGCONT && number == SIGCONT && supervisor->terminal.fd >= 0) {
+                job_continued(supervisor, info);
+                return;
+        }
+        if (received == SIGTERM || received == SIGINT || received == SIGQUIT)
+                ask_to_stop(supervisor, received, number);
+        else
+                forward_to_all(supervisor, number, info);
+        if (supervisor->settings->suspends_itself &&
+                (received == SIGTSTP || received == SIGTTIN || received == SIGTTOU))
+                suspend_like_app();
+}
+
+void signals_on_readable(struct loop_source *source) {
+        struct signalfd_siginfo infos[SIGNALS_PER_READ];
+        struct supervisor *supervisor = source->owner;
+        ssize_t got = read(source->fd, infos, sizeof infos);
+
+        for (ssize_t i = 0; i < got / (ssize_t)sizeof *infos; i++)
+                signal_handle(supervisor, &infos[i]);
+}
+
+void supervisor_rewrites_init(uint8_t rewrites[static SIGNAL_MAX + 1]) {
+        for (int number = 0; number <= SIGNAL_MAX; number++)
+                rewrites[number] = (uint8_t)number;
+}

@@ -1,0 +1,209 @@
+/* The supervisor's main: set up, then turn the loop until the core says EXIT, then end what is left.
+ *
+ * Runs as PID 1 or as a wrapper, with whatever rights tacet was given. It parses nothing that comes from outside: sources and
+ * keys are the loader's, the environment is the shim's. Facts are queued as events, fleet_step() decides, the actions
+ * are performed here; no action waits for anything. */
+
+#include "supervisor/supervisor.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "lib/duration.h"
+#include "lib/fd.h"
+#include "lib/log.h"
+#include "supervisor/state.h"
+
+/* One supervisor per process: static, because its size is known and PID 1 should not depend on malloc. */
+static struct supervisor the_supervisor;
+
+void supervisor_push(struct supervisor *supervisor, struct fleet_event event) {
+        /* An action makes at most two events and a step at most FLEET_ACTIONS_MAX actions; the queue is empty before other
+         * facts are looked at. */
+        assert(supervisor->event_count < EVENTS_MAX);
+        event.now_ns = time_now_ns();
+        supervisor->events[(supervisor->event_first + supervisor->event_count++) % EVENTS_MAX] = event;
+}
+
+static void stop_again(struct supervisor *supervisor) {
+        for (size_t i = 0; i < FLEET_INSTANCES_MAX; i++)
+                if (supervisor->apps[i].is_used)
+                        app_stop(supervisor, &supervisor->apps[i]);
+}
+
+static void perform_on_instance(struct supervisor *supervisor, const struct fleet_action *action) {
+        struct app *app = app_by_number(supervisor, action->instance);
+
+        if (app && action->kind == FLEET_DO_STOP)
+                app_stop(supervisor, app);
+        else if (app)
+                app_kill(supervisor, app);
+}
+
+static void perform(struct supervisor *supervisor, const struct fleet_action *action) {
+        switch (action->kind) {
+        case FLEET_DO_LOAD:
+                rotation_load(supervisor, action->load);
+                return;
+        case FLEET_DO_CANCEL_LOAD:
+                rotation_cancel(supervisor);
+                return;
+        case FLEET_DO_SPAWN:
+                app_spawn(supervisor, action);
+                return;
+        case FLEET_DO_STOP:
+        case FLEET_DO_KILL:
+                perform_on_instance(supervisor, action);
+                return;
+        case FLEET_DO_DROP:
+                rotation_drop(supervisor, action->generation);
+                return;
+        case FLEET_DO_STEER:
+                return; /* only steered fleets are told so */
+        case FLEET_DO_REPORT:
+                report_write(supervisor, action);
+                if (action->report == FLEET_REPORT_STOP_AGAIN)
+                        stop_again(supervisor);
+                return;
+        case FLEET_DO_EXIT:
+                rotation_cancel(supervisor);
+                supervisor->is_over = true;
+                supervisor->exit_status = action->status;
+                return;
+        }
+}
+
+static void step(struct supervisor *supervisor, const struct fleet_event *event) {
+        /* While a step's actions are performed new events only queue: `actions` is not touched again. */
+        fleet_step(&supervisor->fleet, event, &supervisor->actions);
+        for (size_t i = 0; i < supervisor->actions.count; i++)
+                perform(supervisor, &supervisor->actions.list[i]);
+}
+
+static void events_handle(struct supervisor *supervisor) {
+        while (supervisor->event_count && !supervisor->is_over) {
+                struct fleet_event event = supervisor->events[supervisor->event_first];
+
+                supervisor->event_first = (supervisor->event_first + 1) % EVENTS_MAX;
+                supervisor->event_count--;
+                step(supervisor, &event);
+        }
+}
+
+#define OURS_MAX (8 + FLEET_INSTANCES_MAX + 2 * FLEET_GENERATIONS_MAX + LOAD_KEYS_MAX + LAUNCH_LISTEN_MAX)
+
+/* Every descriptor that the supervisor still needs. Returns how many. */
+static size_t own_descriptors(const struct supervisor *supervisor, int out[static OURS_MAX]) {
+        const struct load_request *load = supervisor->settings->load;
+        size_t count = 0;
+
+        out[count++] = supervisor->loop.epoll_fd;
+        out[count++] = supervisor->signals.fd;
+        out[count++] = supervisor->terminal.fd;
+        out[count++] = supervisor->load_channel.fd;
+        out[count++] = load ? load->captured_environment : -1;
+        for (size_t i = 0; i < FLEET_INSTANCES_MAX; i++)
+                out[count++] = supervisor->apps[i].is_used ? supervisor->apps[i].status.fd : -1;
+        for (size_t i = 0; i < FLEET_GENERATIONS_MAX; i++)
+                out[count++] = supervisor->generations[i].is_used ? supervisor->generations[i].bundle.fd : -1;
+        for (size_t i = 0; load && i < load->key_count; i++)
+                out[count++] = load_key_descriptor(&load->keys[i]);
+        for (unsigned n = 0;
+                supervisor->settings->keeps_directory && n < supervisor->settings->launch.listen_count; n++)
+                out[count++] = 3 + (int)n;
+        return count;
+}
+
+/* Close every descriptor from 3 on that is not one of ours: what the caller left open went to the app, and a copy here would
+ * keep its pipe or port open for ever. Ours are few: the gaps between them are closed. */
+static void inherited_descriptors_close(const struct supervisor *supervisor) {
+        int ours[OURS_MAX];
+        size_t count = own_descriptors(supervisor, ours);
+        unsigned first = 3, next = 0;
+
+        while (next != UINT32_MAX) {
+                next = UINT32_MAX;
+                for (size_t i = 0; i < count; i++)
+                        if (ours[i] >= (int)first && (unsigned)ours[i] < next)
+                                next = (unsigned)ours[i];
+                if (next > first)
+                        (void)syscall(SYS_close_range, first, next == UINT32_MAX ? UINT32_MAX : next - 1, 0);
+                first = next + 1;
+        }
+}
+
+/* A plain init will start nothing any more, so it does not hold the caller's directory either: it may be a mount point that
+ * wants to be unmounted. */
+static void after_first_start(const struct supervisor *supervisor) {
+        inherited_descriptors_close(supervisor);
+        if (!supervisor->settings->keeps_directory)
+                (void)!chdir("/");
+}
+
+static int set_up(
+        struct supervisor *supervisor, const struct supervisor_settings *settings, struct error *error) {
+        *supervisor = (struct supervisor){
+                .settings = settings,
+                .loop = {.epoll_fd = -1},
+                .signals = {.fd = -1, .on_readable = signals_on_readable, .owner = supervisor},
+                .terminal = {.fd = -1},
+                .load_channel = {.fd = -1},
+                .load = {.channel = -1},
+                .stop_signal = settings->stop_signal,
+        };
+        /* Ignored, children would vanish unseen; the app gets the caller's choice back. */
+        (void)signal(SIGCHLD, SIG_DFL);
+        if (settings->is_subreaper && getpid() != 1 && prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
+                log_write(LOG_WARNING, "cannot adopt orphans (PR_SET_CHILD_SUBREAPER): %s", strerror(errno));
+        if (loop_init(&supervisor->loop, error) < 0)
+                return -1;
+        supervisor->signals.fd = signals_open(SIGNAL_MASK_ALL);
+        if (supervisor->signals.fd < 0)
+                return error_set(error, errno, "read signals from a descriptor (signalfd)");
+        if (loop_add(&supervisor->loop, &supervisor->signals, error) < 0)
+                return -1;
+        terminal_open(&supervisor->terminal);
+        fleet_init(&supervisor->fleet, &settings->fleet);
+        return 0;
+}
+
+static void turn(struct supervisor *supervisor) {
+        int64_t deadline_ns = fleet_deadline(&supervisor->fleet);
+
+        loop_wait(&supervisor->loop, supervisor->is_reaping_due ? 0 : deadline_ns);
+        events_handle(supervisor);
+        children_reap(supervisor);
+        events_handle(supervisor);
+        if (!supervisor->is_over && time_now_ns() >= fleet_deadline(&supervisor->fleet)) {
+                supervisor_push(supervisor, (struct fleet_event){.kind = FLEET_TICK});
+                events_handle(supervisor);
+        }
+}
+
+int supervisor_run(const struct supervisor_settings *settings) {
+        struct supervisor *supervisor = &the_supervisor;
+        bool was_started = false;
+        struct error error;
+
+        if (set_up(supervisor, settings, &error) < 0) {
+                log_error(LOG_ERROR, &error);
+                return EXIT_STATUS_SUPERVISOR;
+        }
+        supervisor_push(
+                supervisor, (struct fleet_event){.kind = FLEET_START, .has_generation = !settings->load});
+        events_handle(supervisor);
+        while (!supervisor->is_over) {
+                if (supervisor->has_started && !was_started) {
+                        after_first_start(supervisor);
+                        was_started = true;
+                }
+                turn(supervisor);
+        }
+        remaining_end(supervisor);
+        return supervisor->exit_status;
+}

@@ -1,0 +1,101 @@
+#pragma once
+
+/* What the supervisor's files share: one struct, made once in supervisor_run(), never freed while the program runs. */
+
+#include <signal.h>
+
+#include "lib/loop.h"
+#include "supervisor/supervisor.h"
+#include "supervisor/terminal.h"
+
+#define EVENTS_MAX (2 * FLEET_ACTIONS_MAX)
+
+/* One process that a FLEET_DO_SPAWN made. */
+struct app {
+        bool is_used;
+        bool is_reported; /* SPAWNED or SPAWN_FAILED has been said */
+        bool has_failure; /* `failure` came through the status pipe */
+        bool is_stopped;  /* by SIGSTOP or its like, as far as waitpid has told */
+        bool is_ending;   /* was sent its stop signal */
+        pid_t pid;
+        uint64_t number;
+        uint32_t slot;
+        uint64_t generation;
+        struct loop_source status; /* the shim's pipe; fd -1 once it has ended */
+        struct launch_message failure;
+};
+
+/* One sealed set of secrets. */
+struct generation {
+        bool is_used;
+        uint64_t number;
+        struct bundle bundle;
+};
+
+struct supervisor {
+        const struct supervisor_settings *settings;
+        struct loop loop;
+        struct loop_source signals;
+        struct terminal terminal;
+        struct fleet fleet;
+        struct fleet_actions actions;
+
+        struct app apps[FLEET_INSTANCES_MAX];
+        struct generation generations[FLEET_GENERATIONS_MAX];
+        uint64_t generation_last;
+
+        struct load_process load;
+        struct loop_source load_channel; /* fd -1: no loader runs */
+        uint32_t load_number;
+        bool has_loaded; /* the first loader has been started: what only it may see has been wiped */
+
+        struct fleet_event events[EVENTS_MAX];
+        size_t event_first, event_count;
+
+        int stop_signal;       /* the last one that asked for the end: what STOP sends */
+        uint64_t held_signals; /* forwarded to the first app as soon as it is there */
+        bool is_reaping_due;   /* more children may be waiting than one turn reaps */
+        bool has_no_children;  /* the last waitpid said ECHILD */
+        bool has_started;      /* an app has been started once */
+        bool is_over;          /* FLEET_DO_EXIT was said */
+        int exit_status;
+        bool is_told_to_stop; /* a stop signal came after the fleet was over */
+        pid_t last_group;     /* process group of the last app, while it may have members */
+};
+
+/* Queue a fact for the core; handled after the actions of the step that runs. */
+void supervisor_push(struct supervisor *supervisor, struct fleet_event event);
+
+/* ---- app.c: processes ---- */
+void app_spawn(struct supervisor *supervisor, const struct fleet_action *action);
+struct app *app_by_pid(struct supervisor *supervisor, pid_t pid);
+struct app *app_by_number(struct supervisor *supervisor, uint64_t number);
+
+/* Send a signal the way the settings say (process or group). Only to a process that has not been reaped, so the number is
+ * certainly its own. */
+void app_signal(struct supervisor *supervisor, struct app *app, int number, const union sigval *value);
+
+/* The stop signal, and CONT where it is needed: a stopped app must be able to end. */
+void app_stop(struct supervisor *supervisor, struct app *app);
+void app_kill(struct supervisor *supervisor, struct app *app);
+
+/* The process was reaped with this wait status: tell the core, forget the instance. */
+void app_ended(struct supervisor *supervisor, struct app *app, int wait_status);
+
+/* ---- reap.c ---- */
+void children_reap(struct supervisor *supervisor);
+
+/* ---- forward.c: the signalfd ---- */
+void signals_on_readable(struct loop_source *source);
+
+/* ---- rotation.c: loads and generations ---- */
+void rotation_load(struct supervisor *supervisor, uint32_t load);
+void rotation_cancel(struct supervisor *supervisor);
+void rotation_drop(struct supervisor *supervisor, uint64_t number);
+const struct bundle *rotation_bundle(const struct supervisor *supervisor, uint64_t number);
+
+/* ---- report.c: what happened, in words ---- */
+void report_write(const struct supervisor *supervisor, const struct fleet_action *action);
+
+/* ---- remaining.c: after the app's end ---- */
+void remaining_end(struct supervisor *supervisor);

@@ -1,0 +1,40 @@
+#pragma once
+
+/* The resident process: PID 1 of a container, or a wrapper under a service manager or a shell.
+ *
+ * It starts the app through the shim, forwards signals, reaps everything, has the loader read the secrets anew when it is asked to,
+ * and performs what supervisor/core decides. It never maps a plaintext secret and, once started, never ends because of
+ * an error of its own: it reports, tries again, keeps reaping. */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/error.h"
+#include "lib/signals.h"
+#include "secrets/load.h"
+#include "shim/launch.h"
+#include "supervisor/core/fleet.h"
+
+struct supervisor_settings {
+        struct launch_spec launch; /* secrets and terminal are filled in by the supervisor for each start */
+        struct fleet_settings fleet;
+        struct load_request *load;    /* NULL: no source; then SIGHUP is forwarded like any signal */
+        int stop_signal;              /* what SIGTERM becomes on its way to the app */
+        bool signals_group;           /* signals go to the app's process group instead of the app alone */
+        bool is_subreaper;            /* adopt orphans also when not PID 1 (prctl(2)); PID 1 always does */
+        bool waits_for_all;           /* after the app's end wait until every descendant has left by itself */
+        bool ends_group;              /* after the app's end send TERM to what is left of its process group */
+        bool suspends_itself;         /* on SIGTSTP, SIGTTIN, SIGTTOU stop as well, after forwarding */
+        bool reports_reaped;          /* one log line per adopted orphan that ended */
+        bool keeps_directory;         /* another start may follow: stay in the working directory */
+        int64_t remaining_timeout_ns; /* TERM to KILL for the descendants that the app left behind */
+        uint8_t rewrites[SIGNAL_MAX + 1]; /* by signal number: what is forwarded instead; 0: nothing */
+};
+
+/* Forward every signal as itself. */
+void supervisor_rewrites_init(uint8_t rewrites[static SIGNAL_MAX + 1]);
+
+/* Run until the app has ended for good. All signals must be blocked since the program's first instruction
+ * (settings->launch.inheritance holds the former mask). Returns the exit status for the program: the app's own code,
+ * 128+N for signal N, 125..127 when it could not be started; other tacet statuses when the first load failed. */
+int supervisor_run(const struct supervisor_settings *settings);
