@@ -47,23 +47,21 @@ static bool spec_is_row(const struct option_spec *spec) {
         return spec->id >= CONFIG_OPTION_ROWS && spec->id < CONFIG_OPTION_ROWS + (int)schema_row_count;
 }
 
-static bool row_is_list(const struct schema_row *row) {
-        return row->type == SCHEMA_WORDS || row->type == SCHEMA_NAMES || row->type == SCHEMA_SETTINGS;
-}
-
 void config_options_add_rows(struct config_options *options, unsigned place) {
         for (size_t i = 0; i < schema_row_count; i++) {
                 const struct schema_row *row = &schema_rows[i];
 
                 if (!row->option || !(row->places & place))
                         continue;
-                config_options_add(options, (struct option_spec){
-                                                    .id = CONFIG_OPTION_ROWS + (int)i,
-                                                    .name = row->option,
-                                                    .is_repeatable = row_is_list(row),
-                                                    .value = row->type == SCHEMA_BOOLEAN ? NULL : "VALUE",
-                                                    .help = row->help,
-                                            });
+                config_options_add(options,
+                        (struct option_spec){
+                                .id = CONFIG_OPTION_ROWS + (int)i,
+                                .name = row->option,
+                                .is_repeatable =
+                                        true, /* the last one counts, as a wrapper's user expects; lists grow */
+                                .value = row->type == SCHEMA_BOOLEAN ? NULL : "VALUE",
+                                .help = row->help,
+                        });
         }
 }
 

@@ -1,33 +1,125 @@
-/* The program's entry: finds the verb and calls it. */
+/* The program's entry: block every signal, find out who we are, call the verb.
+ *
+ * Signals are blocked first because PID 1 loses what arrives before anybody waits for it (pid_namespaces(7)); verbs that are not
+ * resident get the caller's mask back. */
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "cli/init.h"
+#include "cli/options.h"
+#include "cli/startup.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
-#include "lib/error.h"
+#include "lib/bytes.h"
+#include "lib/fd.h"
 
-static const struct {
+static const struct verb {
         const char *name;
         int (*run)(int argc, char **argv);
+        bool keeps_signals_blocked;
+        const char *help;
 } verbs[] = {
-        {"keygen", verb_keygen},
-        {"encrypt", verb_encrypt},
-        {"decrypt", verb_decrypt},
-        {"set", verb_set},
-        {"unset", verb_unset},
-        {"list", verb_list},
-        {"edit", verb_edit},
-        {"rekey", verb_rekey},
+        {"run", verb_run, true,
+                "start a command with secrets in its environment and supervise it; SIGHUP rotates"},
+        {"exec", verb_exec, true, "start a command with secrets in its environment and become it"},
+        {"keygen", verb_keygen, false, "make an identity (private key) and its recipient (public key)"},
+        {"encrypt", verb_encrypt, false, "encrypt a file for recipients or with a passphrase"},
+        {"decrypt", verb_decrypt, false, "decrypt a file"},
+        {"set", verb_set, false, "set one secret in an encrypted file"},
+        {"unset", verb_unset, false, "remove secrets from an encrypted file"},
+        {"list", verb_list, false, "names and sizes of the secrets in an encrypted file"},
+        {"edit", verb_edit, false, "edit an encrypted file in $EDITOR, without a plaintext file on disk"},
+        {"rekey", verb_rekey, false, "encrypt a file anew for other recipients"},
 };
 
-int main(int argc, char **argv) {
+#define VERB_COUNT (sizeof verbs / sizeof *verbs)
+
+static int help_print(void) {
+        char text[4096];
+        int used = snprintf(text, sizeof text,
+                "Usage: tacet -- COMMAND [ARGUMENT...]     be an init: forward signals, reap, exit as it "
+                "does\n"
+                "       tacet VERB [OPTION...]             see tacet VERB --help\n"
+                "       tacet --personality NAME [...]     be tini, dumb-init or catatonit (as by a link of "
+                "that name)\n"
+                "\n"
+                "Start a service with its secrets in its environment and nowhere else, and rotate them.\n"
+                "\n"
+                "Verbs:\n");
+
+        for (size_t i = 0; i < VERB_COUNT && used > 0 && (size_t)used < sizeof text; i++)
+                used += snprintf(
+                        text + used, sizeof text - (size_t)used, "  %-9s %s\n", verbs[i].name, verbs[i].help);
+        if (used > 0 && (size_t)used < sizeof text)
+                used += snprintf(text + used, sizeof text - (size_t)used,
+                        "\nThe manual: tacet(1), tacet.conf(5), tacet.dotenv(5).\n");
+        return fd_write_full(STDOUT_FILENO, text, (size_t)used) < 0 ? EXIT_STATUS_FAILED : EXIT_STATUS_DONE;
+}
+
+static int usage_error(const char *word) {
+        const char *nearest = NULL;
+        unsigned nearest_distance = 3;
         struct error error;
 
-        for (size_t i = 0; argc > 1 && i < sizeof verbs / sizeof verbs[0]; i++)
-                if (strcmp(argv[1], verbs[i].name) == 0)
-                        return verbs[i].run(argc - 1, argv + 1);
-        error_set(&error, 0, argc > 1 ? "unknown verb" : "no verb is given");
+        for (size_t i = 0; i < VERB_COUNT; i++) {
+                unsigned distance = text_distance(word, verbs[i].name, 2);
+
+                if (distance < nearest_distance) {
+                        nearest_distance = distance;
+                        nearest = verbs[i].name;
+                }
+        }
+        error_set(&error, 0, "'%s' is no verb of tacet", word);
+        if (nearest)
+                error_hint(&error, "did you mean '%s'?", nearest);
+        else
+                error_hint(&error, "to start a command: tacet -- COMMAND; the verbs: tacet --help");
         error_status(&error, EXIT_STATUS_USAGE);
         return cli_error_exit(&error);
+}
+
+static int verb_call(int argc, char **argv) {
+        for (size_t i = 0; i < VERB_COUNT; i++)
+                if (strcmp(argv[0], verbs[i].name) == 0) {
+                        if (!verbs[i].keeps_signals_blocked)
+                                startup_restore_signals();
+                        return verbs[i].run(argc, argv);
+                }
+        startup_restore_signals();
+        return usage_error(argv[0]);
+}
+
+static int personality_option(int argc, char **argv) {
+        struct error error;
+
+        if (argc >= 2 && personality_is_known(argv[1]))
+                return personality_run(argv[1], argc - 1, argv + 1);
+        error_set(&error, 0, "--personality wants tini, dumb-init or catatonit");
+        error_status(&error, EXIT_STATUS_USAGE);
+        return cli_error_exit(&error);
+}
+
+int main(int argc, char **argv) {
+        const char *name;
+
+        startup_capture();
+        name = argc > 0 && strrchr(argv[0], '/') ? strrchr(argv[0], '/') + 1 : argc > 0 ? argv[0] : "tacet";
+        if (personality_is_known(name))
+                return personality_run(name, argc, argv);
+        if (argc < 2) {
+                (void)help_print();
+                return EXIT_STATUS_USAGE;
+        }
+        if (strcmp(argv[1], "--") == 0)
+                return init_run(argc - 1, argv + 1);
+        if (strcmp(argv[1], "--personality") == 0)
+                return personality_option(argc - 1, argv + 1);
+        if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0)
+                return puts("tacet " TACET_VERSION) < 0 || fflush(stdout) ? EXIT_STATUS_FAILED
+                                                                          : EXIT_STATUS_DONE;
+        if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0)
+                return help_print();
+        return verb_call(argc - 1, argv + 1);
 }

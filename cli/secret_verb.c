@@ -11,10 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cli/startup.h"
 #include "cli/terminal.h"
-#include "lib/fd.h"
-
-static unsigned streams_closed;
 
 int verb_carry_out(char **argv, verb_function *work) {
         struct error error = {0};
@@ -22,7 +20,6 @@ int verb_carry_out(char **argv, verb_function *work) {
         int status;
 
         process_harden();
-        streams_closed = fd_hold_standard_streams();
         sigemptyset(&pipe);
         sigaddset(&pipe, SIGPIPE);
         sigprocmask(SIG_BLOCK, &pipe, NULL);
@@ -35,7 +32,7 @@ int verb_carry_out(char **argv, verb_function *work) {
 }
 
 bool verb_output_is_closed(void) {
-        return streams_closed & (1U << STDOUT_FILENO);
+        return startup_had_closed(STDOUT_FILENO);
 }
 
 bool argument_is_assignment(const char *argument) {

@@ -28,6 +28,6 @@ ssize_t fd_pread_full(int fd, void *out, size_t size, off_t offset);
 int fd_write_full(int fd, const void *bytes, size_t size);
 
 /* Make sure that 0, 1 and 2 are open (on /dev/null, else on an empty pipe), so that no descriptor opened later
- * is mistaken for a standard stream. Must be called before anything else is opened.
- * Returns a bit mask of those that were closed at the start: the app gets them closed again. */
+ * is mistaken for a standard stream, in this process or in the app. Must be called before anything else is opened.
+ * Returns a bit mask of those that were closed. */
 unsigned fd_hold_standard_streams(void);

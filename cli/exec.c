@@ -1,0 +1,93 @@
+/* `tacet exec`: load the secrets, put them into the environment, become the command. For use below a service manager or a shell:
+ * nothing of tacet stays. */
+
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "cli/service_verb.h"
+#include "cli/terminal.h"
+#include "cli/verbs.h"
+#include "lib/duration.h"
+#include "lib/fd.h"
+#include "lib/log.h"
+
+static const char exec_notes[] = "Exit status: the command's own; 64 usage, 66 a source is missing, 78 "
+                                 "configuration, 125 tacet itself failed,\n"
+                                 "126 not executable, 127 not found.\n"
+                                 "\n"
+                                 "Example:\n"
+                                 "  tacet exec -s age:secrets.env.age -i key.txt -- ./server";
+
+static void on_note(const struct launch_message *message, void *context) {
+        const struct environment_spec *environment = context;
+
+        log_write(LOG_WARNING, "secret %s also stands in the inherited environment%s", message->detail,
+                environment->on_conflict == ENVIRONMENT_KEEP ? ", which wins" : ": the secret wins");
+}
+
+/* Wait for the loader's answer; it ends itself at its deadline, a second later it is ended. */
+static int load_wait(struct load_request *request, struct load_result *out, struct error *error) {
+        struct load_process process;
+        struct pollfd channel;
+        int64_t deadline_ns = time_add(time_now_ns(), time_add(request->deadline_ns, NS_PER_S));
+        int result, answered = 0;
+
+        if (load_start(request, &process, error) < 0)
+                return -1;
+        load_environment_wipe(request);
+        channel = (struct pollfd){.fd = process.channel, .events = POLLIN};
+        while (answered <= 0 && time_now_ns() < deadline_ns)
+                answered = poll(&channel, 1, 1000);
+        if (answered <= 0)
+                (void)kill(process.pid, SIGKILL);
+        result = load_finish(&process, out, error);
+        (void)waitpid(process.pid, NULL, 0);
+        return result;
+}
+
+static int secrets_load(struct service_verb *verb, struct bundle *out, struct error *error) {
+        struct load_result result = {0};
+
+        if (load_wait(&verb->request, &result, error) < 0)
+                return -1;
+        if (result.warning[0])
+                log_write(LOG_WARNING, "%s", result.warning);
+        bundle_move(out, &result.bundle);
+        load_result_deinit(&result);
+        return 0;
+}
+
+static int become(struct service_verb *verb, struct error *error) {
+        struct launch_spec *launch = &verb->service.settings.launch;
+        struct launch_message failure;
+        struct bundle secrets;
+
+        bundle_init(&secrets);
+        if (verb->has_sources && secrets_load(verb, &secrets, error) < 0)
+                return -1;
+        launch->secrets = &secrets;
+        launch->session = LAUNCH_SAME_GROUP;
+        launch_become(launch, NULL, 0, on_note, &launch->environment, &failure);
+        launch_failure_describe(&failure, launch, error);
+        bundle_deinit(&secrets);
+        return -1;
+}
+
+int verb_exec(int argc, char **argv) {
+        static struct service_verb verb;
+        struct error error;
+        int status;
+
+        (void)argc;
+        status = service_verb_prepare(&verb, argv, "tacet exec", exec_notes, SCHEMA_ON_EXEC);
+        if (status == SERVICE_VERB_READY) {
+                (void)become(&verb, &error);
+                log_error(LOG_ERROR, &error);
+                status = error.status ? error.status : EXIT_STATUS_SUPERVISOR;
+        }
+        service_verb_deinit(&verb);
+        return status;
+}

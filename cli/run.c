@@ -1,0 +1,36 @@
+/* `tacet run`: a supervised service with secrets, from the command line, a file, or both.
+ *
+ * Runs as PID 1 or below something else. Here options and file become settings; then supervisor_run() stays. */
+
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/config_options.h"
+#include "cli/config_request.h"
+#include "cli/service.h"
+#include "cli/service_verb.h"
+#include "cli/startup.h"
+#include "cli/terminal.h"
+#include "cli/verbs.h"
+#include "lib/log.h"
+
+static const char run_notes[] =
+        "Signals: HUP loads the secrets anew and moves the command to them; TERM, INT and QUIT stop it; all others are\n"
+        "forwarded. Exit status: the command's own; 128+N when signal N ended it; 64 usage, 66 a source is missing,\n"
+        "78 configuration, 125 tacet itself failed, 126 not executable, 127 not found.\n"
+        "\n"
+        "Examples:\n"
+        "  tacet run -s age:secrets.env.age -i key.txt -- ./server\n"
+        "  tacet run -c /etc/tacet/api.ini";
+
+int verb_run(int argc, char **argv) {
+        static struct service_verb verb;
+        int status;
+
+        (void)argc;
+        status = service_verb_prepare(&verb, argv, "tacet run", run_notes, SCHEMA_ON_RUN);
+        if (status == SERVICE_VERB_READY)
+                status = supervisor_run(&verb.service.settings);
+        service_verb_deinit(&verb);
+        return status;
+}

@@ -1,0 +1,25 @@
+#pragma once
+
+/* From a configuration to what the supervisor and the shim take. */
+
+#include "conf/config.h"
+#include "secrets/load.h"
+#include "supervisor/supervisor.h"
+
+/* What the settings point into; must live as long as they. */
+struct service {
+        struct identity identity;
+        struct supervisor_settings settings;
+};
+
+/* What a plain init has other than the defaults: no time limits of its own, so no wake-up either. */
+void service_config_plain(struct config *config);
+
+/* Fill *out from `config` (borrowed, as is `load`, which may be NULL: no sources).
+ * Looks up users and groups. Errors carry their exit status. */
+int service_init(
+        struct service *out, const struct config *config, struct load_request *load, struct error *error);
+
+/* How many bytes of secrets execve(2) will still take: a quarter of the app's stack limit (at least 128 KiB, at most 6 MiB)
+ * less the arguments, the inherited environment and some room for what the kernel adds. */
+uint64_t service_environment_room(const struct service *service);

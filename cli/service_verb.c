@@ -1,0 +1,98 @@
+/* Preparing run and exec: see service_verb.h. Runs before anything is started; errors are printed and end the program. */
+
+#include "cli/service_verb.h"
+
+#include <fcntl.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "cli/config_request.h"
+#include "cli/startup.h"
+#include "cli/terminal.h"
+#include "lib/log.h"
+
+#define OPTION_VERBOSE (CONFIG_OPTION_OWN + 1)
+
+static int on_option(void *context, const struct option_reader *reader, struct error *error) {
+        struct service_verb *verb = context;
+
+        (void)error;
+        if (reader->spec->id == OPTION_VERBOSE)
+                verb->verbosity++;
+        return 0;
+}
+
+
+static enum log_level level_of(const struct service_verb *verb) {
+        int level = (int)verb->config.log.level + verb->verbosity;
+
+        return level > LOG_DEBUG ? LOG_DEBUG : (enum log_level)level;
+}
+
+/* Descriptors that keys name are ours alone: the app must not inherit them. */
+static void key_descriptors_keep(const struct load_request *request) {
+        for (size_t i = 0; i < request->key_count; i++) {
+                int fd = load_key_descriptor(&request->keys[i]);
+
+                if (fd > STDERR_FILENO)
+                        (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
+        }
+}
+
+static int settings_make(struct service_verb *verb, struct error *error) {
+        verb->has_sources = verb->config.source_count > 0;
+        if (verb->has_sources) {
+                startup_harden();
+                if (config_request_make(&verb->config, &verb->request, error) < 0)
+                        return -1;
+                key_descriptors_keep(&verb->request);
+        }
+        if (service_init(&verb->service, &verb->config, verb->has_sources ? &verb->request : NULL, error) < 0)
+                return -1;
+        verb->request.environment_bytes_max = service_environment_room(&verb->service);
+        return 0;
+}
+
+int service_verb_prepare(struct service_verb *verb, char **argv, const char *command, const char *notes, unsigned place) {
+        struct option_table table = {
+                .command = command,
+                .synopsis = "[OPTION...] [-c FILE] [-s URI]... [-i KEY]... [--] COMMAND [ARGUMENT...]",
+                .purpose = place == SCHEMA_ON_RUN
+                        ? "Start COMMAND with secrets in its environment, supervise it, and rotate the secrets on SIGHUP."
+                        : "Put secrets into the environment and become COMMAND.",
+                .notes = notes,
+                .stops_at_operand = true,
+        };
+        char **command_words = NULL;
+        struct error error = {0};
+        int result;
+
+        config_init(&verb->config);
+        config_options_init(&verb->options);
+        config_options_add(&verb->options,
+                (struct option_spec){.id = OPTION_VERBOSE,
+                        .letter = 'v',
+                        .name = "verbose",
+                        .is_repeatable = true,
+                        .help = "say more on standard error; twice for details"});
+        config_options_add_rows(&verb->options, place);
+        config_options_add(&verb->options, (struct option_spec)OPTION_SPEC_HELP);
+        table.specs = verb->options.specs;
+        table.count = verb->options.count;
+        result = config_options_read(&verb->config, &table, argv, NULL, on_option, verb, &command_words, &error);
+        if (result == CONFIG_OPTIONS_HELP) {
+                config_options_explain(&verb->options);
+                return option_help_print(&table, STDOUT_FILENO);
+        }
+        if (result < 0 || (*command_words && config_set_command(&verb->config, command_words, &error) < 0) ||
+                config_check(&verb->config, true, &error) < 0)
+                return cli_error_exit(&error);
+        log_setup((enum log_format)verb->config.log.format, level_of(verb), "tacet");
+        if (settings_make(verb, &error) < 0)
+                return cli_error_exit(&error);
+        return SERVICE_VERB_READY;
+}
+
+void service_verb_deinit(struct service_verb *verb) {
+        config_deinit(&verb->config);
+}
