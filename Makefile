@@ -131,6 +131,24 @@ bench:
 	$(MAKE) all static tools
 	bench/run
 
+demo:
+	packaging/install-dependencies --demo
+	$(MAKE) all
+	packaging/demo
+
+# ---- installing -------------------------------------------------------------------------------------------------------
+MANUALS := $(wildcard man/*.1 man/*.5)
+
+install: all
+	install -D -m 0755 $(OUT)/tacet $(DESTDIR)$(PREFIX)/bin/tacet
+	for page in $(MANUALS); do install -D -m 0644 $$page $(DESTDIR)$(MANDIR)/man$${page##*.}/$${page##*/} || exit 1; done
+	for file in conf/examples/*.ini; do install -D -m 0644 $$file $(DESTDIR)$(PREFIX)/share/doc/tacet/examples/$${file##*/} || exit 1; done
+
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/bin/tacet
+	for page in $(MANUALS); do rm -f $(DESTDIR)$(MANDIR)/man$${page##*.}/$${page##*/}; done
+	rm -rf $(DESTDIR)$(PREFIX)/share/doc/tacet
+
 clean:
 	rm -rf build
 

@@ -191,7 +191,7 @@ def test_the_supervisor_stands_in_the_root_directory_and_the_program_where_it_wa
     """A supervisor that stays in a directory pins its mount."""
     with Running([TACET, "--", "sh", "-c", "pwd; sleep 60"], cwd=tmp_path) as running:
         assert running.line() == str(tmp_path)
-        assert os.readlink(f"/proc/{running.pid}/cwd") == "/"
+        wait_until(lambda: os.readlink(f"/proc/{running.pid}/cwd") == "/", "the supervisor has left the directory")
 
 
 def test_the_supervisor_is_undumpable_and_the_program_has_its_own_limits(pid1: bool) -> None:
