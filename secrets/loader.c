@@ -191,8 +191,7 @@ static int capture_seal(struct loader *loader, struct error *error) {
         return 0;
 }
 
-static int inventory_seal(
-        struct loader *loader, const uint16_t *shadowed, struct secret_bytes strings, struct error *error) {
+static int inventory_seal(struct loader *loader, const uint16_t *shadowed, struct error *error) {
         size_t bytes = loader->list.count * sizeof(struct load_item);
         struct load_item *items = calloc(1, bytes);
         uint8_t key[32];
@@ -201,7 +200,7 @@ static int inventory_seal(
                 return error_set(error, ENOMEM, "describe %zu variables", loader->list.count);
         if (!age_fingerprint_key(&loader->keys, key))
                 memcpy(key, loader->request->digest_key, sizeof key);
-        merge_items(&loader->list, shadowed, strings, key, items);
+        merge_items(&loader->list, shadowed, key, items);
         loader->fds[MESSAGE_INVENTORY] =
                 seal_plain("tacet-inventory", (struct bytes){(uint8_t *)items, bytes}, error);
         free(items);
@@ -223,7 +222,7 @@ static int generation_seal(struct loader *loader, struct error *error) {
                 merge_strings(&loader->list, &loader->arena, &strings, error) < 0)
                 return -1;
         merge_digest(strings, request->digest_key, message->digest);
-        if (request->wants_inventory && inventory_seal(loader, shadowed, strings, error) < 0)
+        if (request->wants_inventory && inventory_seal(loader, shadowed, error) < 0)
                 return -1;
         if (seal_make(secret_view(strings), NULL, request->require_secret_memory, &seal, error) < 0)
                 return -1;

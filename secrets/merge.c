@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "secrets/fingerprint.h"
+
 /* What execve(2) counts beside the bytes of a string: its pointer. */
 #define POINTER_BYTES ((uint64_t)8)
 #define BIGGEST_SHOWN 3
@@ -112,23 +114,16 @@ void merge_digest(
         crypto_generichash(out, BUNDLE_DIGEST_BYTES, strings.at, strings.length, key, 32);
 }
 
-void merge_items(const struct secret_list *list, const uint16_t *shadowed, struct secret_bytes strings,
-        const uint8_t key[static 32], struct load_item *out) {
-        const uint8_t *at = strings.at;
-
+void merge_items(const struct secret_list *list, const uint16_t *shadowed, const uint8_t key[static 32],
+        struct load_item *out) {
         for (size_t i = 0; i < list->count; i++) {
                 const struct secret_entry *entry = &list->at[i];
-                uint64_t bytes = entry_bytes(entry);
-                uint8_t digest[crypto_generichash_BYTES_MIN];
 
                 out[i] = (struct load_item){.value_bytes = entry->value.length,
                         .line = entry->line,
                         .source = entry->source,
                         .shadowed = shadowed[i]};
                 snprintf(out[i].name, sizeof out[i].name, "%s", entry->name);
-                crypto_generichash(digest, sizeof digest, at, bytes - 1, key, 32);
-                snprintf(out[i].fingerprint, sizeof out[i].fingerprint, "%02x%02x%02x%02x", digest[0],
-                        digest[1], digest[2], digest[3]);
-                at += bytes;
+                secret_fingerprint(key, entry->name, entry->value, out[i].fingerprint);
         }
 }

@@ -25,6 +25,6 @@ int merge_strings(
 void merge_digest(
         struct secret_bytes strings, const uint8_t key[static 32], uint8_t out[static BUNDLE_DIGEST_BYTES]);
 
-/* Describe each entry of `list` in out[], with fingerprints keyed by `key`; `strings` are those of the list. */
-void merge_items(const struct secret_list *list, const uint16_t *shadowed, struct secret_bytes strings,
-        const uint8_t key[static 32], struct load_item *out);
+/* Describe each entry of `list` in out[], with fingerprints keyed by `key`. */
+void merge_items(const struct secret_list *list, const uint16_t *shadowed, const uint8_t key[static 32],
+        struct load_item *out);
