@@ -74,5 +74,10 @@ class Report:
 
 
 def run(*command: str) -> str:
-    """Run a command in the tree's root and give its output; its failure ends the lint."""
-    return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    """Run a command in the tree's root and give its output; its failure ends the lint with what it said."""
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    if done.returncode != 0:
+        print(f"not ok 1 - {' '.join(command)}")
+        print("\n".join(f"#   {line}" for line in (done.stdout + done.stderr).splitlines()[-20:]))
+        raise SystemExit(1)
+    return done.stdout
