@@ -69,7 +69,7 @@ static int edit_option(struct edit *edit, const struct option_reader *reader, in
         if (id == OPTION_VISIBLE)
                 edit->is_visible = true;
         else if (argument_is_assignment(reader->value))
-                return verb_refuse_assignment(&table, reader->value, error);
+                return argument_refuse_assignment(reader->value, error);
         else if (edit->path)
                 return option_usage_error(&table, error, "more than one file is named");
         else

@@ -9,6 +9,7 @@
 
 #include "cli/init.h"
 #include "cli/options.h"
+#include "cli/secret_verb.h"
 #include "cli/startup.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
@@ -58,11 +59,15 @@ static int help_print(void) {
         return fd_write_full(STDOUT_FILENO, text, (size_t)used) < 0 ? EXIT_STATUS_FAILED : EXIT_STATUS_DONE;
 }
 
-static int usage_error(const char *word) {
+static int usage_error(char *word) {
         const char *nearest = NULL;
         unsigned nearest_distance = 3;
         struct error error;
 
+        if (argument_is_assignment(word)) {
+                (void)argument_refuse_assignment(word, &error);
+                return cli_error_exit(&error);
+        }
         for (size_t i = 0; i < VERB_COUNT; i++) {
                 unsigned distance = text_distance(word, verbs[i].name, 2);
 

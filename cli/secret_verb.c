@@ -53,18 +53,17 @@ void arguments_wipe(char **argv) {
                 argument_wipe(argv[i], 0);
 }
 
-int verb_refuse_assignment(const struct option_table *table, char *operand, struct error *error) {
-        size_t name = strcspn(operand, "=");
+int argument_refuse_assignment(char *argument, struct error *error) {
+        size_t name = strcspn(argument, "=");
 
-        option_usage_error(
-                table, error, "a value on the command line is refused: everybody can read it there");
+        argument_wipe(argument, name);
+        error_set(error, 0, "a value on the command line is refused: everybody can read it there");
         error_hint(error,
-                "change that value, it is in the shell's history; then '%s FILE %.*s' asks for the new one, "
-                "or "
-                "reads it from a pipe",
-                table->command, (int)(name < 64 ? name : 64), operand);
-        argument_wipe(operand, name);
-        return -1;
+                "change that value, it is in the shell's history; 'tacet set FILE %.64s' takes the new one "
+                "from a "
+                "prompt or a pipe",
+                argument);
+        return error_status(error, EXIT_STATUS_USAGE);
 }
 
 int verb_error_busy(const char *path, struct error *error) {

@@ -39,7 +39,7 @@ void argument_wipe(char *argument, size_t from);
  * understood. */
 void arguments_wipe(char **argv);
 
-/* An operand that holds a value: wipes it and fails with what to do instead. */
-int verb_refuse_assignment(const struct option_table *table, char *operand, struct error *error);
+/* An argument that holds a value: wipes it and fails with what to do instead (EXIT_STATUS_USAGE). */
+int argument_refuse_assignment(char *argument, struct error *error);
 
 int verb_error_busy(const char *path, struct error *error);

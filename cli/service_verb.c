@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "cli/config_request.h"
+#include "cli/secret_verb.h"
 #include "cli/startup.h"
 #include "cli/terminal.h"
 #include "lib/log.h"
@@ -84,6 +85,8 @@ int service_verb_prepare(struct service_verb *verb, char **argv, const char *com
                 config_options_explain(&verb->options);
                 return option_help_print(&table, STDOUT_FILENO);
         }
+        if (result == 0 && *command_words && argument_is_assignment(*command_words))
+                result = argument_refuse_assignment(*command_words, &error);
         if (result < 0 || (*command_words && config_set_command(&verb->config, command_words, &error) < 0) ||
                 config_check(&verb->config, true, &error) < 0)
                 return cli_error_exit(&error);

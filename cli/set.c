@@ -89,7 +89,7 @@ struct set_request {
 static int request_operand(
         struct set_request *request, const struct option_table *table, char *operand, struct error *error) {
         if (argument_is_assignment(operand))
-                return verb_refuse_assignment(table, operand, error);
+                return argument_refuse_assignment(operand, error);
         if (!request->path) {
                 request->path = operand;
                 return 0;

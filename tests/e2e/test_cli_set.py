@@ -190,6 +190,14 @@ def test_a_value_on_the_command_line_is_refused_and_wiped(folder: Folder, argume
     assert CANARY.encode() not in said
 
 
+@pytest.mark.parametrize("before", [(), ("run",), ("exec", "--")])
+def test_a_value_in_place_of_a_verb_or_command_is_refused_too(folder: Folder, before: tuple[str, ...]) -> None:
+    message = folder.fail(*before, f"DB_PASSWORD={CANARY}", "true", status=64)
+    assert "a value on the command line is refused" in message
+    assert "tacet set FILE DB_PASSWORD" in message
+    assert CANARY not in message
+
+
 def test_unset_and_edit_refuse_values_too(folder: Folder) -> None:
     folder.set("A", "1")
     for verb in ("unset", "edit"):
