@@ -27,10 +27,14 @@ from support import PROBE, TACET, Running, children_of, is_alive, run, wait_unti
 pytestmark = [pytest.mark.both, pytest.mark.skipif(os.geteuid() != 0, reason="the hunt reads as root")]
 
 
+# What every identity begins with, the program's own text as well.
+KEY_PREFIX = "AGE-SECRET-KEY-1"
+
+
 class Scene:
     """A supervised program with canaries, and the hunt around it."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path, *options: str, healthy: str = "200ms") -> None:
         self.folder = folder
         self.canaries = Canaries()
         self.vault = vault_make(folder / "vault", self.document())
@@ -40,8 +44,8 @@ class Scene:
         self.key = next(
             line for line in self.vault.identity.read_text().splitlines() if line.startswith("AGE-SECRET-KEY")
         )
-        self.canaries.values["identity"] = self.key
-        command = [TACET, "run", "-v", "-v", *self.vault.options, "--min-healthy", "200ms", *options]
+        self.canaries.values["identity"] = self.key.removeprefix(KEY_PREFIX)
+        command = [TACET, "run", "-v", "-v", *self.vault.options, "--min-healthy", healthy, *options]
         # The program prints one line per start and nothing of its environment.
         self.running = Running(
             [*command, "--", PROBE, "wait"],
@@ -249,7 +253,7 @@ def test_silent_after_a_failed_first_load(tmp_path: Path, breakage: object) -> N
     scene.folder, scene.canaries = tmp_path, Canaries()
     scene.vault = vault_make(tmp_path / "vault", "PLAIN=nothing\n")
     scene.key = scene.vault.identity.read_text().splitlines()[-1]
-    scene.canaries.values["identity"] = scene.key
+    scene.canaries.values["identity"] = scene.key.removeprefix(KEY_PREFIX)
     breakage(scene)
     for verb in (["run", "-v", "-v"], ["exec"]):
         done = run([TACET, *verb, *scene.vault.options, "--", "echo", "started"], environment={"TMPDIR": str(tmp_path)})
@@ -279,6 +283,7 @@ def test_silent_after_a_crash_of_the_loader(tmp_path: Path, number: int) -> None
         scene = Scene(tmp_path, "-s", f"unix:{path}")
         with scene.running:
             client, _ = server.accept()
+            client.sendall(b"EXTRA=by-socket\n")
             client.close()
             scene.expect("^ready")
             before = scene.program()
@@ -300,7 +305,7 @@ def test_silent_after_a_crash_of_the_loader(tmp_path: Path, number: int) -> None
 
 def test_silent_when_a_new_instance_fails_and_the_old_values_come_back(tmp_path: Path) -> None:
     """The candidate is dropped, and with it its pages."""
-    scene = Scene(tmp_path, "--min-healthy", "3s")
+    scene = Scene(tmp_path, healthy="3s")
     with scene.running:
         scene.expect("^ready")
         scene.vault.write(scene.document())
