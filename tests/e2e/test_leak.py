@@ -347,6 +347,8 @@ def test_silent_with_the_fallback_when_memory_cannot_be_hidden(tmp_path: Path) -
         scene.expect("^ready")
         program = scene.program()
         assert scene.canaries.find(Path(f"/proc/{program}/environ").read_bytes(), "the program")
+        held = {os.readlink(link) for link in Path(f"/proc/{scene.running.pid}/fd").iterdir()}
+        assert any(target.startswith("/memfd:") and "secretmem" not in target for target in held), held
         found = hunt_command_lines(scene.canaries) + hunt_environments(scene.canaries, [program])
         found += hunt_memory(scene.canaries, scene.running.pid) + hunt_descriptors(scene.canaries, scene.running.pid)
         found += hunt_core_image(scene.canaries, scene.running.pid, tmp_path)
