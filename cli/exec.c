@@ -35,6 +35,8 @@ static int load_wait(struct load_request *request, struct load_result *out, stru
         int64_t deadline_ns = time_add(time_now_ns(), time_add(request->deadline_ns, NS_PER_S));
         int result, answered = 0;
 
+        (void)signal(SIGCHLD,
+                SIG_DFL); /* ignored, there would be nothing to wait for; the app gets the caller's choice */
         if (load_start(request, &process, error) < 0)
                 return -1;
         load_environment_wipe(request);
@@ -45,6 +47,9 @@ static int load_wait(struct load_request *request, struct load_result *out, stru
                 (void)kill(process.pid, SIGKILL);
         result = load_finish(&process, out, error);
         (void)waitpid(process.pid, NULL, 0);
+        /* Ignoring it discards the SIGCHLD that is pending, so that the app does not begin with one. */
+        (void)signal(SIGCHLD, SIG_IGN);
+        (void)signal(SIGCHLD, SIG_DFL);
         return result;
 }
 

@@ -7,7 +7,8 @@
 /* The blocked mask, SIGCHLD's disposition, the core limit; for the app. Valid after startup_capture(). */
 const struct launch_inheritance *startup_inheritance(void);
 
-/* Block every signal, look at the rest, put /dev/null where a standard stream is closed. The first thing main does: PID 1 must not lose a signal that it could have kept. */
+/* Block every signal, look at the rest, put /dev/null where a standard stream is closed. The first thing main does:
+ * PID 1 must not lose a signal that it could have kept. */
 void startup_capture(void);
 
 /* True when standard stream 0, 1 or 2 was closed, and is /dev/null now. */

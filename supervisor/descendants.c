@@ -23,7 +23,7 @@
 
 struct process {
         pid_t pid, parent;
-        unsigned long long started;
+        uint64_t started;
 };
 
 struct process_table {
@@ -31,9 +31,20 @@ struct process_table {
         size_t count, room;
 };
 
+/* Field `number` of /proc/PID/stat as proc(5) counts them, from 4 on; `rest` begins behind the name's last parenthesis. */
+static bool field_read(const char *rest, unsigned number, uint64_t *out) {
+        for (unsigned field = 3; field < number && *rest; field++) {
+                rest += strspn(rest, " ");
+                rest += strcspn(rest, " ");
+        }
+        rest += strspn(rest, " ");
+        return bytes_to_u64(rest, strcspn(rest, " \n"), out);
+}
+
 static bool process_read(pid_t pid, struct process *out) {
         char path[64], text[1024];
-        const char *rest;
+        const char *name_end;
+        uint64_t parent, started;
         ssize_t length;
         CLEANUP_FD int fd = -1;
 
@@ -43,13 +54,11 @@ static bool process_read(pid_t pid, struct process *out) {
         if (length <= 0)
                 return false;
         text[length] = '\0';
-        /* The name is in parentheses and may hold anything, so count from the last one: state, ppid, ..., starttime (22nd). */
-        rest = strrchr(text, ')');
-        *out = (struct process){.pid = pid};
-        return rest &&
-               sscanf(rest + 1,
-                       " %*c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
-                       &out->parent, &out->started) == 2;
+        name_end = strrchr(text, ')'); /* the name is in parentheses and may hold anything */
+        if (!name_end || !field_read(name_end + 1, 4, &parent) || !field_read(name_end + 1, 22, &started))
+                return false;
+        *out = (struct process){.pid = pid, .parent = (pid_t)parent, .started = started};
+        return true;
 }
 
 static bool table_add(struct process_table *table, struct process process) {

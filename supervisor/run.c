@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -137,25 +138,39 @@ static void inherited_descriptors_close(const struct supervisor *supervisor) {
         }
 }
 
+extern const char __executable_start[], etext[]; /* ld(1) */
+
+/* Options, configuration, look-ups: most of the program has done its work now. Its pages are the file's, so letting go of them costs
+ * nothing but a soft fault where one is needed again. */
+static void startup_pages_release(void) {
+        uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), start = (uintptr_t)__executable_start,
+                  end = (uintptr_t)etext;
+
+        if (page && end > start)
+                (void)madvise((void *)(start & ~(page - 1)), end - start,
+                        MADV_DONTNEED); // NOLINT: an address of ld's
+}
+
 /* A plain init will start nothing any more, so it does not hold the caller's directory either: it may be a mount point that
  * wants to be unmounted. */
 static void after_first_start(const struct supervisor *supervisor) {
         inherited_descriptors_close(supervisor);
+        startup_pages_release();
         if (!supervisor->settings->keeps_directory)
                 (void)!chdir("/");
 }
 
 static int set_up(
         struct supervisor *supervisor, const struct supervisor_settings *settings, struct error *error) {
-        *supervisor = (struct supervisor){
-                .settings = settings,
-                .loop = {.epoll_fd = -1},
-                .signals = {.fd = -1, .on_readable = signals_on_readable, .owner = supervisor},
-                .terminal = {.fd = -1},
-                .load_channel = {.fd = -1},
-                .load = {.channel = -1},
-                .stop_signal = settings->stop_signal,
-        };
+        /* Field by field: it is zero already, and writing all of it would make pages resident that are never used. */
+        supervisor->settings = settings;
+        supervisor->loop.epoll_fd = -1;
+        supervisor->signals =
+                (struct loop_source){.fd = -1, .on_readable = signals_on_readable, .owner = supervisor};
+        supervisor->terminal.fd = -1;
+        supervisor->load_channel.fd = -1;
+        supervisor->load.channel = -1;
+        supervisor->stop_signal = settings->stop_signal;
         /* Ignored, children would vanish unseen; the app gets the caller's choice back. */
         (void)signal(SIGCHLD, SIG_DFL);
         if (settings->is_subreaper && getpid() != 1 && prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
