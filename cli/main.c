@@ -25,6 +25,7 @@ static const struct verb {
         {"run", verb_run, true,
                 "start a command with secrets in its environment and supervise it; SIGHUP rotates"},
         {"exec", verb_exec, true, "start a command with secrets in its environment and become it"},
+        {"check", verb_check, false, "configuration and sources load: names, sizes, sources, fingerprints"},
         {"keygen", verb_keygen, false, "make an identity (private key) and its recipient (public key)"},
         {"encrypt", verb_encrypt, false, "encrypt a file for recipients or with a passphrase"},
         {"decrypt", verb_decrypt, false, "decrypt a file"},
