@@ -143,8 +143,10 @@ install: all
 	install -D -m 0755 $(OUT)/tacet $(DESTDIR)$(PREFIX)/bin/tacet
 	for page in $(MANUALS); do install -D -m 0644 $$page $(DESTDIR)$(MANDIR)/man$${page##*.}/$${page##*/} || exit 1; done
 	for file in conf/examples/*.ini; do install -D -m 0644 $$file $(DESTDIR)$(PREFIX)/share/doc/tacet/examples/$${file##*/} || exit 1; done
+	install -D -m 0644 systemd/tacet@.service $(DESTDIR)$(PREFIX)/lib/systemd/system/tacet@.service
 
 uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/system/tacet@.service
 	rm -f $(DESTDIR)$(PREFIX)/bin/tacet
 	for page in $(MANUALS); do rm -f $(DESTDIR)$(MANDIR)/man$${page##*.}/$${page##*/}; done
 	rm -rf $(DESTDIR)$(PREFIX)/share/doc/tacet
