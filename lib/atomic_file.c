@@ -233,6 +233,10 @@ static int temp_take_rights(const struct temp *temp, const struct atomic_file *f
         length = fgetxattr(file->target, ACL_ATTRIBUTE, acl, sizeof acl);
         if (length < 0 && errno != ENODATA && errno != EOPNOTSUPP)
                 return error_set(error, errno, "read the access control list of '%s'", file->path);
+        /* Without one, the list that a new file inherits from its directory must go. */
+        if (length <= 0 && fremovexattr(temp->fd, ACL_ATTRIBUTE) < 0 && errno != ENODATA &&
+                errno != EOPNOTSUPP)
+                return error_set(error, errno, "keep the access rights of '%s'", file->path);
         if (length > 0 && fsetxattr(temp->fd, ACL_ATTRIBUTE, acl, (size_t)length, 0) < 0)
                 return error_set(error, errno, "keep the access control list of '%s'", file->path);
         /* After the owner: fchown(2) clears the set-id bits. */

@@ -11,6 +11,7 @@ import re
 import signal
 import stat
 import string
+import struct
 import subprocess
 import termios
 import time
@@ -445,6 +446,22 @@ def test_links_owner_and_mode_stay(folder: Folder) -> None:
     if os.geteuid() == 0:
         assert (status.st_uid, status.st_gid) == (1234, 4321)
     assert folder.read("real.age") == "A=2\n"
+
+
+def test_an_access_control_list_stays(folder: Folder) -> None:
+    folder.set("A", "1")
+    entries = ((0x01, 6, -1), (0x02, 4, 1234), (0x04, 4, -1), (0x10, 4, -1), (0x20, 0, -1))
+    acl = struct.pack("<I", 2) + b"".join(struct.pack("<HHi", *entry) for entry in entries)
+    path = folder.path / "secrets.age"
+    os.setxattr(path, "system.posix_acl_access", acl)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    folder.set("A", "2")
+    assert os.getxattr(path, "system.posix_acl_access") == acl
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    os.removexattr(path, "system.posix_acl_access")
+    os.setxattr(folder.path, "system.posix_acl_default", acl)
+    folder.set("A", "3")
+    assert "system.posix_acl_access" not in os.listxattr(path), "none is inherited from the folder"
 
 
 def test_sets_at_the_same_time_all_land(folder: Folder) -> None:
