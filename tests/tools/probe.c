@@ -159,7 +159,7 @@ static int run_orphans(int count) {
         for (int i = 0; i < count; i++) {
                 pid_t middle = fork();
                 if (middle == 0) {
-                        if (fork() == 0)
+                        if (vfork() == 0)
                                 _exit(3);
                         _exit(0);
                 }
