@@ -3,6 +3,7 @@
 #include "lib/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -10,12 +11,18 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "lib/bytes.h"
 
-/* poll(2) reports a pipe writable when PIPE_BUF (4096) bytes fit, so a line up to that length never blocks. */
+#ifndef RWF_NOWAIT
+#define RWF_NOWAIT 0x00000008 /* linux/fs.h */
+#endif
+
+/* PIPE_BUF: a line goes into a pipe as a whole or not at all. */
 #define LOG_LINE_MAX 4096
 
 static struct {
@@ -23,6 +30,9 @@ static struct {
         enum log_level level;
         const char *name;
         bool has_color;
+        bool has_looked; /* at what standard error is; then: */
+        bool is_file;
+        int own; /* standard error opened anew, not blocking; or -1 */
         unsigned long lost;
 } log_state = {.format = LOG_FORMAT_PLAIN, .level = LOG_NOTICE, .name = "tacet"};
 
@@ -123,14 +133,52 @@ static size_t line_format(char *line, enum log_level level, const char *text) {
         return used;
 }
 
-static bool line_put(const char *line, size_t length) {
+/* Look at standard error once, when the first line is to be written. A pipe or terminal is opened a second time: O_NONBLOCK on
+ * the inherited description would also be the app's. Without /proc, or the right to open it, there is only that one. */
+static void stream_look(void) {
+        struct stat status;
+
+        if (log_state.has_looked)
+                return;
+        log_state.has_looked = true;
+        log_state.own = -1;
+        if (fstat(STDERR_FILENO, &status) < 0)
+                return;
+        log_state.is_file = S_ISREG(status.st_mode);
+        if (S_ISFIFO(status.st_mode) || S_ISCHR(status.st_mode))
+                log_state.own = open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+}
+
+int log_descriptor(void) {
+        return log_state.has_looked ? log_state.own : -1;
+}
+
+/* write(2) that fails instead of waiting. poll(2) alone does not do: between its answer and the write an app that shares the pipe
+ * can fill it, and PID 1 would stand still until somebody reads. */
+static ssize_t line_write(const char *line, size_t length) {
+        struct iovec part = {.iov_base = (void *)(uintptr_t)line, .iov_len = length};
         struct pollfd stream = {.fd = STDERR_FILENO, .events = POLLOUT};
         ssize_t put;
 
+        stream_look();
+        if (log_state.own >= 0)
+                return write(log_state.own, line, length);
+        if (log_state.is_file)
+                return write(STDERR_FILENO, line, length);
+        /* Sockets always know it, pipes since Linux 6.4. */
+        put = syscall(SYS_pwritev2, STDERR_FILENO, &part, 1L, -1L, -1L, (long)RWF_NOWAIT);
+        if (put >= 0 || (errno != EOPNOTSUPP && errno != ENOSYS && errno != EINVAL && errno != EPERM))
+                return put;
         if (poll(&stream, 1, 0) < 1 || !(stream.revents & POLLOUT))
-                return false;
+                return -1;
+        return write(STDERR_FILENO, line, length);
+}
+
+static bool line_put(const char *line, size_t length) {
+        ssize_t put;
+
         do
-                put = write(STDERR_FILENO, line, length);
+                put = line_write(line, length);
         while (put < 0 && errno == EINTR);
         return put >= 0;
 }

@@ -35,3 +35,6 @@ void log_write(enum log_level level, const char *format, ...) __attribute__((for
 
 /* Write an error and, when it has one, its hint. */
 void log_error(enum log_level level, const struct error *error);
+
+/* The descriptor that the log has opened for itself (close-on-exec), or -1. For who closes everything else. */
+int log_descriptor(void);

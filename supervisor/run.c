@@ -106,6 +106,7 @@ static size_t own_descriptors(const struct supervisor *supervisor, int out[stati
         out[count++] = supervisor->loop.epoll_fd;
         out[count++] = supervisor->signals.fd;
         out[count++] = supervisor->terminal.fd;
+        out[count++] = log_descriptor();
         out[count++] = supervisor->load_channel.fd;
         out[count++] = load ? load->captured_environment : -1;
         for (size_t i = 0; i < FLEET_INSTANCES_MAX; i++)
