@@ -174,7 +174,8 @@ static int encrypt_recipients(struct age_recipients *recipients, const struct cr
                         ? passphrase_read_file(request->keys.passphrase_file, arena, &passphrase, error) < 0
                         : passphrase_ask(arena, &passphrase, error) < 0)
                 return -1;
-        return age_recipients_add_passphrase(recipients, passphrase, AGE_SCRYPT_LOG_N_WRITE, arena, error);
+        return age_recipients_add_passphrase(
+                recipients, passphrase, AGE_SCRYPT_LOG_N_WRITE, &verb_limits, arena, error);
 }
 
 /* The mode that open(2) would give: what is encrypted is no secret. */

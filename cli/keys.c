@@ -13,7 +13,7 @@
 #include "cli/stream.h"
 #include "cli/terminal.h"
 
-const struct age_limits verb_limits = {
+struct age_limits verb_limits = {
         .file_bytes_max = CRYPT_BYTES_MAX,
         .scrypt_log_n_max = AGE_SCRYPT_LOG_N_DEFAULT,
 };

@@ -71,4 +71,4 @@ int passphrase_read_file(
 int identities_load(
         struct age_keys *keys, const struct key_options *options, struct arena *arena, struct error *error);
 
-extern const struct age_limits verb_limits; /* of the files that the verbs read */
+extern struct age_limits verb_limits; /* of the files that the verbs read; verb_carry_out() completes them */

@@ -116,7 +116,7 @@ static int recipients_of_old(struct age_recipients *recipients, const char *path
                 return -1;
         if (file.has_passphrase)
                 return age_recipients_add_passphrase(
-                        recipients, ring->passphrase, AGE_SCRYPT_LOG_N_WRITE, arena, error);
+                        recipients, ring->passphrase, AGE_SCRYPT_LOG_N_WRITE, &verb_limits, arena, error);
         if (file.recipient_stanzas != 1 || file.unknown_stanzas)
                 return recipients_unknown(
                         path, "It is for several, and an age file does not say who they are", error);
@@ -142,6 +142,6 @@ int recipients_choose(struct age_recipients *recipients, const struct recipient_
                 return 0;
         if (ring->has_passphrase)
                 return age_recipients_add_passphrase(
-                        recipients, ring->passphrase, AGE_SCRYPT_LOG_N_WRITE, arena, error);
+                        recipients, ring->passphrase, AGE_SCRYPT_LOG_N_WRITE, &verb_limits, arena, error);
         return recipients_unknown(path, "The file does not exist yet", error);
 }

@@ -95,8 +95,8 @@ static int rekey_run(char **argv, struct error *error) {
                 return -1;
         if (request.passphrase_file &&
                 (passphrase_read_file(request.passphrase_file, &arena, &passphrase, error) < 0 ||
-                        age_recipients_add_passphrase(
-                                &recipients, passphrase, AGE_SCRYPT_LOG_N_WRITE, &arena, error) < 0))
+                        age_recipients_add_passphrase(&recipients, passphrase, AGE_SCRYPT_LOG_N_WRITE,
+                                &verb_limits, &arena, error) < 0))
                 return -1;
         result = secret_file_prepare(&file, request.path, &request.keys, &arena, error);
         if (result == 0)

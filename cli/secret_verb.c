@@ -11,8 +11,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cli/keys.h"
 #include "cli/startup.h"
 #include "cli/terminal.h"
+#include "lib/memory_limit.h"
 
 int verb_carry_out(char **argv, verb_function *work) {
         struct error error = {0};
@@ -23,6 +25,7 @@ int verb_carry_out(char **argv, verb_function *work) {
         sigemptyset(&pipe);
         sigaddset(&pipe, SIGPIPE);
         sigprocmask(SIG_BLOCK, &pipe, NULL);
+        verb_limits.scrypt_memory_max = memory_limit_bytes("");
         if (sodium_init() < 0)
                 status = error_set(
                         &error, 0, "libsodium does not start: there is no source of random numbers");

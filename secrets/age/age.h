@@ -84,9 +84,10 @@ int age_recipients_add_file(struct age_recipients *recipients, struct bytes text
 int age_recipients_add_keys(struct age_recipients *recipients, const struct age_keys *keys,
         struct arena *arena, struct error *error);
 
-/* Write with a passphrase: must stay the only recipient. `log_n` AGE_SCRYPT_LOG_N_WRITE as a rule. */
+/* Write with a passphrase: must stay the only recipient. `log_n` AGE_SCRYPT_LOG_N_WRITE as a rule; refused when it is over
+ * `limits` (scrypt takes the same memory for writing). */
 int age_recipients_add_passphrase(struct age_recipients *recipients, struct secret_bytes passphrase,
-        unsigned log_n, struct arena *arena, struct error *error);
+        unsigned log_n, const struct age_limits *limits, struct arena *arena, struct error *error);
 
 /* Encrypt `plaintext` for all recipients. *out is heap memory (ciphertext; the caller frees out->at). */
 struct age_file {

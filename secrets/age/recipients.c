@@ -199,7 +199,7 @@ int age_recipients_add_keys(struct age_recipients *recipients, const struct age_
 }
 
 int age_recipients_add_passphrase(struct age_recipients *recipients, struct secret_bytes passphrase,
-        unsigned log_n, struct arena *arena, struct error *error) {
+        unsigned log_n, const struct age_limits *limits, struct arena *arena, struct error *error) {
         struct age_recipient *recipient;
 
         if (passphrase.length == 0)
@@ -207,6 +207,8 @@ int age_recipients_add_passphrase(struct age_recipients *recipients, struct secr
         if (log_n < 1 || log_n > AGE_SCRYPT_LOG_N_DEFAULT)
                 return error_set(error, 0, "a work factor of %u: readers take 1 to %d", log_n,
                         AGE_SCRYPT_LOG_N_DEFAULT);
+        if (scrypt_refuse_cost(log_n, limits, error) < 0)
+                return -1;
         recipient = arena_take(arena, sizeof *recipient, error);
         if (!recipient)
                 return -1;

@@ -40,7 +40,7 @@ static int scrypt_check(const struct age_stanza *stanza, struct error *error) {
         return 0;
 }
 
-static int scrypt_refuse_cost(uint64_t log_n, const struct age_limits *limits, struct error *error) {
+int scrypt_refuse_cost(uint64_t log_n, const struct age_limits *limits, struct error *error) {
         unsigned log_n_max =
                 limits->scrypt_log_n_max > 0 ? limits->scrypt_log_n_max : AGE_SCRYPT_LOG_N_DEFAULT;
         uint64_t need;

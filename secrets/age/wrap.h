@@ -112,6 +112,9 @@ void x25519_wrap_key(struct age_scratch *scratch, const uint8_t *shared,
 int x25519_ephemeral(struct age_scratch *scratch, const uint8_t public_key[static X25519_BYTES],
         uint8_t out_share[static X25519_BYTES], struct error *error);
 
+/* Refuse a work factor that is over a limit, before anything is taken for it. */
+int scrypt_refuse_cost(uint64_t log_n, const struct age_limits *limits, struct error *error);
+
 /* ---- SSH texts (ssh.c) ---- */
 
 /* Parse the base64 word of an `ssh-ed25519 AAAA...` line. */

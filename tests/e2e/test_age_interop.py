@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import random
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -181,3 +183,34 @@ def test_not_a_byte_is_written_of_a_file_that_was_cut(identity: Identity, size: 
     for cut in (1, 16, 17, 65552 if size > 65536 else 65535):
         assert "payload" in fails([TACET, "decrypt", "-i", identity.path], sealed[:-cut])
     assert "payload" in fails([TACET, "decrypt", "-i", identity.path], sealed + b"\0")
+
+
+@pytest.fixture
+def small_group() -> Iterator[Path]:
+    """A control group that may use 128 MiB, less than scrypt takes for an ordinary passphrase (256 MiB)."""
+    for base, limit in (("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")):
+        group = Path(base, f"tacet-test-{os.getpid()}")
+        with contextlib.suppress(OSError):
+            group.mkdir()
+            try:
+                (group / limit).write_text(str(128 * 1024 * 1024))
+                yield group
+                return
+            finally:
+                group.rmdir()
+    pytest.skip("no control group with a memory limit can be made here")
+
+
+def test_a_passphrase_that_needs_too_much_memory_is_an_error_and_no_kill(small_group: Path, tmp_path: Path) -> None:
+    secret, sealed = tmp_path / "passphrase", tmp_path / "sealed.age"
+    secret.write_text(PASSPHRASE)
+    sealed.write_bytes(run([TACET, "encrypt", "--passphrase-file", secret], HELLO))
+    for command in (["decrypt", "--passphrase-file", secret, sealed], ["encrypt", "--passphrase-file", secret, secret]):
+        done = subprocess.run(
+            ["sh", "-c", f'echo $$ >{small_group}/cgroup.procs; exec "$@"', "sh", TACET, *command],
+            capture_output=True,
+            timeout=60,
+        )
+        assert done.returncode > 0, "killed"
+        assert b"needs 260 MiB of memory and the limit is 128 MiB" in done.stderr
+        assert done.stdout == b""

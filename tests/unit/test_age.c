@@ -151,7 +151,7 @@ static void passphrase_use(struct fixture *f, const char *text, unsigned log_n) 
 
         if (log_n > 0)
                 must(f, age_recipients_add_passphrase(
-                                &f->recipients, passphrase, log_n, &f->arena, &f->error));
+                                &f->recipients, passphrase, log_n, &limits, &f->arena, &f->error));
         else
                 must(f, age_keys_add_passphrase(&f->keys, passphrase, &f->arena, &f->error));
 }

@@ -255,7 +255,8 @@ static void test_the_parts_of_an_ssh_key_must_fit_together(void **state) {
 static void identity_sealed(bool is_armored, const char *text, struct age_file *file) {
         struct secret_bytes passphrase = {(uint8_t *)(uintptr_t)TEST_PASSPHRASE, sizeof TEST_PASSPHRASE - 1};
 
-        assert_int_equal(age_recipients_add_passphrase(&recipients, passphrase, 4, &arena, &error), 0);
+        assert_int_equal(
+                age_recipients_add_passphrase(&recipients, passphrase, 4, &limits, &arena, &error), 0);
         assert_int_equal(age_seal(bytes_of(text), &recipients, is_armored, file, &error), 0);
         assert_int_equal(age_keys_add_passphrase(&keys, passphrase, &arena, &error), 0);
 }
@@ -380,15 +381,23 @@ static void test_what_is_no_recipient_is_refused_and_not_repeated(void **state) 
 static void test_a_passphrase_stands_alone(void **state) {
         struct secret_bytes passphrase = {(uint8_t *)(uintptr_t)TEST_PASSPHRASE, sizeof TEST_PASSPHRASE - 1};
         struct secret_bytes empty = {passphrase.at, 0};
+        const struct age_limits tight = {.scrypt_memory_max = 256 * 1024 * 1024};
 
         (void)state;
-        assert_int_equal(age_recipients_add_passphrase(&recipients, empty, 4, &arena, &error), -1);
-        assert_int_equal(age_recipients_add_passphrase(&recipients, passphrase, 0, &arena, &error), -1);
-        assert_int_equal(age_recipients_add_passphrase(&recipients, passphrase, 23, &arena, &error), -1);
-        assert_int_equal(age_recipients_add_passphrase(&recipients, passphrase, 4, &arena, &error), 0);
+        assert_int_equal(age_recipients_add_passphrase(&recipients, empty, 4, &limits, &arena, &error), -1);
+        assert_int_equal(
+                age_recipients_add_passphrase(&recipients, passphrase, 0, &limits, &arena, &error), -1);
+        assert_int_equal(
+                age_recipients_add_passphrase(&recipients, passphrase, 23, &limits, &arena, &error), -1);
+        assert_int_equal(
+                age_recipients_add_passphrase(&recipients, passphrase, 18, &tight, &arena, &error), -1);
+        assert_non_null(strstr(error.text, "needs 260 MiB of memory and the limit is 256 MiB"));
+        assert_int_equal(
+                age_recipients_add_passphrase(&recipients, passphrase, 4, &limits, &arena, &error), 0);
         assert_int_equal(age_recipients_add(&recipients, TEST_RECIPIENT, &arena, &error), -1);
         must_say("only recipient");
-        assert_int_equal(age_recipients_add_passphrase(&recipients, passphrase, 4, &arena, &error), -1);
+        assert_int_equal(
+                age_recipients_add_passphrase(&recipients, passphrase, 4, &limits, &arena, &error), -1);
         assert_int_equal(recipients.count, 1);
 }
 

@@ -123,7 +123,7 @@ __attribute__((noinline)) static void secrets_use(struct arena *arena) {
                 needle_add("identity", keys.list[0]->secret + is_passphrase);
                 assert_int_equal(age_keys_add_passphrase(&keys, passphrase, arena, &error), 0);
                 assert_int_equal(is_passphrase ? age_recipients_add_passphrase(
-                                                         &recipients, passphrase, 6, arena, &error)
+                                                         &recipients, passphrase, 6, &limits, arena, &error)
                                                : age_recipients_add_keys(&recipients, &keys, arena, &error),
                         0);
                 assert_int_equal(age_seal(secret_view(plain), &recipients, is_passphrase, &file, &error), 0);

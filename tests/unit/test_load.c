@@ -599,7 +599,9 @@ static void test_a_passphrase_opens_from_a_file(void **state) {
 
         (void)state;
         assert_int_equal(arena_init(&arena, 1 << 20, &error), 0);
-        assert_int_equal(age_recipients_add_passphrase(&recipients, passphrase, 10, &arena, &error), 0);
+        assert_int_equal(age_recipients_add_passphrase(
+                                 &recipients, passphrase, 10, &(struct age_limits){0}, &arena, &error),
+                0);
         age_write("f.age", "A=x\n", &recipients);
         text_write("pass", "pass phrase\n");
         source_add("age:", path_of("f.age"));
