@@ -21,13 +21,12 @@ void secret_file_close(struct secret_file *file) {
         atomic_file_close(&file->file);
 }
 
-/* By its first character, as the loader does it; an empty one by its file's name. */
+/* A text by its first character, a new file by its name. */
 static enum document_dialect dialect_guess(const struct secret_file *file, struct bytes text) {
         const char *name = strrchr(file->path, '/');
 
-        for (size_t i = 0; i < text.length; i++)
-                if (!memchr(" \t\r\n", text.at[i], 4))
-                        return text.at[i] == '{' ? DOCUMENT_JSON : DOCUMENT_TACET;
+        if (text.length)
+                return document_dialect_of(text);
         name = name ? name + 1 : file->path;
         return strstr(name, ".json") ? DOCUMENT_JSON : DOCUMENT_TACET;
 }

@@ -32,6 +32,14 @@ size_t text_start(struct bytes text) {
         return text.length >= 3 && memcmp(text.at, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
 }
 
+enum document_dialect document_dialect_of(struct bytes text) {
+        size_t at = text_start(text);
+
+        while (at < text.length && memchr(" \t\r\n", text.at[at], 4))
+                at++;
+        return at < text.length && text.at[at] == '{' ? DOCUMENT_JSON : DOCUMENT_TACET;
+}
+
 /* How many bytes follow `lead` in UTF-8; SIZE_MAX when it cannot lead. */
 static size_t utf8_more_bytes(uint8_t lead) {
         if (lead < 0x80)

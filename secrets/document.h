@@ -58,6 +58,10 @@ size_t document_room(size_t text_bytes);
 int document_parse(enum document_dialect dialect, struct bytes text, const char *file, uint16_t source,
         struct arena *arena, struct secret_list *list, struct error *error);
 
+/* What a text is when nobody has said it: DOCUMENT_JSON when its first byte that is not blank is `{`, with which no
+ * dotenv document begins; else DOCUMENT_TACET. */
+enum document_dialect document_dialect_of(struct bytes text);
+
 /* ---- editing, for `tacet set` and `unset`: comments, order and untouched lines stay byte for byte ---- */
 
 /* Set or replace one variable of a DOCUMENT_TACET or DOCUMENT_JSON text. *out is a new text in `arena`. Values that

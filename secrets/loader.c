@@ -156,8 +156,8 @@ static int material_add(struct loader *loader, const struct material *material, 
                 return value_add(loader, material, plain, error);
         size_t before = loader->list.count;
 
-        if (document_parse(source_dialect(source), secret_view(plain), material->label, material->source,
-                    &loader->arena, &loader->list, error) < 0)
+        if (document_parse(source_dialect(source, secret_view(plain)), secret_view(plain), material->label,
+                    material->source, &loader->arena, &loader->list, error) < 0)
                 return -1;
         if (loader->list.count > before)
                 return 0;

@@ -113,13 +113,13 @@ static const struct source_scheme *scheme_find(const char *uri, const char **res
         return NULL;
 }
 
-enum document_dialect source_dialect(const struct load_source *source) {
+enum document_dialect source_dialect(const struct load_source *source, struct bytes text) {
         const char *rest;
         const struct source_scheme *scheme = scheme_find(source->uri, &rest);
 
         if (source->has_dialect)
                 return source->dialect;
-        return scheme && scheme->gather == env_file_gather ? DOCUMENT_DOCKER : DOCUMENT_TACET;
+        return scheme && scheme->gather == env_file_gather ? DOCUMENT_DOCKER : document_dialect_of(text);
 }
 
 bool source_is_age(const struct load_source *source) {

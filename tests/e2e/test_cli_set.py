@@ -13,6 +13,7 @@ import stat
 import string
 import struct
 import subprocess
+import sys
 import termios
 import time
 from pathlib import Path
@@ -147,6 +148,33 @@ def test_a_file_that_does_not_load_is_not_changed(folder: Folder) -> None:
     assert "secrets.age:2" in message
     assert CANARY not in message
     assert (folder.path / "secrets.age").read_bytes() == sealed
+
+
+VALUES = [
+    b"plain",
+    b" blanks # and 'quotes' \"both\" $HOME `x` \\n ",
+    b"-----BEGIN X-----\nline\n\n-----END X-----\n",
+    "schlüssel ☃".encode(),
+    b"tab\tcr\rlf\n",
+    b"''''",
+    b"=",
+    b"x" * 100000,
+]
+
+
+@pytest.mark.parametrize("file", ["secrets.age", "secrets.json.age"])
+def test_the_app_gets_the_bytes_that_were_set(folder: Folder, file: str) -> None:
+    for number, value in enumerate(VALUES):
+        folder.tacet("set", "-i", "key.txt", "--raw", file, f"V{number}", stdin=value)
+    script = "import os, sys\nfor n in range(int(sys.argv[1])): print(os.environb[b'V%d' % n].hex())"
+    source = ("-s", f"age:{file}", "-i", "key.txt")
+    done = folder.tacet("exec", *source, "--", sys.executable, "-c", script, str(len(VALUES)))
+    assert [bytes.fromhex(line) for line in done.stdout.decode().split()] == VALUES
+    listed = json.loads(folder.tacet("list", "--json", "-i", "key.txt", file).stdout)["variables"]
+    checked = json.loads(folder.tacet("check", "--json", *source).stdout)["secrets"]
+    shown = {secret["name"]: (secret["bytes"], secret["fingerprint"]) for secret in listed}
+    assert shown == {secret["name"]: (secret["bytes"], secret["fingerprint"]) for secret in checked}
+    assert len(shown) == len(VALUES)
 
 
 # ---- the command line ----

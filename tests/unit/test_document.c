@@ -267,6 +267,16 @@ static void test_docker_lines_end_at_64_kib(void **state) {
         free(text);
 }
 
+static void test_a_text_that_begins_with_a_brace_is_json(void **state) {
+        (void)state;
+        assert_int_equal(document_dialect_of(BYTES_OF("{}")), DOCUMENT_JSON);
+        assert_int_equal(document_dialect_of(BYTES_OF("\xef\xbb\xbf \t\r\n{\"A\": \"1\"}")), DOCUMENT_JSON);
+        assert_int_equal(document_dialect_of(BYTES_OF("A={")), DOCUMENT_TACET);
+        assert_int_equal(document_dialect_of(BYTES_OF("# {\n")), DOCUMENT_TACET);
+        assert_int_equal(document_dialect_of(BYTES_OF(" \n")), DOCUMENT_TACET);
+        assert_int_equal(document_dialect_of((struct bytes){0}), DOCUMENT_TACET);
+}
+
 static void test_json_values_are_decoded(void **state) {
         static const struct row rows[] = {
                 {"{\"A\":\"b\"}", "b"},
@@ -475,6 +485,7 @@ int main(void) {
                 cmocka_unit_test(test_docker_bare_names_are_inherited),
                 cmocka_unit_test(test_docker_errors_name_the_place_and_no_value),
                 cmocka_unit_test(test_docker_lines_end_at_64_kib),
+                cmocka_unit_test(test_a_text_that_begins_with_a_brace_is_json),
                 cmocka_unit_test(test_json_values_are_decoded),
                 cmocka_unit_test(test_json_entries_keep_their_order_and_lines),
                 cmocka_unit_test(test_json_errors_name_the_place_and_no_value),
