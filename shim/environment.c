@@ -57,6 +57,16 @@ static size_t list_length(char *const *strings) {
         return count;
 }
 
+/* A list may hold a name twice, and programs differ in which of the two they take: what replaces one replaces all. */
+static void later_drop(struct environment *out, size_t at) {
+        size_t length = environment_name_length(out->strings[at]), kept = at + 1;
+
+        for (size_t i = at + 1; i < out->count; i++)
+                if (!same_name(out->strings[i], out->strings[at], length))
+                        out->strings[kept++] = out->strings[i];
+        out->count = kept;
+}
+
 static void put_secret(struct environment *out, char *string, enum environment_conflict on_conflict) {
         size_t at = list_find(out->strings, out->count, string, environment_name_length(string));
 
@@ -67,8 +77,10 @@ static void put_secret(struct environment *out, char *string, enum environment_c
         if (out->conflict_count < ENVIRONMENT_CONFLICTS_MAX)
                 out->conflicts[out->conflict_count] = string;
         out->conflict_count++;
-        if (on_conflict == ENVIRONMENT_REPLACE)
+        if (on_conflict == ENVIRONMENT_REPLACE) {
                 out->strings[at] = string;
+                later_drop(out, at);
+        }
 }
 
 int environment_build(const struct environment_spec *spec, const struct bundle_view *secrets,
@@ -89,10 +101,13 @@ int environment_build(const struct environment_spec *spec, const struct bundle_v
                 out->strings[index] = *at;
                 if (index == out->count)
                         out->count++;
+                else
+                        later_drop(out, index);
         }
         string = secrets ? secrets->strings : NULL;
         for (uint32_t i = 0; secrets && i < secrets->count; i++, string += strlen(string) + 1)
                 put_secret(out, string, spec->on_conflict);
+        out->strings[out->count] = NULL;
         return 0;
 }
 

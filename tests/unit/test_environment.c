@@ -101,6 +101,23 @@ static void test_a_setting_replaces_an_inherited_variable(void **state) {
         environment_deinit(&environment);
 }
 
+static void test_a_name_that_stands_twice_is_replaced_everywhere(void **state) {
+        char *const twice[] = {WORD("PASSWORD=old"), WORD("HOME=/root"), WORD("PASSWORD=older"), WORD("A=1"),
+                WORD("HOME=/tmp"), NULL};
+        char *const settings[] = {WORD("HOME=/srv"), NULL};
+        struct environment_spec spec = {.inherited = twice, .settings = settings};
+        struct environment environment;
+
+        (void)state;
+        assert_int_equal(environment_build(&spec, &secrets, &environment, NULL), 0);
+        assert_int_equal(environment.count, 5);
+        assert_null(environment.strings[5]);
+        assert_string_equal(environment.strings[0], "PASSWORD=new-and-longer");
+        assert_string_equal(environment.strings[1], "HOME=/srv");
+        assert_string_equal(environment.strings[2], "A=1");
+        environment_deinit(&environment);
+}
+
 static void test_a_value_of_eight_bytes_is_found_in_an_argument(void **state) {
         char *const with[] = {WORD("app"), WORD("--url=x0123456789abcdefx"), NULL}, *const without[] = {
                                                                                             WORD("app"),
@@ -139,6 +156,7 @@ int main(void) {
                 cmocka_unit_test(test_each_conflict_policy_does_what_it_says),
                 cmocka_unit_test(test_a_cleared_environment_lets_patterns_through),
                 cmocka_unit_test(test_a_setting_replaces_an_inherited_variable),
+                cmocka_unit_test(test_a_name_that_stands_twice_is_replaced_everywhere),
                 cmocka_unit_test(test_a_value_of_eight_bytes_is_found_in_an_argument),
                 cmocka_unit_test(test_a_string_over_the_kernels_limit_is_named),
         };
