@@ -6,6 +6,7 @@
 #include "secrets/load.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -89,7 +90,11 @@ int load_finish(struct load_process *process, struct load_result *out, struct er
 
         *out = (struct load_result){.captured_environment = -1};
         bundle_init(&out->bundle);
-        if (message_receive(channel, &message, fds, error) < 0) {
+        result = message_receive(channel, &message, fds, error);
+        /* A loader that was taken over by what it parsed could go on writing to the memory that it has sent. */
+        if (process->pid > 0)
+                (void)kill(process->pid, SIGKILL);
+        if (result < 0) {
                 if (time_now_ns() >= process->deadline_ns)
                         return error_set(error, ETIMEDOUT, "the loader did not answer before its deadline");
                 return -1;

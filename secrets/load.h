@@ -90,7 +90,8 @@ int load_key_descriptor(const struct load_key *key);
 int load_start(const struct load_request *request, struct load_process *out, struct error *error);
 
 /* Take the loader's message. Never blocks when `channel` is readable. Returns 0 with *out; -1 with the loader's own error
- * (status and hint set), or "the loader ended without an answer". Closes the channel. */
+ * (status and hint set), or "the loader ended without an answer". Closes the channel and kills the loader, which has
+ * nothing more to do; when `process->pid` was reaped before, it must be 0. */
 int load_finish(struct load_process *process, struct load_result *out, struct error *error);
 
 /* Wipe from this process's initial environment area (what /proc/PID/environ shows) every variable that a key `env:NAME` or a

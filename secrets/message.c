@@ -25,6 +25,9 @@ union control {
         char bytes[CMSG_SPACE(MESSAGE_DESCRIPTORS * sizeof(int))];
 };
 
+/* CMSG_SPACE rounds up, and the kernel fills all of it: one descriptor more than are wanted may come. */
+#define DESCRIPTORS_ROOM ((sizeof(union control) - CMSG_LEN(0)) / sizeof(int))
+
 int message_send(int channel, const struct load_message *message, const int fds[static MESSAGE_DESCRIPTORS]) {
         struct iovec part = {.iov_base = (void *)(uintptr_t)message, .iov_len = sizeof *message};
         union control control = {0};
@@ -47,17 +50,15 @@ int message_send(int channel, const struct load_message *message, const int fds[
         return sendmsg(channel, &packet, MSG_NOSIGNAL) == (ssize_t)sizeof *message ? 0 : -1;
 }
 
-/* The descriptors of the packet, at most MESSAGE_DESCRIPTORS: the buffer has room for no more and the kernel closes the
- * rest. It makes one block of them however many the sender used. Returns how many. */
-static size_t descriptors_take(struct msghdr *packet, int out[static MESSAGE_DESCRIPTORS]) {
+/* The descriptors of the packet. The kernel makes one block of them however many the sender used, and closes those for which
+ * the buffer has no room. Returns how many. */
+static size_t descriptors_take(struct msghdr *packet, int out[static DESCRIPTORS_ROOM]) {
         struct cmsghdr *head = CMSG_FIRSTHDR(packet);
         size_t count;
 
         if (!head || head->cmsg_level != SOL_SOCKET || head->cmsg_type != SCM_RIGHTS)
                 return 0;
         count = (head->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-        if (count > MESSAGE_DESCRIPTORS)
-                count = MESSAGE_DESCRIPTORS;
         memcpy(out, CMSG_DATA(head), count * sizeof(int));
         return count;
 }
@@ -98,7 +99,7 @@ int message_receive(
         union control control = {0};
         struct msghdr packet = {
                 .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
-        int came[MESSAGE_DESCRIPTORS];
+        int came[DESCRIPTORS_ROOM];
         size_t count;
         ssize_t got;
 
