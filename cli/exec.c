@@ -1,17 +1,14 @@
 /* `tacet exec`: load the secrets, put them into the environment, become the command. For use below a service manager or a shell:
  * nothing of tacet stays. */
 
-#include <poll.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
+#include "cli/load_once.h"
 #include "cli/service_verb.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
-#include "lib/duration.h"
-#include "lib/fd.h"
 #include "lib/log.h"
 
 static const char exec_notes[] = "Exit status: the command's own; 64 usage, 66 a source is missing, 78 "
@@ -28,36 +25,17 @@ static void on_note(const struct launch_message *message, void *context) {
                 environment->on_conflict == ENVIRONMENT_KEEP ? ", which wins" : ": the secret wins");
 }
 
-/* Wait for the loader's answer; it ends itself at its deadline, a second later it is ended. */
-static int load_wait(struct load_request *request, struct load_result *out, struct error *error) {
-        struct load_process process;
-        struct pollfd channel;
-        int64_t deadline_ns = time_add(time_now_ns(), time_add(request->deadline_ns, NS_PER_S));
-        int result, answered = 0;
-
-        (void)signal(SIGCHLD,
-                SIG_DFL); /* ignored, there would be nothing to wait for; the app gets the caller's choice */
-        if (load_start(request, &process, error) < 0)
-                return -1;
-        load_environment_wipe(request);
-        channel = (struct pollfd){.fd = process.channel, .events = POLLIN};
-        while (answered <= 0 && time_now_ns() < deadline_ns)
-                answered = poll(&channel, 1, 1000);
-        if (answered <= 0)
-                (void)kill(process.pid, SIGKILL);
-        result = load_finish(&process, out, error);
-        (void)waitpid(process.pid, NULL, 0);
-        /* Ignoring it discards the SIGCHLD that is pending, so that the app does not begin with one. */
-        (void)signal(SIGCHLD, SIG_IGN);
-        (void)signal(SIGCHLD, SIG_DFL);
-        return result;
-}
-
 static int secrets_load(struct service_verb *verb, struct bundle *out, struct error *error) {
         struct load_result result = {0};
 
-        if (load_wait(&verb->request, &result, error) < 0)
+        /* Ignored, there would be nothing to reap; the app gets the caller's choice. */
+        (void)signal(SIGCHLD, SIG_DFL);
+        if (load_once(&verb->request, &result, error) < 0)
                 return -1;
+        load_environment_wipe(&verb->request);
+        /* Ignoring it discards the SIGCHLD that is pending, so that the app does not begin with one. */
+        (void)signal(SIGCHLD, SIG_IGN);
+        (void)signal(SIGCHLD, SIG_DFL);
         if (result.warning[0])
                 log_write(LOG_WARNING, "%s", result.warning);
         bundle_move(out, &result.bundle);

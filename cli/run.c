@@ -15,8 +15,10 @@
 #include "lib/log.h"
 
 static const char run_notes[] =
-        "Signals: HUP loads the secrets anew and moves the command to them; TERM, INT and QUIT stop it; all others are\n"
-        "forwarded. Exit status: the command's own; 128+N when signal N ended it; 64 usage, 66 a source is missing,\n"
+        "Signals: HUP loads the secrets anew and moves the command to them; TERM, INT and QUIT stop it; all "
+        "others are\n"
+        "forwarded. Exit status: the command's own; 128+N when signal N ended it; 64 usage, 66 a source is "
+        "missing,\n"
         "78 configuration, 125 tacet itself failed, 126 not executable, 127 not found.\n"
         "\n"
         "Examples:\n"

@@ -23,7 +23,6 @@ static int on_option(void *context, const struct option_reader *reader, struct e
         return 0;
 }
 
-
 static enum log_level level_of(const struct service_verb *verb) {
         int level = (int)verb->config.log.level + verb->verbosity;
 
@@ -54,13 +53,14 @@ static int settings_make(struct service_verb *verb, struct error *error) {
         return 0;
 }
 
-int service_verb_prepare(struct service_verb *verb, char **argv, const char *command, const char *notes, unsigned place) {
+int service_verb_prepare(
+        struct service_verb *verb, char **argv, const char *command, const char *notes, unsigned place) {
         struct option_table table = {
                 .command = command,
                 .synopsis = "[OPTION...] [-c FILE] [-s URI]... [-i KEY]... [--] COMMAND [ARGUMENT...]",
-                .purpose = place == SCHEMA_ON_RUN
-                        ? "Start COMMAND with secrets in its environment, supervise it, and rotate the secrets on SIGHUP."
-                        : "Put secrets into the environment and become COMMAND.",
+                .purpose = place == SCHEMA_ON_RUN ? "Start COMMAND with secrets in its environment, "
+                                                    "supervise it, and rotate the secrets on SIGHUP."
+                                                  : "Put secrets into the environment and become COMMAND.",
                 .notes = notes,
                 .stops_at_operand = true,
         };
@@ -70,17 +70,17 @@ int service_verb_prepare(struct service_verb *verb, char **argv, const char *com
 
         config_init(&verb->config);
         config_options_init(&verb->options);
-        config_options_add(&verb->options,
-                (struct option_spec){.id = OPTION_VERBOSE,
-                        .letter = 'v',
-                        .name = "verbose",
-                        .is_repeatable = true,
-                        .help = "say more on standard error; twice for details"});
+        config_options_add(&verb->options, (struct option_spec){.id = OPTION_VERBOSE,
+                                                   .letter = 'v',
+                                                   .name = "verbose",
+                                                   .is_repeatable = true,
+                                                   .help = "say more on standard error; twice for details"});
         config_options_add_rows(&verb->options, place);
         config_options_add(&verb->options, (struct option_spec)OPTION_SPEC_HELP);
         table.specs = verb->options.specs;
         table.count = verb->options.count;
-        result = config_options_read(&verb->config, &table, argv, NULL, on_option, verb, &command_words, &error);
+        result = config_options_read(
+                &verb->config, &table, argv, NULL, on_option, verb, &command_words, &error);
         if (result == CONFIG_OPTIONS_HELP) {
                 config_options_explain(&verb->options);
                 return option_help_print(&table, STDOUT_FILENO);

@@ -20,6 +20,7 @@ struct service_verb {
 
 /* Read options and file, set up the log, look up users, make the load request. `command` and `notes` are for --help; `place` is
  * SCHEMA_ON_RUN or SCHEMA_ON_EXEC. Returns SERVICE_VERB_READY, or the exit status after help or a printed error. */
-int service_verb_prepare(struct service_verb *verb, char **argv, const char *command, const char *notes, unsigned place);
+int service_verb_prepare(
+        struct service_verb *verb, char **argv, const char *command, const char *notes, unsigned place);
 
 void service_verb_deinit(struct service_verb *verb);

@@ -78,11 +78,12 @@ static int groups_add(struct identity *out, gid_t group, struct error *error) {
 
 /* As initgroups(3): the main group and every group whose member list has the user. */
 static int groups_of_user(struct identity *out, struct error *error) {
-        CLEANUP_FILE FILE *file = fopen("/etc/group", "re");
+        CLEANUP_FILE FILE *file = NULL;
         const struct group *entry;
 
         if (groups_add(out, out->group, error) < 0)
                 return -1;
+        file = fopen("/etc/group", "re");
         while (file && out->name[0] && (entry = fgetgrent(file)))
                 for (char **member = entry->gr_mem; *member; member++)
                         if (strcmp(*member, out->name) == 0 && groups_add(out, entry->gr_gid, error) < 0)
