@@ -73,6 +73,8 @@ static void instance_gone(struct fleet *fleet, struct fleet_actions *actions, st
 static void instance_unhealthy(struct fleet *fleet, struct fleet_actions *actions, struct fleet_slot *slot,
         struct fleet_instance *instance) {
         const struct fleet_failure failure = {.reason = FLEET_REASON_UNHEALTHY};
+        if (instance->state == INSTANCE_DRAINING)
+                instance_stop(fleet, actions, instance); /* nobody will want it back */
         if (!instance_is_staying(instance) || instance->is_unhealthy)
                 return;
         const bool is_attempt =

@@ -100,15 +100,18 @@ static bool slot_bring(
         return true;
 }
 
+/* Chosen for the target, which has not arrived here yet. */
+static bool slot_is_turning(struct fleet *fleet, struct fleet_slot *slot) {
+        const struct fleet_instance *target = slot_target(fleet, slot);
+        return slot->is_turning && !slot->has_ended && !(target && instance_is_available(target));
+}
+
 /* May this slot begin to change over, with those that do already? */
-static bool may_turn(const struct fleet *fleet, const struct fleet_slot *slot) {
-        uint32_t limit = fleet->settings.surge_max + fleet->settings.unavailable_max;
-        if (slot->is_turning)
-                return true;
+static bool may_turn(struct fleet *fleet, const struct fleet_slot *slot) {
+        uint32_t turning = 0;
         for (uint32_t i = 0; i < fleet->settings.replicas; i++)
-                if (fleet->slots[i].is_turning && !fleet->slots[i].has_ended && limit-- == 1)
-                        return false;
-        return true;
+                turning += slot_is_turning(fleet, &fleet->slots[i]);
+        return slot->is_turning || turning < fleet->settings.surge_max + fleet->settings.unavailable_max;
 }
 
 static bool target_is_available_somewhere(struct fleet *fleet) {
@@ -168,7 +171,7 @@ static bool slot_replace(struct fleet *fleet, struct fleet_actions *actions, str
         if (fleet->is_halted || !may_turn(fleet, slot) ||
                 backoff_earliest(slot, generation_number(fleet, fleet->target)) > fleet->now_ns)
                 return false;
-        if (settings->surge_max > 0 && slot_bring(fleet, actions, slot, fleet->target)) {
+        if (slot_bring(fleet, actions, slot, fleet->target)) {
                 slot->is_turning = true;
                 return true;
         }

@@ -53,17 +53,8 @@ static void rollout_aim(struct fleet *fleet, int32_t index) {
         fleet->progress_deadline_ns = NS_FOREVER;
         if (fleet_is_rolling(fleet) && fleet->settings.progress_timeout_ns > 0)
                 fleet->progress_deadline_ns = time_after(fleet->now_ns, fleet->settings.progress_timeout_ns);
-        for (uint32_t i = 0; i < fleet->settings.replicas; i++) {
-                struct fleet_slot *slot = &fleet->slots[i];
-                slot->is_turning = false;
-                /* An old instance that only waits for its queue to be empty is the fastest way back. */
-                for (size_t place = 0; place < 2; place++) {
-                        struct fleet_instance *instance = &slot->pair[place];
-                        if (instance->state == INSTANCE_DRAINING &&
-                                generation_is(fleet, index, instance->generation))
-                                instance_recall(fleet, instance);
-                }
-        }
+        for (uint32_t i = 0; i < fleet->settings.replicas; i++)
+                fleet->slots[i].is_turning = false;
 }
 
 static bool target_is_ready_somewhere(const struct fleet *fleet) {

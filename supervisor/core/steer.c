@@ -21,7 +21,8 @@ bool steer_is_last(const struct fleet *fleet, const struct fleet_instance *insta
 static const struct fleet_instance *slot_speaker(struct fleet *fleet, struct fleet_slot *slot) {
         const struct fleet_instance *target = slot_target(fleet, slot);
         const struct fleet_instance *other = slot_other(fleet, slot);
-        if (target && instance_is_available(target))
+        /* On the way back what is ready need not prove itself again. */
+        if (target && (instance_is_available(target) || (fleet->is_reverting && instance_is_ready(target))))
                 return target;
         if (other && instance_is_ready(other))
                 return other;

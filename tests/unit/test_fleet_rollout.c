@@ -1,4 +1,4 @@
-/* The fleet with several replicas, or with new beside old: limits, order, halt, emergency, rollback, steering. */
+/* The fleet with new beside old: handoff, emergency, rollback, steering, and what an observer sees. */
 
 #include "tests/unit/fleet_script.h"
 
@@ -95,259 +95,6 @@ static void test_stop_during_a_handoff_stops_both_and_reports_the_one_that_serve
         expect("");
         signalled(2, 15);
         expect("exit 0");
-}
-
-/* ---- several replicas ----------------------------------------------------------------------------------------------- */
-
-static void test_replicas_are_replaced_one_by_one_with_one_more(void **state) {
-        (void)state;
-        const struct fleet_settings settings = settings_handoff(3);
-        fleet_up(&settings);
-        reload();
-        loaded(2, 'b');
-        expect("load 2 (rollout g2) spawn 4 g2@0");
-        ready(4);
-        later(1 * S);
-        expect("stop 1");
-        exited(1, 0);
-        expect("spawn 5 g2@1");
-        ready(5);
-        later(1 * S);
-        exited(2, 0);
-        expect("stop 2 spawn 6 g2@2");
-        ready(6);
-        later(1 * S);
-        expect("stop 3");
-        exited(3, 0);
-        expect("(committed g2) drop g1");
-}
-
-static void test_replicas_are_replaced_two_at_a_time_when_two_may_be_missing(void **state) {
-        (void)state;
-        struct fleet_settings settings = settings_restart();
-        settings.replicas = 4;
-        settings.unavailable_max = 2;
-        fleet_up(&settings);
-        reload();
-        loaded(2, 'b');
-        expect("load 2 (rollout g2) stop 1 stop 2");
-        exited(2, 0);
-        expect("spawn 5 g2@1");
-        ready(5);
-        later(1 * S);
-        expect("stop 3");
-        exited(1, 0);
-        exited(3, 0);
-        expect("spawn 6 g2@0 spawn 7 g2@2");
-        ready(6);
-        later(1 * S);
-        expect("stop 4");
-}
-
-static void test_an_instance_on_its_way_out_counts_as_live(void **state) {
-        (void)state;
-        const struct fleet_settings settings = settings_handoff(2);
-        fleet_up(&settings);
-        reload();
-        loaded(2, 'b');
-        ready(3);
-        later(1 * S);
-        expect("load 2 (rollout g2) spawn 3 g2@0 stop 1");
-        later(9 * S);
-        expect("");
-        later(1 * S);
-        expect("(stop timeout 1) kill 1");
-        signalled(1, 9);
-        expect("spawn 4 g2@1");
-}
-
-static void test_a_crashed_replica_is_filled_with_the_new_generation_once_that_works(void **state) {
-        (void)state;
-        struct fleet_settings settings = settings_handoff(3);
-        settings.restart = FLEET_RESTART_ALWAYS;
-        fleet_up(&settings);
-        reload();
-        loaded(2, 'b');
-        exited(3, 1);
-        expect("load 2 (rollout g2) spawn 4 g2@0 (failed 3 exited 1) (restart 3) spawn 5 g1@2");
-        ready(4);
-        later(1 * S);
-        exited(2, 1);
-        expect("stop 5 (failed 2 exited 1) (restart 2) spawn 6 g2@1");
-}
-
-static void test_a_failure_in_the_last_slot_takes_every_slot_back(void **state) {
-        (void)state;
-        const struct fleet_settings settings = settings_handoff(2);
-        fleet_up(&settings);
-        reload();
-        loaded(2, 'b');
-        ready(3);
-        later(1 * S);
-        exited(1, 0);
-        expect("load 2 (rollout g2) spawn 3 g2@0 stop 1 spawn 4 g2@1");
-        exited(4, 1);
-        expect("(failed 4 exited 1) (reverted g2 exited 1) spawn 5 g1@0");
-        ready(5);
-        later(1 * S);
-        expect("stop 3");
-        exited(3, 0);
-        expect("(restored g1) drop g2");
-}
-
-static void test_with_revert_off_the_mix_is_halted_and_keeps_serving(void **state) {
-        (void)state;
-        struct fleet_settings settings = settings_handoff(2);
-        settings.is_revert_off = true;
-        fleet_up(&settings);
-        reload();
-        loaded(2, 'b');
-        ready(3);
-        later(1 * S);
-        exited(1, 0);
-        trace[0] = '\0';
-        exited(4, 1);
-        expect("(failed 4 exited 1) (halted g2 exited 1)");
-        assert_int_equal(wakes_in(), NS_FOREVER);
-        reload();
-        loaded(3, 'b');
-        expect("load 3 (refused g3) drop g3");
-        rollback();
-        expect("(cancelled g2) spawn 5 g1@0");
-}
-
-static void test_a_halted_mix_moves_on_with_new_content(void **state) {
-        (void)state;
-        struct fleet_settings settings = settings_handoff(2);
-        settings.is_revert_off = true;
-        fleet_up(&settings);
-        reload();
-        loaded(2, 'b');
-        ready(3);
-        later(1 * S);
-        exited(1, 0);
-        exited(4, 1);
-        trace[0] = '\0';
-        reload();
-        loaded(3, 'c');
-        expect("load 3 (superseded g2) (rollout g3) spawn 5 g3@0");
-        ready(5);
-        later(1 * S);
-        exited(3, 0);
-        expect("stop 3 spawn 6 g3@1 drop g2");
-}
-
-static void test_a_way_back_that_fails_halts_and_keeps_what_serves(void **state) {
-        (void)state;
-        const struct fleet_settings settings = settings_handoff(2);
-        fleet_up(&settings);
-        reload();
-        loaded(2, 'b');
-        ready(3);
-        later(1 * S);
-        exited(1, 0);
-        exited(4, 1);
-        trace[0] = '\0';
-        exited(5, 1);
-        expect("(failed 5 exited 1) (halted g1 exited 1)");
-        struct fleet_view view;
-        fleet_look(&fleet, &view);
-        assert_int_equal(view.phase, FLEET_PHASE_HALTED);
-        assert_int_equal(view.ready, 2);
-        later(10 * S);
-        reload();
-        loaded(3, 'a');
-        expect("load 3 (unchanged g1) drop g3 (resumed g1) spawn 6 g1@0");
-        ready(6);
-        later(1 * S);
-        exited(3, 0);
-        expect("stop 3 (restored g1) drop g2");
-}
-
-static void test_the_fleet_ends_when_its_last_replica_has_ended(void **state) {
-        (void)state;
-        struct fleet_settings settings = settings_restart();
-        settings.replicas = 3;
-        fleet_up(&settings);
-        exited(1, 0);
-        exited(3, 4);
-        expect("(failed 1 exited) (ended 1) (failed 3 exited 4) (ended 3 4)");
-        reload();
-        loaded(2, 'b');
-        exited(2, 0);
-        expect("load 2 (rollout g2) stop 2 spawn 4 g2@1");
-        ready(4);
-        later(1 * S);
-        exited(4, 5);
-        expect("(committed g2) drop g1 (failed 4 exited 5) (ended 4 5) exit 5");
-}
-
-static void test_an_unhealthy_replica_does_not_hold_up_a_rollout(void **state) {
-        (void)state;
-        const struct fleet_settings settings = settings_handoff(3);
-        fleet_up(&settings);
-        unhealthy(3);
-        reload();
-        loaded(2, 'b');
-        expect("(unhealthy 3) load 2 (rollout g2) spawn 4 g2@2");
-        ready(4);
-        later(1 * S);
-        expect("stop 3");
-}
-
-static void test_giving_up_stops_the_other_replicas_first(void **state) {
-        (void)state;
-        struct fleet_settings settings = settings_restart();
-        settings.replicas = 2;
-        settings.restart = FLEET_RESTART_ALWAYS;
-        settings.restart_limit = 1;
-        fleet_up(&settings);
-        exited(1, 1);
-        exited(3, 2);
-        expect("(failed 1 exited 1) (restart 1) spawn 3 g1@0 (failed 3 exited 2) (gave up 2) (stopping) stop "
-               "2");
-        exited(2, 0);
-        expect("exit 2");
-}
-
-static void test_a_third_generation_replaces_the_second_before_the_first(void **state) {
-        (void)state;
-        const struct fleet_settings settings = settings_handoff(3);
-        fleet_up(&settings);
-        reload();
-        loaded(2, 'b');
-        ready(4);
-        later(1 * S);
-        exited(1, 0);
-        expect("load 2 (rollout g2) spawn 4 g2@0 stop 1 spawn 5 g2@1");
-        reload();
-        loaded(3, 'c');
-        expect("load 3 (superseded g2) (rollout g3) stop 5");
-        exited(5, 0);
-        expect("spawn 6 g3@0");
-}
-
-static void test_loads_wait_while_too_many_generations_are_held(void **state) {
-        (void)state;
-        struct fleet_settings settings = settings_restart();
-        settings.replicas = FLEET_GENERATIONS_MAX;
-        settings.unavailable_max = FLEET_GENERATIONS_MAX;
-        settings.stop_timeout_ns = NS_FOREVER;
-        fleet_up(&settings);
-        /* every generation leaves one instance behind that does not stop */
-        for (uint64_t generation = 2; generation <= FLEET_GENERATIONS_MAX; generation++) {
-                reload();
-                loaded(generation, (char)('a' + generation));
-                exited(generation - 1, 0);
-        }
-        trace[0] = '\0';
-        reload();
-        expect("");
-        exited(FLEET_GENERATIONS_MAX + 1, 0);
-        expect("spawn 16 g8@0 drop g2");
-        later(1);
-        tell((struct fleet_event){.kind = FLEET_TICK});
-        expect("load 9");
 }
 
 /* ---- emergency, rollback ---------------------------------------------------------------------------------------------- */
@@ -493,6 +240,39 @@ static void test_an_old_one_that_drains_is_the_fastest_way_back(void **state) {
         expect("steer g1:1 (failed 2 exited 1) (reverted g2 exited 1) (restored g1) drop g2");
 }
 
+static void test_one_that_drains_and_is_unhealthy_is_not_taken_back(void **state) {
+        (void)state;
+        struct fleet_settings settings = settings_steered(1);
+        settings.restart = FLEET_RESTART_ALWAYS;
+        fleet_up(&settings);
+        reload();
+        loaded(2, 'b');
+        ready(2);
+        later(1 * S);
+        trace[0] = '\0';
+        unhealthy(1);
+        exited(2, 1);
+        expect("stop 1 steer g1:1 (failed 2 exited 1) (reverted g2 exited 1) spawn 3 g1 drop g2");
+}
+
+static void test_one_that_is_taken_back_does_not_hold_up_the_other_slots(void **state) {
+        (void)state;
+        struct fleet_settings settings = settings_steered(2);
+        fleet_up(&settings);
+        reload();
+        loaded(2, 'b');
+        ready(3);
+        later(1 * S);
+        exited(1, 0);
+        ready(4);
+        later(1 * S);
+        expect("load 2 (rollout g2) spawn 3 g2@0 steer g2:1 g1:1 stop 1 spawn 4 g2@1 steer g2:2");
+        rollback();
+        expect("steer g2:1 g1:1 (cancelled g2) stop 4");
+        exited(4, 0);
+        expect("spawn 5 g1@0");
+}
+
 static void test_shares_follow_the_replicas_of_each_generation(void **state) {
         (void)state;
         const struct fleet_settings settings = settings_steered(2);
@@ -512,6 +292,21 @@ static void test_shares_follow_the_replicas_of_each_generation(void **state) {
         expect("(started g1) load 2 (rollout g2) spawn 3 g2@0 steer g2:1 g1:1 stop 1");
         exited(3, 1);
         expect("steer g1:1 (failed 3 exited 1) (reverted g2 exited 1) spawn 4 g1@0 drop g2");
+}
+
+static void test_one_that_drains_comes_back_instead_of_a_second_one(void **state) {
+        (void)state;
+        struct fleet_settings settings = settings_steered(1);
+        settings.unavailable_max = 1;
+        settings.is_revert_off = true;
+        fleet_up(&settings);
+        reload();
+        loaded(2, 'b');
+        ready(2);
+        later(1 * S);
+        trace[0] = '\0';
+        exited(2, 1);
+        expect("steer g1:1 (failed 2 exited 1) (halted g2 exited 1) (cancelled g2) (restored g1) drop g2");
 }
 
 static void test_names_are_never_missing(void **state) {
@@ -566,19 +361,6 @@ int main(void) {
                 cmocka_unit_test(test_an_old_one_that_crashes_comes_back_while_the_new_one_starts),
                 cmocka_unit_test(test_an_old_one_that_ends_for_good_leaves_the_slot_to_the_new_one),
                 cmocka_unit_test(test_stop_during_a_handoff_stops_both_and_reports_the_one_that_served),
-                cmocka_unit_test(test_replicas_are_replaced_one_by_one_with_one_more),
-                cmocka_unit_test(test_replicas_are_replaced_two_at_a_time_when_two_may_be_missing),
-                cmocka_unit_test(test_an_instance_on_its_way_out_counts_as_live),
-                cmocka_unit_test(test_a_crashed_replica_is_filled_with_the_new_generation_once_that_works),
-                cmocka_unit_test(test_a_failure_in_the_last_slot_takes_every_slot_back),
-                cmocka_unit_test(test_with_revert_off_the_mix_is_halted_and_keeps_serving),
-                cmocka_unit_test(test_a_halted_mix_moves_on_with_new_content),
-                cmocka_unit_test(test_a_way_back_that_fails_halts_and_keeps_what_serves),
-                cmocka_unit_test(test_the_fleet_ends_when_its_last_replica_has_ended),
-                cmocka_unit_test(test_an_unhealthy_replica_does_not_hold_up_a_rollout),
-                cmocka_unit_test(test_giving_up_stops_the_other_replicas_first),
-                cmocka_unit_test(test_a_third_generation_replaces_the_second_before_the_first),
-                cmocka_unit_test(test_loads_wait_while_too_many_generations_are_held),
                 cmocka_unit_test(test_an_emergency_replaces_all_at_once_and_keeps_no_old_value),
                 cmocka_unit_test(test_an_emergency_does_not_wait_for_a_load_or_a_stop_under_way),
                 cmocka_unit_test(test_a_stop_in_an_emergency_has_the_ordinary_time),
@@ -587,7 +369,10 @@ int main(void) {
                 cmocka_unit_test(test_connections_are_steered_away_before_the_old_is_stopped),
                 cmocka_unit_test(test_a_queue_that_does_not_empty_is_not_waited_for_without_end),
                 cmocka_unit_test(test_an_old_one_that_drains_is_the_fastest_way_back),
+                cmocka_unit_test(test_one_that_drains_and_is_unhealthy_is_not_taken_back),
+                cmocka_unit_test(test_one_that_is_taken_back_does_not_hold_up_the_other_slots),
                 cmocka_unit_test(test_shares_follow_the_replicas_of_each_generation),
+                cmocka_unit_test(test_one_that_drains_comes_back_instead_of_a_second_one),
                 cmocka_unit_test(test_names_are_never_missing),
                 cmocka_unit_test(test_an_observer_sees_the_phases_and_the_instances),
         };
