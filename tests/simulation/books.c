@@ -174,8 +174,10 @@ void oracle_told(struct world *world, const struct fleet_event *event, const str
                 world->is_stopping = true;
                 world->is_emergency = false;
                 break;
-        case FLEET_TICK:
         case FLEET_EMPTY:
+                world->generations[event->generation].is_queue_empty = true;
+                break;
+        case FLEET_TICK:
                 break;
         case FLEET_SPAWNED:
         case FLEET_SPAWN_FAILED:

@@ -91,11 +91,15 @@ static bool judge_chosen_stop(struct world *world, const struct sim_instance *in
                                         world->now_ns - next->ready_ns >= proof_ns),
                         "stop of %llu before its successor has proved itself", (number)instance->number);
         }
-        if (s->is_steered && s->queue_timeout_ns > 0 &&
-                count_serving(world, instance->generation, false) == 1) {
+        if (s->is_steered && count_serving(world, instance->generation, false) == 1) {
+                const struct sim_generation *generation = &world->generations[instance->generation];
                 REQUIRE(!generation_has_share(world, instance->generation),
                         "stop of %llu, the last of generation %llu, while it gets connections",
                         (number)instance->number, (number)instance->generation);
+                REQUIRE(generation->is_queue_empty ||
+                                world->now_ns - generation->steered_away_ns >= s->queue_timeout_ns,
+                        "stop of %llu, while connections wait for generation %llu", (number)instance->number,
+                        (number)instance->generation);
                 census.drains++;
         }
         return true;
@@ -165,16 +169,58 @@ static bool judge_load(struct world *world, const struct fleet_action *action) {
         return true;
 }
 
+/* Ready, and neither told to stop in this step nor waiting for its queue to be empty. */
+static bool takes_connections(const struct world *world, const struct sim_instance *one) {
+        for (uint32_t place = 0; place < 2; place++) {
+                const struct fleet_instance *seen = fleet_instance_at(&world->fleet, one->slot, place);
+                if (seen && seen->number == one->number)
+                        return is_serving(one) && seen->state <= INSTANCE_AVAILABLE;
+        }
+        return false;
+}
+
+/* New connections go to who has proved itself, or else to the only one in its slot; when there is nobody, to the target. */
+static bool share_is_earned(const struct world *world, uint64_t generation) {
+        bool is_anybody = false;
+        struct fleet_view view;
+        fleet_look(&world->fleet, &view); /* the switch is said first, before the reason for it */
+        const bool must_prove = generation == view.target && view.phase != FLEET_PHASE_REVERTING;
+        for (size_t i = 0; i < SIM_INSTANCES_MAX; i++) {
+                const struct sim_instance *one = &world->instances[i];
+                bool is_alone = true;
+                is_anybody |= takes_connections(world, one);
+                if (!takes_connections(world, one) || one->generation != generation)
+                        continue;
+                for (size_t k = 0; k < SIM_INSTANCES_MAX; k++)
+                        is_alone &= k == i || world->instances[k].slot != one->slot ||
+                                    !takes_connections(world, &world->instances[k]);
+                if (one->is_available || is_alone || !must_prove)
+                        return true;
+        }
+        return !is_anybody && generation == view.target;
+}
+
 static bool judge_steer(struct world *world, const struct fleet_actions *actions) {
         REQUIRE(world->settings.is_steered, "steer in a fleet that is not steered");
         REQUIRE(actions->share_count > 0, "steer to nobody");
         census.steers++;
+        const size_t before_count = world->share_count;
+        struct fleet_share before[FLEET_GENERATIONS_MAX];
+        memcpy(before, world->shares, sizeof before);
         world->share_count = actions->share_count;
         memcpy(world->shares, actions->shares, sizeof world->shares);
-        for (size_t i = 0; i < actions->share_count; i++)
-                REQUIRE(actions->shares[i].weight > 0 &&
-                                !world->generations[actions->shares[i].generation].is_dropped,
-                        "steer to generation %llu", (number)actions->shares[i].generation);
+        for (size_t i = 0; i < before_count; i++)
+                if (!generation_has_share(world, before[i].generation)) {
+                        world->generations[before[i].generation].steered_away_ns = world->now_ns;
+                        world->generations[before[i].generation].is_queue_empty = false;
+                }
+        for (size_t i = 0; i < actions->share_count; i++) {
+                const uint64_t generation = actions->shares[i].generation;
+                REQUIRE(actions->shares[i].weight > 0 && !world->generations[generation].is_dropped,
+                        "steer to generation %llu", (number)generation);
+                REQUIRE(share_is_earned(world, generation),
+                        "generation %llu gets connections before it has proved itself", (number)generation);
+        }
         return true;
 }
 

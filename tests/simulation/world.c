@@ -264,7 +264,8 @@ static bool tell_stale(struct world *world) {
         before = world->fleet;
         fleet_step(&world->fleet, &event, &actions);
         census.stale++;
-        if (actions.count > 0 || memcmp(&before, &world->fleet, sizeof before) != 0)
+        if (actions.count > 0 ||
+                memcmp((const uint8_t *)&before, (const uint8_t *)&world->fleet, sizeof before) != 0)
                 return oracle_object(world, "a stale event (kind %d, instance %llu) changed something",
                         (int)event.kind, (unsigned long long)event.instance);
         return true;

@@ -38,6 +38,8 @@ struct sim_generation {
         uint32_t failures; /* real ones that the fleet has been told, while it was rolled out */
         bool is_blamed;    /* some were its own */
         bool has_permanent_failure;
+        bool is_queue_empty; /* said since no new connection goes there */
+        int64_t steered_away_ns;
 };
 
 /* What both sides know of one process. Times are those at which the fleet was told, or told us. */
