@@ -4,6 +4,7 @@
 #include "secrets/bundle.h"
 
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "lib/fd.h"
@@ -48,8 +49,10 @@ int bundle_map(const struct bundle *bundle, struct bundle_view *out, struct erro
 
         if (seal_map(bundle->fd, bundle->is_encrypted, bundle->key, bundle->bytes, &view.strings, error) < 0)
                 return -1;
-        if (!strings_count(view.strings, view.bytes, &view.count) || view.count != bundle->count)
+        if (!strings_count(view.strings, view.bytes, &view.count) || view.count != bundle->count) {
+                munmap(view.strings, (size_t)view.bytes);
                 return error_set(error, 0, "the sealed generation is not what the loader said");
+        }
         *out = view;
         return 0;
 }

@@ -23,14 +23,16 @@
 
 /* One source as the user wrote it. Strings are borrowed. */
 struct load_source {
-        const char *name;  /* section name, or the URI itself */
-        const char *uri;   /* age:PATH, age-dir:PATH, dir:PATH, env-file:PATH, unix:PATH, env:PREFIX */
+        const char *name; /* section name, or the URI itself */
+        const char *
+                uri; /* age:PATH, age-dir:PATH, dir:PATH, env-file:PATH, unix:PATH, env:PREFIX (names stay whole) */
         const char *where; /* FILE:LINE of the configuration, or "command line"; for messages */
         enum document_dialect dialect;
         bool has_dialect; /* `dialect`/`format` was given */
 };
 
-/* One key (identity or passphrase): PATH, `fd:N`, `credential:NAME`, `env:NAME`, `passphrase-file:PATH`. */
+/* One key: an identity file PATH, `fd:N`, `credential:NAME`, `env:NAME`, or `passphrase-file:PATH`, `passphrase-fd:N`.
+ * Descriptors must be open when load_start() is called; they stay the caller's. */
 struct load_key {
         const char *spec;
         const char *where;
@@ -95,6 +97,7 @@ int load_start(const struct load_request *request, struct load_process *out, str
 int load_finish(struct load_process *process, struct load_result *out, struct error *error);
 
 /* Wipe from this process's initial environment area (what /proc/PID/environ shows) every variable that a key `env:NAME` or a
- * source `env:PREFIX` of the request named, and remove it from `environ`, so that it is never passed on. Call after
- * the first load_start(). */
+ * source `env:PREFIX` of the request named, and remove it from `environ`, so that it is never passed on. Call it once the
+ * first load has succeeded: until then the values lie nowhere else, and a load may be tried again. Later loads find the
+ * values of sources in `captured_environment` and have no key from `env:NAME` any more, which their error says. */
 void load_environment_wipe(const struct load_request *request);
