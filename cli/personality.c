@@ -5,6 +5,7 @@
  * cannot be executed, no shell for files without #!, no signal lost during the start, the caller's signal
  * mask kept, no terminal taken in the background, descendants ended before the exit of PID 1. */
 
+#include <assert.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -408,6 +409,7 @@ int personality_run(const char *name, int argc, char **argv) {
         int result;
 
         (void)argc;
+        assert(personality); /* main asked personality_is_known() */
         config_init(&state.config);
         personality->begin(&state);
         result = options_read(personality, &state, &reader, argv, &error);

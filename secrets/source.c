@@ -3,6 +3,7 @@
 
 #include "secrets/gather.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -189,6 +190,7 @@ int sources_gather(struct gathered *gathered, struct error *error) {
                 const char *rest;
                 const struct source_scheme *scheme = scheme_find(source->uri, &rest);
 
+                assert(scheme); /* load_request_check() has refused every other */
                 if (scheme->gather(gathered, (uint16_t)i, rest, error) < 0)
                         return source_wrap(source, error);
                 if (gathered->count == count) {

@@ -93,14 +93,14 @@ static bool table_read(struct process_table *table) {
                 if (!text_to_u64(entry->d_name, &pid) || pid > INT32_MAX ||
                         !process_read((pid_t)pid, &process))
                         continue;
-                found_self |= process.pid == getpid();
                 if (!table_add(table, process))
                         break;
+                found_self |= process.pid == getpid();
         }
         if (directory)
                 closedir(directory);
         /* A /proc of another pid namespace has other numbers: then it says nothing about us. */
-        if (!found_self)
+        if (!found_self || !table->at)
                 return false;
         qsort(table->at, table->count, sizeof *table->at, process_compare);
         return true;
