@@ -6,7 +6,6 @@ LINT_QUICK   := tests/lint/sources tests/lint/purity tests/lint/manual
 LINT_CODE    := $(SOURCES) lib/musl/fortify.c
 LINT_TESTS   := $(wildcard tests/unit/*.c tests/lint/*.c tests/fuzz/*.c tests/simulation/*.c tests/tools/*.c bench/*.c)
 LINT_TEXT    := $(LINT_CODE) $(LINT_TESTS) $(wildcard $(FOLDERS:%=%/*.h) tests/*/*.h)
-LINT_HEADERS := $(wildcard $(FOLDERS:%=%/*.h))
 LINT_CFLAGS   = -std=gnu17 $(CPPFLAGS) $(shell $(PKG_CONFIG) --cflags $(PACKAGES))
 LINT_SCRIPTS  = $(shell grep -rlE '^\#!/bin/(ba)?sh' --include='*' packaging tests bench .ci 2>/dev/null)
 
@@ -27,16 +26,17 @@ $(LINT)/schema_dump: tests/lint/schema_dump.c $(LIBRARY)
 	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -o $@ $< $(OUT)/obj/conf/schema.o $(OUT)/obj/lib/bytes.o
 
 # gcc's analyzer, on its own objects: it is too slow for every build, and blind with -O0.
-$(LINT)/analyzer/%.o: %.c $(LINT_HEADERS)
+$(LINT)/analyzer/%.o: %.c
 	$(say) ANALYZE $<
 	mkdir -p $(@D)
-	gcc $(LINT_CFLAGS) -O1 -Werror -fanalyzer -c -o $@ $<
+	gcc $(LINT_CFLAGS) -O1 -Werror -fanalyzer -MMD -MP -c -o $@ $<
 lint-analyzer: $(LINT_CODE:%.c=$(LINT)/analyzer/%.o)
 
-$(LINT)/tidy/%.done: %.c .clang-tidy $(LINT_HEADERS)
+$(LINT)/tidy/%.done: %.c .clang-tidy
 	$(say) TIDY $<
 	mkdir -p $(@D)
 	clang-tidy --quiet --warnings-as-errors='*' $< -- $(LINT_CFLAGS) 2>/dev/null
+	gcc $(LINT_CFLAGS) -MM -MP -MT $@ -MF $(@:.done=.d) $<
 	touch $@
 lint-tidy: $(SOURCES:%.c=$(LINT)/tidy/%.done)
 
@@ -58,3 +58,5 @@ lint-shell:
 lint-manual:
 	$(say) MANDOC 'man/*'
 	! mandoc -Tlint -Wstyle man/*.[1-9] 2>/dev/null | grep -v 'referenced manual not found'
+
+-include $(LINT_CODE:%.c=$(LINT)/analyzer/%.d) $(SOURCES:%.c=$(LINT)/tidy/%.d)
