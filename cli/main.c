@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <unistd.h>
 
 #include "cli/init.h"
@@ -107,10 +108,23 @@ static int personality_option(int argc, char **argv) {
         return cli_error_exit(&error);
 }
 
+/* With a set-user-ID bit anybody could start anything: `tacet -- sh`. */
+static int refuse_set_id(void) {
+        struct error error;
+
+        error_set(&error, 0,
+                "tacet runs with the rights of its caller and refuses to be set-user-ID or set-group-ID");
+        error_hint(&error, "chmod u-s,g-s the program file");
+        error_status(&error, EXIT_STATUS_SUPERVISOR);
+        return cli_error_exit(&error);
+}
+
 int main(int argc, char **argv) {
         const char *name;
 
         startup_capture();
+        if (getauxval(AT_UID) != getauxval(AT_EUID) || getauxval(AT_GID) != getauxval(AT_EGID))
+                return refuse_set_id();
         name = argc > 0 && strrchr(argv[0], '/') ? strrchr(argv[0], '/') + 1 : argc > 0 ? argv[0] : "tacet";
         if (personality_is_known(name))
                 return personality_run(name, argc, argv);
