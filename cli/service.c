@@ -2,6 +2,7 @@
 
 #include "cli/service.h"
 
+#include <fcntl.h>
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -9,6 +10,7 @@
 #include "cli/startup.h"
 #include "lib/bytes.h"
 #include "lib/duration.h"
+#include "lib/log.h"
 
 static char *const no_patterns[] = {NULL};
 
@@ -71,7 +73,8 @@ static enum fleet_restart restart_of(enum config_restart restart) {
         return FLEET_RESTART_NO;
 }
 
-/* sd_listen_fds(3): the descriptors are for the process that LISTEN_PID names. */
+/* sd_listen_fds(3): the descriptors are for the process that LISTEN_PID names. All must be open and be handed on: our own, and those
+ * of keys, are close-on-exec, and a number that is too large must not give them away. */
 static unsigned listen_count(void) {
         const char *pid = environment_find(environ, "LISTEN_PID", 10),
                    *count = environment_find(environ, "LISTEN_FDS", 10);
@@ -79,7 +82,16 @@ static unsigned listen_count(void) {
 
         if (!pid || !count || !text_to_u64(pid + 11, &number) || number != (uint64_t)getpid())
                 return 0;
-        return text_to_u64(count + 11, &number) && number <= LAUNCH_LISTEN_MAX ? (unsigned)number : 0;
+        if (!text_to_u64(count + 11, &number) || number > LAUNCH_LISTEN_MAX)
+                return 0;
+        for (int fd = 3; fd < 3 + (int)number; fd++)
+                if (fcntl(fd, F_GETFD) != 0) {
+                        log_write(LOG_WARNING,
+                                "LISTEN_FDS=%s is not passed on: descriptor %d is not open, or is a key",
+                                count + 11, fd);
+                        return 0;
+                }
+        return (unsigned)number;
 }
 
 static void fleet_fill(struct fleet_settings *out, const struct config *config) {
@@ -141,7 +153,8 @@ int service_init(
         settings->waits_for_all = service->exit_when == CONFIG_EXIT_ALL;
         settings->remaining_timeout_ns = service->remaining_timeout_ns;
         settings->keeps_directory = load || service->restart != CONFIG_RESTART_NO;
-        settings->launch.suspends_parent = !settings->keeps_directory;
+        /* Never with a change of user: a process of that user must not come near memory that PID 1 shares. */
+        settings->launch.suspends_parent = !settings->keeps_directory && !out->identity.is_set;
         supervisor_rewrites_init(settings->rewrites);
         return 0;
 }

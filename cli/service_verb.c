@@ -29,26 +29,39 @@ static enum log_level level_of(const struct service_verb *verb) {
         return level > LOG_DEBUG ? LOG_DEBUG : (enum log_level)level;
 }
 
-/* Descriptors that keys name are ours alone: the app must not inherit them. */
-static void key_descriptors_keep(const struct load_request *request) {
+/* Descriptors that keys name are ours alone: the app must not inherit them. In the place of standard input it gets an empty
+ * one. */
+static int key_descriptors_keep(
+        const struct load_request *request, bool *out_hides_input, struct error *error) {
         for (size_t i = 0; i < request->key_count; i++) {
                 int fd = load_key_descriptor(&request->keys[i]);
 
-                if (fd > STDERR_FILENO)
+                if (fd == STDIN_FILENO)
+                        *out_hides_input = true;
+                else if (fd > STDERR_FILENO)
                         (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
+                if (fd != STDOUT_FILENO && fd != STDERR_FILENO)
+                        continue;
+                error_set(error, 0, "key '%s': the command writes there", request->keys[i].spec);
+                error_hint(error, "give it another number: -i fd:3 3<FILE");
+                return error_status(error, EXIT_STATUS_CONFIG);
         }
+        return 0;
 }
 
 static int settings_make(struct service_verb *verb, struct error *error) {
+        bool hides_input = false;
+
         verb->has_sources = verb->config.source_count > 0;
         if (verb->has_sources) {
                 startup_harden();
-                if (config_request_make(&verb->config, &verb->request, error) < 0)
+                if (config_request_make(&verb->config, &verb->request, error) < 0 ||
+                        key_descriptors_keep(&verb->request, &hides_input, error) < 0)
                         return -1;
-                key_descriptors_keep(&verb->request);
         }
         if (service_init(&verb->service, &verb->config, verb->has_sources ? &verb->request : NULL, error) < 0)
                 return -1;
+        verb->service.settings.launch.hides_input = hides_input;
         verb->request.environment_bytes_max = service_environment_room(&verb->service);
         return 0;
 }

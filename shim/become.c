@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "lib/duration.h"
+#include "lib/fd.h"
 #include "lib/signals.h"
 
 #define BUSY_TRIES    20
@@ -53,6 +54,10 @@ static int step_failed(struct becoming *becoming, int code, const char *detail) 
 
 /* Everything of tacet's own is close-on-exec, so only what the app gets on purpose is touched. */
 static int step_descriptors(struct becoming *becoming) {
+        if (becoming->spec->hides_input) {
+                fd_close(STDIN_FILENO);
+                (void)fd_hold_standard_streams();
+        }
         for (unsigned n = 0; n < becoming->spec->listen_count; n++)
                 if (fcntl(3 + (int)n, F_SETFD, 0) < 0)
                         return step_failed(becoming, errno, "a listening socket");
@@ -120,8 +125,12 @@ static int step_group(struct becoming *becoming) {
 static int step_user(struct becoming *becoming) {
         uid_t user = becoming->spec->identity->user;
 
-        if (becoming->spec->identity->is_set && setresuid(user, user, user) < 0)
+        if (!becoming->spec->identity->is_set)
+                return 0;
+        if (setresuid(user, user, user) < 0)
                 return step_failed(becoming, errno, "");
+        /* The change has set it to fs.suid_dumpable, which may be 1; and this process still holds every generation and key. */
+        (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
         return 0;
 }
 

@@ -55,6 +55,7 @@ struct launch_spec {
         int terminal;            /* descriptor of the terminal whose foreground the app gets, or -1 */
         bool wants_terminal;     /* hand it over when tacet has it */
         int parent_death_signal; /* 0: none */
+        bool hides_input;        /* standard input is tacet's (a key): the app gets /dev/null */
         unsigned listen_count;   /* descriptors 3.. that a service manager gave; LISTEN_PID is set for them */
         bool suspends_parent;    /* vfork(2) instead of fork(2): see launch.c; never with secrets */
         struct launch_inheritance inheritance;

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-from support import TACET, clean_environment
+import pytest
+from secrets_files import Vault, vault_make
+from support import TACET, clean_environment, run
+
+LIST = ["ls", "-l", "/proc/self/fd"]
+
+
+@pytest.fixture
+def vault(tmp_path: Path) -> Vault:
+    """One secret in an encrypted file."""
+    return vault_make(tmp_path / "vault", "PASSWORD=first-value\n")
+
 
 # One process that keeps the pipe full, and orphans for PID 1 to write log lines about.
 NOISY = """
@@ -54,3 +66,55 @@ def test_an_app_that_fills_the_log_pipe_cannot_hold_the_supervisor_up() -> None:
         running.kill()
         running.wait()
         os.close(reader)
+
+
+@pytest.mark.parametrize("verb", ["run", "exec"])
+def test_a_key_on_standard_input_is_not_the_programs_input(vault: Vault, verb: str) -> None:
+    """It would be the identity that the program reads."""
+    with vault.identity.open() as key:
+        done = run([TACET, verb, "-s", f"age:{vault.document}", "-i", "fd:0", "--", *LIST], stdin_fd=key)
+    assert " 0 -> /dev/null" in done.stdout, done.stderr + done.stdout
+    assert str(vault.identity) not in done.stdout
+
+
+def test_a_key_on_a_descriptor_that_the_program_writes_to_is_refused(vault: Vault) -> None:
+    """There is nothing that could be put in its place."""
+    assert run([TACET, "run", "-s", f"age:{vault.document}", "-i", "fd:2", "--", "true"]).returncode == 78
+
+
+@pytest.mark.parametrize("claimed", [1, 2, 9, 64])
+@pytest.mark.parametrize("verb", ["run", "exec"])
+def test_a_false_listen_fds_hands_out_nothing_of_tacet(vault: Vault, claimed: int, verb: str) -> None:
+    """LISTEN_FDS says how many descriptors the program gets: never a key, a generation, or the event loop."""
+    script = f'exec 3<"{vault.identity}"; export LISTEN_PID=$$ LISTEN_FDS={claimed}; exec "$0" "$@"'
+    options = [verb, "-s", f"age:{vault.document}", "-i", "fd:3", "--", *LIST]
+    done = run(["sh", "-c", script, TACET, *options])
+    assert done.returncode == 0, done.stderr
+    assert "LISTEN_FDS" in done.stderr
+    for own in (str(vault.identity), "secretmem", "memfd", "eventpoll", "signalfd", "socket"):
+        assert own not in done.stdout
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to make a file of another user")
+@pytest.mark.parametrize("mode", [0o4755, 0o2755])
+def test_a_set_id_tacet_starts_nothing(tmp_path: Path, mode: int) -> None:
+    """Whoever may execute it would be its owner."""
+    program = tmp_path / "tacet"
+    shutil.copy(TACET, program)
+    os.chown(program, 65534, 65534)
+    program.chmod(mode)
+    done = run([str(program), "--", "id"])
+    assert done.returncode == 125
+    assert done.stdout == ""
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("strace"), reason="needs root and strace")
+def test_a_change_of_user_opens_no_memory_to_that_user(tmp_path: Path) -> None:
+    """setresuid(2) sets dumpable to fs.suid_dumpable; until execve a process of that user could trace the shim."""
+    log = tmp_path / "log"
+    trace = ["strace", "-f", "-o", str(log), "-e", "trace=setresuid,prctl,vfork,clone,clone3,execve"]
+    assert run([*trace, TACET, "run", "--user", "nobody", "--", "true"]).returncode == 0
+    lines = log.read_text().splitlines()
+    changed = next(index for index, line in enumerate(lines) if "setresuid(" in line)
+    assert "PR_SET_DUMPABLE, SUID_DUMP_DISABLE" in lines[changed + 1]
+    assert not any("CLONE_VM" in line or "vfork(" in line for line in lines[:changed])
