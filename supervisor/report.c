@@ -25,6 +25,7 @@ static const struct {
         [FLEET_REPORT_RESTORED] = {LOG_NOTICE, "back on generation %g"},
         [FLEET_REPORT_COMMITTED] = {LOG_NOTICE, "rotation to generation %g done"},
         [FLEET_REPORT_HALTED] = {LOG_ERROR, "rotation to generation %g halted: %r"},
+        [FLEET_REPORT_RESUMED] = {LOG_NOTICE, "going on with the way back to generation %g"},
         [FLEET_REPORT_NO_PREVIOUS] = {LOG_WARNING, "there is no generation to go back to"},
         [FLEET_REPORT_RESTART] = {LOG_NOTICE, "restarting the app in %d"},
         [FLEET_REPORT_ENDED] = {LOG_DEBUG, "the app ended with status %s"},
