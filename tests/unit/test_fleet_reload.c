@@ -218,9 +218,9 @@ static void test_the_memory_of_rejected_content_is_bounded(void **state) {
         fleet_up(&settings);
         uint64_t instance = 1;
         uint64_t generation = 1;
-        for (char content = 'b'; content < 'b' + FLEET_REJECTED_MAX + 1; content++) {
+        for (int content = 'b'; content <= 'b' + FLEET_REJECTED_MAX; content++) {
                 reload();
-                loaded(++generation, content);
+                loaded(++generation, (char)content);
                 exited(instance, 0);
                 exited(instance + 1, 1);
                 instance += 2;
