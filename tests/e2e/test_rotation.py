@@ -40,7 +40,8 @@ def test_the_secret_is_in_the_environment_of_the_program_alone(vault: Vault, pid
     """Not in the supervisor's."""
     with started(vault, pid1=pid1) as running:
         assert running.line_with("^value:") == "value:first-value"
-        assert b"PASSWORD=first-value" in Path(f"/proc/{program_of(running)}/environ").read_bytes()
+        environment = Path(f"/proc/{program_of(running)}/environ")
+        wait_until(lambda: b"PASSWORD=first-value" in environment.read_bytes(), "the program has it")
         assert b"first-value" not in Path(f"/proc/{running.pid}/environ").read_bytes()
 
 
