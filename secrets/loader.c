@@ -11,6 +11,7 @@
 #include "secrets/loader.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
@@ -63,6 +64,15 @@ static void life_bound(pid_t parent, int64_t duration_ns) {
         after.it_value.tv_sec = (time_t)(duration_ns / NS_PER_S);
         after.it_value.tv_nsec = (long)(duration_ns % NS_PER_S);
         (void)timer_settime(timer, 0, &after, NULL);
+}
+
+/* When memory runs out the kernel ends the largest process of the control group, which would be the app: sources may be
+ * large, and a bad one must harm nothing that runs. Root alone may say this of a process that is not dumpable. */
+static void memory_yield(void) {
+        CLEANUP_FD int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+
+        if (fd >= 0)
+                (void)fd_write_full(fd, "1000", 4);
 }
 
 /* Close every descriptor but `channel`. (musl has no close_range.) */
@@ -259,6 +269,7 @@ noreturn void loader_run(const struct load_request *request, int channel, pid_t 
         (void)sigprocmask(SIG_SETMASK, &all, NULL);
         life_bound(parent, time_add(load_deadline_ns(request), LOAD_GRACE_NS));
         process_harden();
+        memory_yield();
         loader.request = request;
         loader.message.size = sizeof loader.message;
         for (int i = 0; i < MESSAGE_DESCRIPTORS; i++)

@@ -730,6 +730,30 @@ static void test_a_killed_loader_is_one_failed_load(void **state) {
         close(listener);
 }
 
+static void test_a_loader_goes_first_when_memory_runs_out(void **state) {
+        struct load_process process;
+        int listener = socket_listen("s"), fd;
+        char path[64], score[16] = "";
+
+        (void)state;
+        if (geteuid() != 0)
+                skip();
+        source_add("unix:", path_of("s"));
+        assert_int_equal(load_start(&request, &process, &error), 0);
+        snprintf(path, sizeof path, "/proc/%d/oom_score_adj", (int)process.pid);
+        for (int i = 0; i < 500 && strcmp(score, "1000\n") != 0; i++) {
+                usleep(2000);
+                fd = open(path, O_RDONLY | O_CLOEXEC);
+                assert_true(fd_read_full(fd, score, sizeof score - 1) > 0);
+                close(fd);
+        }
+        assert_string_equal(score, "1000\n");
+        kill(process.pid, SIGKILL);
+        assert_int_equal(load_finish(&process, &result, &error), -1);
+        waitpid(process.pid, NULL, 0);
+        close(listener);
+}
+
 static void test_a_stopped_loader_is_killed_at_its_deadline(void **state) {
         struct load_process process;
         int listener = socket_listen("s"), status;
@@ -1005,6 +1029,7 @@ int main(void) {
                 CASE(test_a_credential_socket_is_asked_as_systemd_asks),
                 CASE(test_a_socket_that_never_ends_meets_the_deadline),
                 CASE(test_a_killed_loader_is_one_failed_load),
+                CASE(test_a_loader_goes_first_when_memory_runs_out),
                 CASE(test_a_stopped_loader_is_killed_at_its_deadline),
                 CASE(test_the_loader_dies_with_its_parent),
                 CASE(test_the_parent_never_holds_a_value),
