@@ -99,7 +99,7 @@ int message_receive(
         union control control = {0};
         struct msghdr packet = {
                 .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
-        int came[DESCRIPTORS_ROOM];
+        int came[DESCRIPTORS_ROOM] = {0};
         size_t count;
         ssize_t got;
 
