@@ -85,6 +85,11 @@ static void load_on_readable(struct loop_source *source) {
                 push_load_failed(supervisor, &error);
                 return;
         }
+        /* Not before the first load has succeeded: one that is tried again finds them nowhere else. */
+        if (!supervisor->has_loaded) {
+                load_environment_wipe(supervisor->settings->load);
+                supervisor->has_loaded = true;
+        }
         if (result.captured_environment >= 0) {
                 fd_close(supervisor->settings->load->captured_environment);
                 supervisor->settings->load->captured_environment = fd_take(&result.captured_environment);
@@ -114,10 +119,6 @@ void rotation_load(struct supervisor *supervisor, uint32_t load) {
                 return;
         }
         supervisor->has_no_children = false;
-        if (!supervisor->has_loaded) {
-                load_environment_wipe(request);
-                supervisor->has_loaded = true;
-        }
         supervisor->load_channel = (struct loop_source){
                 .fd = supervisor->load.channel, .on_readable = load_on_readable, .owner = supervisor};
         if (loop_add(&supervisor->loop, &supervisor->load_channel, &error) < 0) {

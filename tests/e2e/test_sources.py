@@ -1,0 +1,89 @@
+"""Sources as the whole program uses them."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from pathlib import Path
+
+import pytest
+from secrets_files import vault_make
+from support import PROBE, TACET, Running, run, wait_until
+
+pytestmark = pytest.mark.both
+
+
+def lines_until_ready(running: Running) -> list[str]:
+    """What the probe finds in its environment."""
+    lines: list[str] = []
+    while not (line := running.line()).startswith("ready"):
+        lines.append(line)
+    return lines
+
+
+def test_values_of_the_environment_survive_a_first_load_that_fails(tmp_path: Path) -> None:
+    """They are taken away once a load has succeeded, not before: a load that is tried again still finds them."""
+    late = tmp_path / "late.env"
+    command = [TACET, "run", "-s", f"env-file:{late}", "-s", "env:SECRET_", "--restart", "always"]
+    environment = {"SECRET_TOKEN": "canary-in-environment"}
+    with Running([*command, "--", PROBE, "env-wait"], environment=environment) as running:
+        running.line_with("No such file")
+        staged = tmp_path / "staged"
+        staged.write_text("OTHER=here\n")
+        staged.chmod(0o600)
+        staged.rename(late)
+        lines = lines_until_ready(running)
+        assert any(line.endswith("SECRET_TOKEN=canary-in-environment") for line in lines)
+        assert any(line.endswith("OTHER=here") for line in lines)
+        assert b"canary-in-environment" not in Path(f"/proc/{running.pid}/environ").read_bytes()
+
+
+def test_a_fifo_in_place_of_a_file_holds_nothing_up(tmp_path: Path) -> None:
+    """It is refused, not waited for."""
+    os.mkfifo(tmp_path / "fifo", 0o600)
+    done = run([TACET, "exec", "-s", f"env-file:{tmp_path / 'fifo'}", "--", "true"])
+    assert done.returncode == 66
+    assert "is a FIFO, not a regular file" in done.stderr
+
+
+def test_a_directory_and_a_socket_are_merged_and_the_later_wins(tmp_path: Path) -> None:
+    """dir: and unix: in one command; the socket's client half-closes before it reads."""
+    folder = tmp_path / "secrets"
+    folder.mkdir()
+    (folder / "A").write_text("from-directory\n")
+    (folder / "B").write_text("from-directory\n")
+    seen: dict[str, bytes | str] = {}
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(str(tmp_path / "socket"))
+        listener.listen()
+
+        def serve() -> None:
+            client, address = listener.accept()
+            with client:
+                seen["address"] = address
+                seen["read"] = client.recv(1)
+                client.sendall(b"B='from socket'\n")
+
+        server = threading.Thread(target=serve)
+        server.start()
+        sources = ["-s", f"dir:{folder}", "-s", f"unix:{tmp_path / 'socket'}"]
+        done = run([TACET, "exec", *sources, "--", "sh", "-c", 'echo "$A|$B"'])
+        server.join(timeout=10)
+    assert done.stdout == "from-directory|from socket\n"
+    assert seen["read"] == b""
+    assert bytes(seen["address"]).startswith(b"\0")
+    assert b"/unit/tacet.service/socket" in bytes(seen["address"])
+
+
+def test_a_key_from_the_environment_is_missed_with_a_reason_at_the_next_load(tmp_path: Path) -> None:
+    """It was wiped after the first; the running program is left alone."""
+    vault = vault_make(tmp_path / "vault", "PASSWORD=first-value\n")
+    key = next(line for line in vault.identity.read_text().splitlines() if line.startswith("AGE-SECRET-KEY"))
+    command = [TACET, "run", "-s", f"age:{vault.document}", "-i", "env:TACET_KEY"]
+    with Running([*command, "--", PROBE, "env-wait"], environment={"TACET_KEY": key}) as running:
+        assert "PASSWORD=first-value" in lines_until_ready(running)
+        vault.write("PASSWORD=second-value\n")
+        running.signal(1)
+        running.line_with("wiped it after the first load")
+        wait_until(lambda: running.child, "the program still runs")
