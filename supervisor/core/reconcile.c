@@ -48,13 +48,21 @@ static void retire(struct fleet *fleet, struct fleet_actions *actions, struct fl
         }
 }
 
-/* Its successor, or somebody else, has failed since: this one is needed again. */
+/* Its successor, or somebody else, has failed since: one that drains here is needed again. */
+static bool is_needed_again(struct fleet *fleet, struct fleet_slot *slot) {
+        const uint32_t spare = fleet->settings.unavailable_max;
+        const bool has_successor =
+                instance_is_available(&slot->pair[0]) || instance_is_available(&slot->pair[1]);
+        return !is_enough(fleet, fleet_count_available(fleet), spare) ||
+               (spare == 0 && !has_successor && !slot->has_ended);
+}
+
 static bool slot_recall(struct fleet *fleet, struct fleet_slot *slot) {
         bool has_moved = false;
         for (size_t place = 0; place < 2; place++) {
                 struct fleet_instance *instance = &slot->pair[place];
                 if (instance->state != INSTANCE_DRAINING || fleet->is_emergency ||
-                        is_enough(fleet, fleet_count_available(fleet), fleet->settings.unavailable_max))
+                        !is_needed_again(fleet, slot))
                         continue;
                 instance_recall(fleet, instance);
                 has_moved = true;

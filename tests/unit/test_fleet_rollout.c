@@ -273,6 +273,32 @@ static void test_one_that_is_taken_back_does_not_hold_up_the_other_slots(void **
         expect("spawn 5 g1@0");
 }
 
+static void test_one_that_drains_is_needed_when_its_own_successor_fails(void **state) {
+        (void)state;
+        struct fleet_settings settings = settings_steered(2);
+        settings.surge_max = 2;
+        settings.failures_max = 1;
+        settings.hold_ns = 2 * S;
+        fleet_up(&settings);
+        reload();
+        loaded(2, 'b');
+        ready(4);
+        later(3 * S);
+        exited(2, 0);
+        reload();
+        loaded(3, 'c');
+        exited(3, 0);
+        trace[0] = '\0';
+        ready(5);
+        later(1 * S);
+        ready(6);
+        later(2 * S);
+        expect("steer g1:1 g3:1 steer g3:2");
+        /* slot 0 has two that are available, so nobody is missed but in slot 1 */
+        exited(5, 1);
+        expect("steer g3:1 g2:1 (failed 5 exited 1) (retry 5) spawn 7 g3@1");
+}
+
 static void test_shares_follow_the_replicas_of_each_generation(void **state) {
         (void)state;
         const struct fleet_settings settings = settings_steered(2);
@@ -371,6 +397,7 @@ int main(void) {
                 cmocka_unit_test(test_an_old_one_that_drains_is_the_fastest_way_back),
                 cmocka_unit_test(test_one_that_drains_and_is_unhealthy_is_not_taken_back),
                 cmocka_unit_test(test_one_that_is_taken_back_does_not_hold_up_the_other_slots),
+                cmocka_unit_test(test_one_that_drains_is_needed_when_its_own_successor_fails),
                 cmocka_unit_test(test_shares_follow_the_replicas_of_each_generation),
                 cmocka_unit_test(test_one_that_drains_comes_back_instead_of_a_second_one),
                 cmocka_unit_test(test_names_are_never_missing),
