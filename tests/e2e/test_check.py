@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 from secrets_files import Vault, encrypt, vault_make
-from support import ROOT, TACET, clean_environment
+from support import ROOT, clean_environment
+from support import TACET as TACET_HERE
 
 pytestmark = pytest.mark.both
+
+TACET = os.path.abspath(TACET_HERE)  # some tests change the directory
 
 USAGE, DATA, NO_SOURCE, CONFIG = 64, 65, 66, 78
 VALUE = "canary-5f0e-value"
