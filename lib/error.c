@@ -6,11 +6,29 @@
 #include <stdio.h>
 #include <string.h>
 
+#define KEY_BEGIN_CHARACTERS 4 /* "PQ-1" */
+
 /* Replace what would break a one-line message: an error may quote a file name, and a file name may hold anything. */
 static void text_make_printable(char *text) {
         for (char *at = text; *at; at++)
                 if ((unsigned char)*at < 0x20 || *at == 0x7f)
                         *at = '?';
+}
+
+/* A key where a file's name belongs (`-i AGE-SECRET-KEY-1...`) is a mistake that the message must not make worse: it goes into
+ * logs. What only talks of such keys is shorter. */
+static void text_hide_keys(char *text) {
+        static const char begin[] = "AGE-SECRET-KEY-";
+        char *at = text;
+
+        while ((at = strcasestr(at, begin))) {
+                size_t length;
+
+                at += sizeof begin - 1;
+                length = strspn(at, "-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz");
+                if (length > KEY_BEGIN_CHARACTERS)
+                        memset(at, '*', length);
+        }
 }
 
 int(error_set)(struct error *error, int code, const char *format, ...) {
@@ -27,6 +45,7 @@ int(error_set)(struct error *error, int code, const char *format, ...) {
         if (code)
                 snprintf(error->text + length, sizeof error->text - length, ": %s", strerror(code));
         text_make_printable(error->text);
+        text_hide_keys(error->text);
         return -1;
 }
 
@@ -44,6 +63,7 @@ int(error_wrap)(struct error *error, const char *format, ...) {
         length = strlen(error->text);
         snprintf(error->text + length, sizeof error->text - length, ": %s", inner);
         text_make_printable(error->text);
+        text_hide_keys(error->text);
         return -1;
 }
 
@@ -56,6 +76,7 @@ int(error_hint)(struct error *error, const char *format, ...) {
         vsnprintf(error->hint, sizeof error->hint, format, arguments);
         va_end(arguments);
         text_make_printable(error->hint);
+        text_hide_keys(error->hint);
         return -1;
 }
 

@@ -4,7 +4,8 @@
  *
  * A function that can fail takes `struct error *error` last and returns 0 (done), -1 (failed, *error is set)
  * or a positive condition that its header lists. It returns the error or logs it, never both; only main and the
- * supervisor's effects print. The text names paths, lines, variables and sizes, never a byte of a value. */
+ * supervisor's effects print. The text names paths, lines, variables and sizes, never a byte of a value;
+ * an age identity that was given in the place of a path is hidden. */
 
 #include <stddef.h>
 

@@ -106,6 +106,20 @@ static void test_an_error_gathers_facts_on_its_way_up(void **state) {
         assert_int_equal(error.code, ENOENT);
 }
 
+static void test_an_error_hides_a_key_that_stands_where_a_path_belongs(void **state) {
+        struct error error;
+
+        (void)state;
+        error_set(&error, ENOENT, "open '%s'", "AGE-SECRET-KEY-1QQPQ3Z9");
+        assert_string_equal(error.text, "open 'AGE-SECRET-KEY-********': No such file or directory");
+        error_wrap(&error, "key 'env:%s'", "age-secret-key-pq-1qqpq3z9");
+        assert_non_null(strstr(error.text, "key 'env:age-secret-key-***********': open"));
+        error_hint(
+                &error, "write AGE-SECRET-KEY-1... or AGE-SECRET-KEY-PQ-1..., not AGE-SECRET-KEY-1ABCDEFG");
+        assert_string_equal(error.hint,
+                "write AGE-SECRET-KEY-1... or AGE-SECRET-KEY-PQ-1..., not AGE-SECRET-KEY-********");
+}
+
 static void test_an_error_longer_than_its_room_is_cut_not_overrun(void **state) {
         char name[2000];
         struct error error;
@@ -159,6 +173,7 @@ int main(void) {
                 cmocka_unit_test(test_every_signal_number_survives_its_name),
                 cmocka_unit_test(test_signal_names_are_those_of_kill),
                 cmocka_unit_test(test_an_error_gathers_facts_on_its_way_up),
+                cmocka_unit_test(test_an_error_hides_a_key_that_stands_where_a_path_belongs),
                 cmocka_unit_test(test_an_error_longer_than_its_room_is_cut_not_overrun),
                 cmocka_unit_test(test_the_nearest_word_counts_swaps_once),
                 cmocka_unit_test(test_an_arena_hands_out_zeroed_memory_and_wipes_it),
