@@ -17,6 +17,16 @@ bool environment_was_wiped(void) {
         return is_wiped;
 }
 
+/* True when this source has the name already. Programs differ in which of two they take, so there is no right one. */
+static bool is_gathered(
+        const struct gathered *gathered, uint16_t index, const char *name, size_t name_length) {
+        for (size_t i = 0; i < gathered->count; i++)
+                if (gathered->at[i].source == index && strlen(gathered->at[i].name) == name_length &&
+                        memcmp(gathered->at[i].name, name, name_length) == 0)
+                        return true;
+        return false;
+}
+
 /* Add "NAME=value" when its name begins with `prefix`. */
 static int string_gather(struct gathered *gathered, uint16_t index, const char *prefix, const char *string,
         size_t length, struct error *error) {
@@ -30,6 +40,10 @@ static int string_gather(struct gathered *gathered, uint16_t index, const char *
         if (!secret_name_is_valid(string, name_length)) {
                 error_set(
                         error, 0, "environment: a name that begins with '%s' is not a variable name", prefix);
+                return error_status(error, EXIT_STATUS_DATA);
+        }
+        if (is_gathered(gathered, index, string, name_length)) {
+                error_set(error, 0, "environment: %.*s stands there twice", (int)name_length, string);
                 return error_status(error, EXIT_STATUS_DATA);
         }
         material.name = gathered_text(gathered, error, "%.*s", (int)name_length, string);

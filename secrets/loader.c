@@ -121,7 +121,11 @@ static int loader_gather(struct loader *loader, int channel, struct error *error
         for (size_t i = 0; i < gathered->key_count; i++)
                 if (gathered->keys[i].is_passphrase && !loader->limits.scrypt_memory_max)
                         loader->limits.scrypt_memory_max = memory_limit_bytes("");
-        return sources_gather(gathered, error);
+        if (sources_gather(gathered, error) < 0)
+                return -1;
+        /* A docker file may name any variable of ours: not one that holds a key, nor a secret that the parent takes. */
+        load_environment_wipe(request);
+        return 0;
 }
 
 /* ---- confined ---- */
