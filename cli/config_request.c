@@ -17,6 +17,8 @@ static int too_many(const char *what, size_t max, struct error *error) {
 }
 
 int config_request_make(const struct config *config, struct load_request *out, struct error *error) {
+        ssize_t got;
+
         *out = (struct load_request){
                 .deadline_ns = config->load.timeout_ns,
                 .source_bytes_max = config->load.source_bytes_max,
@@ -44,7 +46,12 @@ int config_request_make(const struct config *config, struct load_request *out, s
         for (size_t i = 0; i < config->identity_count; i++)
                 out->keys[out->key_count++] = (struct load_key){
                         .spec = config->identities[i].from, .where = config->identities[i].where};
-        if (getrandom(out->digest_key, sizeof out->digest_key, 0) != (ssize_t)sizeof out->digest_key)
-                return error_set(error, errno, "get random bytes for the fingerprints' key");
+        do /* so few bytes come whole or not at all: getrandom(2) */
+                got = getrandom(out->digest_key, sizeof out->digest_key, 0);
+        while (got < 0 && errno == EINTR);
+        if (got != (ssize_t)sizeof out->digest_key) {
+                error_set(error, errno, "get random bytes for the fingerprints' key");
+                return error_status(error, EXIT_STATUS_SUPERVISOR);
+        }
         return load_request_check(out, error);
 }

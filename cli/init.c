@@ -5,7 +5,6 @@
 
 #include "cli/service.h"
 #include "cli/startup.h"
-#include "cli/terminal.h"
 #include "cli/verbs.h"
 #include "lib/log.h"
 
@@ -20,12 +19,12 @@ int init_run(int argc, char **argv) {
                 error_set(&error, 0, "no command after --");
                 error_hint(&error, "tacet -- COMMAND [ARGUMENT...]; see tacet --help");
                 error_status(&error, EXIT_STATUS_USAGE);
-                return cli_error_exit(&error);
+                return startup_error_exit(&error);
         }
         startup_harden();
         service_config_plain(&config);
         if (config_set_command(&config, argv + 1, &error) < 0 ||
                 service_init(&service, &config, NULL, &error) < 0)
-                return cli_error_exit(&error);
+                return startup_error_exit(&error);
         return supervisor_run(&service.settings);
 }

@@ -389,7 +389,7 @@ static int service_run(
         service_config_plain(&state->config);
         if (config_set_command(&state->config, command, &error) < 0 ||
                 service_init(&state->service, &state->config, NULL, &error) < 0)
-                return usage_exit(&error);
+                return startup_error_exit(&error);
         settings->is_subreaper = state->is_subreaper;
         settings->signals_group = state->signals_group;
         settings->reports_reaped = state->warns_reaped;

@@ -9,7 +9,6 @@
 #include "cli/config_request.h"
 #include "cli/secret_verb.h"
 #include "cli/startup.h"
-#include "cli/terminal.h"
 #include "lib/log.h"
 
 #define OPTION_VERBOSE (CONFIG_OPTION_OWN + 1)
@@ -102,10 +101,10 @@ int service_verb_prepare(
                 result = argument_refuse_assignment(*command_words, &error);
         if (result < 0 || (*command_words && config_set_command(&verb->config, command_words, &error) < 0) ||
                 config_check(&verb->config, true, &error) < 0)
-                return cli_error_exit(&error);
+                return startup_error_exit(&error);
         log_setup((enum log_format)verb->config.log.format, level_of(verb), "tacet");
         if (settings_make(verb, &error) < 0)
-                return cli_error_exit(&error);
+                return startup_error_exit(&error);
         return SERVICE_VERB_READY;
 }
 

@@ -2,9 +2,11 @@
 
 #include "cli/startup.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <sys/resource.h>
 
+#include "cli/terminal.h"
 #include "lib/fd.h"
 #include "lib/secret_memory.h"
 #include "lib/signals.h"
@@ -30,6 +32,14 @@ bool startup_had_closed(int stream) {
 
 void startup_restore_signals(void) {
         signals_set_mask(inheritance.signal_mask, NULL);
+}
+
+int startup_error_exit(const struct error *error) {
+        bool is_shortage = error->code == ENOMEM || error->code == EMFILE || error->code == ENFILE ||
+                           error->code == EAGAIN;
+
+        cli_error_print(error);
+        return error->status && !is_shortage ? error->status : EXIT_STATUS_SUPERVISOR;
 }
 
 void startup_harden(void) {

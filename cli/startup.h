@@ -17,5 +17,9 @@ bool startup_had_closed(int stream);
 /* Give the mask back, for verbs that should simply die of Ctrl-C. */
 void startup_restore_signals(void);
 
+/* Print what kept run, exec or an init from starting. Returns its exit status; EXIT_STATUS_SUPERVISOR when it has none or when it
+ * is no fault of what was asked for: no memory, no descriptor, no process. */
+int startup_error_exit(const struct error *error);
+
 /* Core files off, the former limit kept for the app; for processes that come near secrets. */
 void startup_harden(void);

@@ -53,7 +53,7 @@ static pid_t shim_vfork(const struct launch_spec *spec, int status_fd, struct er
         if (environment_build(&spec->environment, NULL, &environment, error) < 0)
                 return -1;
         pid = vfork(); // NOLINT: deprecated for portability; signals are blocked and the child changes nothing of ours
-        if (pid == 0)
+        if (pid == 0) // NOLINTNEXTLINE(clang-analyzer-unix.Vfork): see above
                 shim_main(spec, &environment, status_fd, parent);
         if (pid < 0)
                 error_set(error, errno, "start a process for the app (vfork)");
