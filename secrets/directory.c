@@ -11,6 +11,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -58,6 +59,32 @@ static bool is_directory(int parent, const struct dirent *entry) {
         return fstatat(parent, entry->d_name, &status, 0) == 0 && S_ISDIR(status.st_mode);
 }
 
+/* Open `name` in a directory that others may write to: a link leads only to what its owner owns, unless root or this user made
+ * it. Otherwise whoever may add a secret could have any file that tacet can read handed to the app. The link is read,
+ * not followed by name, so that it cannot be changed in between. Returns a descriptor, or -1 with errno (EPERM). */
+static int entry_open(int directory, const char *name, int flags) {
+        CLEANUP_FD int fd = openat(directory, name, flags | O_NOFOLLOW), link = -1;
+        char target[PATH_MAX];
+        struct stat of_link, of_target;
+        ssize_t length;
+
+        if (fd >= 0 || (errno != ELOOP && errno != ENOTDIR))
+                return fd_take(&fd);
+        link = openat(directory, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+        length = link < 0 ? -1 : readlinkat(link, "", target, sizeof target - 1);
+        if (length < 0 || fstat(link, &of_link) < 0)
+                return -1;
+        target[length] = 0;
+        fd = openat(directory, target, flags);
+        if (fd < 0 || fstat(fd, &of_target) < 0)
+                return -1;
+        if (of_link.st_uid != 0 && of_link.st_uid != geteuid() && of_link.st_uid != of_target.st_uid) {
+                errno = EPERM;
+                return -1;
+        }
+        return fd_take(&fd);
+}
+
 static int file_gather(struct gathered *gathered, uint16_t index, const char *path, int directory,
         const char *file, bool is_age, struct error *error) {
         struct material material = {.kind = MATERIAL_FILE_VALUE, .is_age = is_age, .source = index};
@@ -68,10 +95,15 @@ static int file_gather(struct gathered *gathered, uint16_t index, const char *pa
                 return state < 0 ? -1 : 0;
         material.label = gathered_text(gathered, error, "%s/%s", path, file);
         material.name = gathered_text(gathered, error, "%.*s", (int)length, file);
-        if (!material.label || !material.name ||
-                read_file(directory, file, material.label, &gathered->bounds, &material.bytes, NULL, error) <
-                        0)
+        if (!material.label || !material.name)
                 return -1;
+        if (read_opened(entry_open(directory, file, READ_FLAGS), material.label, &gathered->bounds,
+                    &material.bytes, NULL, error) < 0) {
+                if (error->code == EPERM)
+                        error_hint(error, "a link in a folder of secrets must be root's, this user's, or its "
+                                          "target's owner's");
+                return -1;
+        }
         return gathered_add(gathered, material, error);
 }
 
@@ -114,7 +146,9 @@ static int directory_try(
                 error_set(error, errno, "open directory '%s'", path);
                 return error_status(error, EXIT_STATUS_NO_SOURCE);
         }
-        snapshot = openat(base, "..data", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        snapshot = entry_open(base, "..data", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (snapshot < 0 && errno == EPERM)
+                return error_set(error, EPERM, "open '%s/..data'", path);
         if (snapshot < 0)
                 return files_gather(gathered, index, path, fd_take(&base), is_age, error);
         if (fstat(snapshot, &status) < 0)

@@ -123,9 +123,9 @@ static const char *file_type(mode_t mode) {
                                 : "a device";
 }
 
-int read_file(int directory, const char *path, const char *label, const struct read_bounds *bounds,
-        struct secret_bytes *out, struct stat *status, struct error *error) {
-        CLEANUP_FD int fd = openat(directory, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+int read_opened(int take_fd, const char *label, const struct read_bounds *bounds, struct secret_bytes *out,
+        struct stat *status, struct error *error) {
+        CLEANUP_FD int fd = take_fd;
         struct stat found;
 
         if (fd < 0) {
@@ -143,6 +143,11 @@ int read_file(int directory, const char *path, const char *label, const struct r
         if (status)
                 *status = found;
         return 0;
+}
+
+int read_file(int directory, const char *path, const char *label, const struct read_bounds *bounds,
+        struct secret_bytes *out, struct stat *status, struct error *error) {
+        return read_opened(openat(directory, path, READ_FLAGS), label, bounds, out, status, error);
 }
 
 /* Wait until `fd` can be read. */

@@ -2,6 +2,7 @@
 
 /* Bytes from outside into the arena: the only reads the loader makes. Internal to secrets/. */
 
+#include <fcntl.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/stat.h>
@@ -22,6 +23,12 @@ struct read_bounds {
  * status  of the file as read; may be NULL */
 int read_file(int directory, const char *path, const char *label, const struct read_bounds *bounds,
         struct secret_bytes *out, struct stat *status, struct error *error);
+
+#define READ_FLAGS (O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
+
+/* The same for what open(2) with READ_FLAGS returned, also -1 with errno. Closes it. */
+int read_opened(int take_fd, const char *label, const struct read_bounds *bounds, struct secret_bytes *out,
+        struct stat *status, struct error *error);
 
 /* Read an open descriptor: a file from its start with pread(2) (its position stays), anything else to its end before
  * the deadline. */

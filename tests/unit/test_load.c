@@ -403,6 +403,34 @@ static pid_t kubelet_start(void) {
         }
 }
 
+static void test_a_link_leads_only_to_what_its_owner_owns(void **state) {
+        (void)state;
+        if (geteuid() != 0)
+                skip();
+        mkdir(path_of("d"), 0777);
+        text_write("rootonly", "canary");
+        text_write("theirs", "their own");
+        assert_int_equal(chown(path_of("theirs"), 65534, 65534), 0);
+        source_add("dir:", path_of("d"));
+        assert_int_equal(symlink("../rootonly", path_of("d/A")), 0);
+        load_expect();
+        assert_string_equal(value_of("A"), "canary");
+        assert_int_equal(lchown(path_of("d/A"), 65534, 65534), 0);
+        failure_expect("Operation not permitted");
+        unlink(path_of("d/A"));
+        assert_int_equal(symlink("../theirs", path_of("d/A")), 0);
+        assert_int_equal(lchown(path_of("d/A"), 65534, 65534), 0);
+        load_expect();
+        assert_string_equal(value_of("A"), "their own");
+        unlink(path_of("d/A"));
+        mkdir(path_of("private"), 0700);
+        text_write("private/B", "canary");
+        assert_int_equal(symlink("../private", path_of("d/..data")), 0);
+        load_expect();
+        assert_int_equal(lchown(path_of("d/..data"), 65534, 65534), 0);
+        failure_expect("Operation not permitted");
+}
+
 static void test_a_swap_during_the_read_never_mixes_generations(void **state) {
         int loaded = 0;
         pid_t pid;
@@ -1050,6 +1078,7 @@ int main(void) {
                 CASE(test_a_directory_gives_one_variable_per_file),
                 CASE(test_bad_entries_of_a_directory_are_named),
                 CASE(test_a_kubernetes_mount_is_read_as_one_generation),
+                CASE(test_a_link_leads_only_to_what_its_owner_owns),
                 CASE(test_a_swap_during_the_read_never_mixes_generations),
                 CASE(test_an_age_document_opens_with_an_identity_file),
                 CASE(test_fingerprints_follow_the_identity_not_the_parent),
