@@ -40,6 +40,17 @@ bool secret_name_is_valid(const char *name, size_t length) {
         return true;
 }
 
+/* What the dynamic linker takes code from. Whoever may write secrets, which takes no more than a public key, must not thereby decide
+ * what the app runs. */
+static bool name_is_code(struct bytes name) {
+        static const char *const names[] = {"LD_PRELOAD", "LD_AUDIT", "LD_LIBRARY_PATH"};
+
+        for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+                if (strlen(names[i]) == name.length && memcmp(names[i], name.at, name.length) == 0)
+                        return true;
+        return false;
+}
+
 int secret_entry_check(struct bytes name, struct secret_bytes value, bool may_be_empty, struct error *error) {
         const char *text = (const char *)name.at;
         int length = (int)name.length;
@@ -47,7 +58,11 @@ int secret_entry_check(struct bytes name, struct secret_bytes value, bool may_be
         if (!secret_name_is_valid(text, name.length))
                 error_set(error, 0, "not a variable name: letters, digits and '_', at most %d bytes",
                         SECRET_NAME_BYTES_MAX);
-        else if (value.length == 0 && may_be_empty)
+        else if (name_is_code(name)) {
+                error_set(error, 0, "%.*s: no secret can have this name: it decides what code the app runs",
+                        length, text);
+                error_hint(error, "set it in the unit, the image or the configuration (environment =)");
+        } else if (value.length == 0 && may_be_empty)
                 return 0;
         else if (value.length == 0) {
                 error_set(error, 0, "%.*s: the value is empty (0 bytes)", length, text);

@@ -137,6 +137,7 @@ static void test_dotenv_errors_name_the_place_and_no_value(void **state) {
                 {"A.B=canary", "f:1:2: expected '='"},
                 {"canary:x=1", "f:1:7: the markers"},
                 {"=canary", "f:1:1: expected a variable name"},
+                {"LD_SDK_KEY=x\nLD_PRELOAD=canary", "f:2:1: LD_PRELOAD: no secret can have this name"},
                 {"\xc3\xa4=canary", "f:1:1: expected a variable name"},
                 {"\xff\xfe"
                  "A",
