@@ -16,7 +16,8 @@ lint-quick:
 
 lint:
 	packaging/install-dependencies --lint
-	$(MAKE) lint-quick lint-format lint-shell lint-manual lint-cppcheck lint-analyzer lint-tidy
+	$(MAKE) lint-quick lint-format lint-shell lint-manual lint-cppcheck
+	$(MAKE) $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc)) lint-analyzer lint-tidy
 	@echo 'lint: nothing to say'
 
 # The table of the configuration, for tests/lint/manual.
