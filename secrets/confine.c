@@ -63,7 +63,7 @@ static int capabilities_drop(struct error *error) {
         return result;
 }
 
-static int landlock_close_files(struct error *error) {
+int confine_files(struct error *error) {
         long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_VERSION);
         struct landlock_attributes attributes;
         CLEANUP_FD int ruleset = -1;
@@ -95,7 +95,7 @@ static int filter_install(struct error *error) {
 int confine_self(struct error *error) {
         if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
                 return error_set(error, errno, "set no_new_privs");
-        if (capabilities_drop(error) < 0 || landlock_close_files(error) < 0)
+        if (capabilities_drop(error) < 0 || confine_files(error) < 0)
                 return -1;
         return filter_install(error);
 }

@@ -32,8 +32,6 @@ static int file_name_check(
         const char *path, const char *file, bool is_age, size_t *out_length, struct error *error) {
         size_t length = strlen(file);
 
-        if (file[0] == '.')
-                return 1;
         if (is_age) {
                 if (length < 5 || strcmp(file + length - 4, ".age") != 0)
                         return 1;

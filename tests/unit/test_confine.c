@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <signal.h>
@@ -14,8 +15,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -177,11 +180,42 @@ static void test_no_privilege_is_left(void **state) {
         assert_non_null(strstr(text, "CapInh:\t0000000000000000"));
 }
 
+static int files_body(void) {
+        struct error error;
+        struct stat status;
+
+        if (syscall(444 /* landlock_create_ruleset */, NULL, 0, 1) < 1)
+                return 77;
+        if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || confine_files(&error) < 0)
+                return 1;
+        if (open("/etc/passwd", O_RDONLY | O_CLOEXEC) >= 0 || errno != EACCES)
+                return 2;
+        if (open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC) >= 0 || errno != EACCES)
+                return 3;
+        if (execl("/bin/true", "true", (char *)NULL) == 0 || errno != EACCES)
+                return 4;
+        return stat("/", &status) == 0 ? 0 : 5;
+}
+
+static void test_landlock_alone_keeps_it_from_files(void **state) {
+        pid_t pid = fork();
+        int status;
+
+        (void)state;
+        if (pid == 0)
+                _exit(files_body());
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+                skip();
+        assert_int_equal(status, 0);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_a_confined_process_can_compute),
                 cmocka_unit_test(test_everything_else_kills_it),
                 cmocka_unit_test(test_no_privilege_is_left),
+                cmocka_unit_test(test_landlock_alone_keeps_it_from_files),
         };
 
         return cmocka_run_group_tests_name("confine", tests, NULL, NULL);

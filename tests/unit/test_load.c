@@ -682,11 +682,14 @@ static void test_a_name_that_the_environment_has_twice_is_refused(void **state) 
 
 static void test_environment_sources_are_taken_and_kept_sealed(void **state) {
         static char first[] = "TACET_TEST_S_ONE=canary1", second[] = "TACET_TEST_S_TWO=canary2";
+        size_t variables = 0, left = 0;
         int captured;
 
         (void)state;
         putenv(first);
         putenv(second);
+        for (char **string = environ; *string; string++)
+                variables++;
         source_add("env:", "TACET_TEST_S_");
         load_expect();
         assert_int_equal(result.bundle.count, 2);
@@ -696,6 +699,9 @@ static void test_environment_sources_are_taken_and_kept_sealed(void **state) {
         result.captured_environment = -1;
         load_environment_wipe(&request);
         assert_null(getenv("TACET_TEST_S_ONE"));
+        for (char **string = environ; *string; string++)
+                left++;
+        assert_int_equal(left, variables - 2);
         assert_int_equal(first[0], 0);
         assert_int_equal(first[20], 0);
         request.captured_environment = captured;

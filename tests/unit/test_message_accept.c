@@ -192,7 +192,10 @@ static void test_a_generation_must_be_sealed_memory(void **state) {
         refused("not a sealed generation");
         close(sent[MESSAGE_BUNDLE]);
         sent[MESSAGE_BUNDLE] = memfd_create("x", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-        assert_int_equal(write(sent[MESSAGE_BUNDLE], strings, sizeof strings), sizeof strings);
+        for (int i = 0; i < 8; i++)
+                assert_int_equal(write(sent[MESSAGE_BUNDLE], strings, sizeof strings), sizeof strings);
+        message.is_encrypted = 1;
+        message.bytes = 8 * sizeof strings - SEAL_EXTRA_BYTES;
         refused("not a sealed generation");
         close(sent[MESSAGE_INVENTORY]);
         sent[MESSAGE_INVENTORY] = fd_take(&sent[MESSAGE_BUNDLE]);
@@ -233,6 +236,10 @@ static void test_an_inventory_must_be_sound(void **state) {
         items[1] = item_make("B");
         inventory_replace(items, 1);
         refused("wrong size");
+        close(sent[MESSAGE_INVENTORY]);
+        sent[MESSAGE_INVENTORY] = memfd_create("items", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+        assert_int_equal(write(sent[MESSAGE_INVENTORY], items, sizeof items), sizeof items);
+        refused("not sealed");
 }
 
 static void test_a_generation_is_counted_again_when_it_is_mapped(void **state) {
