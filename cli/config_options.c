@@ -35,8 +35,8 @@ void config_options_init(struct config_options *options) {
                                             .is_repeatable = true,
                                             .name = "identity",
                                             .value = "KEY",
-                                            .help = "key: a file, fd:N, credential:NAME, env:NAME or\n"
-                                                    "passphrase-file:PATH"});
+                                            .help = "key: a file, fd:N, credential:NAME, env:NAME,\n"
+                                                    "passphrase-file:PATH, passphrase-fd:N"});
 }
 
 static const struct schema_row *spec_row(const struct option_spec *spec) {

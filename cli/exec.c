@@ -11,12 +11,12 @@
 #include "cli/verbs.h"
 #include "lib/log.h"
 
-static const char exec_notes[] = "Exit status: the command's own; 64 usage, 66 a source is missing, 78 "
-                                 "configuration, 125 tacet itself failed,\n"
-                                 "126 not executable, 127 not found.\n"
-                                 "\n"
-                                 "Example:\n"
-                                 "  tacet exec -s age:secrets.env.age -i key.txt -- ./server";
+static const char exec_notes[] =
+        "Exit status: the command's own; 64 usage, 65 bad secrets, 66 a source or key is\n"
+        "missing, 78 configuration, 125 tacet itself failed, 126 not executable, 127 not found.\n"
+        "\n"
+        "Example:\n"
+        "  tacet exec -s age:secrets.env.age -i key.txt -- ./server";
 
 static void on_note(const struct launch_message *message, void *context) {
         const struct environment_spec *environment = context;

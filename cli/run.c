@@ -17,9 +17,9 @@
 static const char run_notes[] =
         "Signals: HUP loads the secrets anew and moves the command to them; TERM, INT and QUIT stop it; all "
         "others are\n"
-        "forwarded. Exit status: the command's own; 128+N when signal N ended it; 64 usage, 66 a source is "
-        "missing,\n"
-        "78 configuration, 125 tacet itself failed, 126 not executable, 127 not found.\n"
+        "forwarded. Exit status: the command's own; 128+N when signal N ended it; 64 usage, 65 bad secrets,\n"
+        "66 a source or key is missing, 78 configuration, 125 tacet itself failed, 126 not executable,\n"
+        "127 not found.\n"
         "\n"
         "Examples:\n"
         "  tacet run -s age:secrets.env.age -i key.txt -- ./server\n"

@@ -174,7 +174,7 @@ const struct schema_row schema_rows[] = {
                 "format of the document", .words = format_words),
 
         ROW("identity", "from", SCHEMA_TEXT, offsetof(struct config_identity, from), NULL, SCHEMA_IN_FILE, NULL,
-                "key: PATH, fd:N, credential:NAME, env:NAME, passphrase-file:PATH", NO_MORE),
+                "key: PATH, fd:N, credential:NAME, env:NAME, passphrase-file:PATH, passphrase-fd:N", NO_MORE),
 
         ROW("load", "timeout", SCHEMA_DURATION, AT(load.timeout_ns), "30s", FILE_RUN_EXEC, "load-timeout",
                 "time one load may take", RANGE(10 * NS_PER_MS, 86400 * NS_PER_S)),

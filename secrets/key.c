@@ -127,6 +127,7 @@ int key_check_open(const struct load_key *key, struct error *error) {
                 fcntl(fd, F_GETFD) >= 0)
                 return 0;
         error_set(error, errno, "key '%s'", key->spec);
+        error_hint(error, "tacet has to be started with descriptor %d open: %d<FILE in a shell", fd, fd);
         return error_status(error, EXIT_STATUS_NO_SOURCE);
 }
 

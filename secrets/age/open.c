@@ -122,7 +122,7 @@ static int say_no_match(const struct age_header *header, const struct age_descri
         }
         if (file->has_passphrase && passphrases == 0) {
                 error_set(error, 0, "encrypted with a passphrase, and only identities were given");
-                return error_hint(error, "give the passphrase");
+                return error_hint(error, "give the passphrase: -i passphrase-file:PATH");
         }
         if (file->has_passphrase)
                 return error_set(error, 0, "wrong passphrase");

@@ -47,6 +47,14 @@ def test_a_fifo_in_place_of_a_file_holds_nothing_up(tmp_path: Path) -> None:
     assert "is a FIFO, not a regular file" in done.stderr
 
 
+def test_a_descriptor_that_is_not_open_is_named_with_what_to_do() -> None:
+    """A bare EBADF would leave the reader with a number."""
+    done = run([TACET, "exec", "-s", "age:absent", "-i", "fd:97", "--", "true"])
+    assert done.returncode == 66
+    assert "key 'fd:97': Bad file descriptor" in done.stderr
+    assert "with descriptor 97 open" in done.stderr
+
+
 def test_a_directory_and_a_socket_are_merged_and_the_later_wins(tmp_path: Path) -> None:
     """dir: and unix: in one command; the socket's client half-closes before it reads."""
     folder = tmp_path / "secrets"
