@@ -80,7 +80,9 @@ static enum log_level report_level(const struct supervisor *supervisor, const st
 }
 
 void report_write(const struct supervisor *supervisor, const struct fleet_action *action) {
-        const char *at = report_texts[action->report].text;
+        bool is_first = action->report == FLEET_REPORT_LOAD_FAILED && supervisor->generation_last == 0;
+        const char *at =
+                is_first ? "secrets not loaded; nothing was started" : report_texts[action->report].text;
         char line[512];
         size_t used = 0;
 

@@ -61,9 +61,10 @@ static void result_log(const struct supervisor *supervisor, const struct generat
 
         (void)supervisor;
         log_write(LOG_INFO,
-                "generation %llu loaded: %u secrets, %llu bytes, fingerprint %02x%02x%02x%02x, %s",
+                "generation %llu loaded: %u secret%s, %llu bytes, fingerprint %02x%02x%02x%02x, %s",
                 (unsigned long long)generation->number, generation->bundle.count,
-                (unsigned long long)generation->bundle.bytes, digest[0], digest[1], digest[2], digest[3],
+                generation->bundle.count == 1 ? "" : "s", (unsigned long long)generation->bundle.bytes,
+                digest[0], digest[1], digest[2], digest[3],
                 generation->bundle.is_encrypted ? "held encrypted (no memfd_secret here)"
                                                 : "held in memfd_secret");
         if (result->is_unlocked)

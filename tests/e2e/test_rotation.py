@@ -139,6 +139,7 @@ def test_a_bad_first_load_ends_with_an_error(vault: Vault, kind: str) -> None:
     BAD[kind](vault)
     done = run([TACET, "run", *vault.options, "--", "echo", "started"])
     assert "started" not in done.stdout
+    assert "secrets not loaded; nothing was started" in done.stderr
     assert done.returncode in (65, 66, 77, 78, 125), done.stderr
     assert str(vault.identity if kind == "no-identity" else vault.document) in done.stderr
     assert "broken-value" not in done.stderr
