@@ -284,16 +284,6 @@ static void test_empty_and_large_files_are_refused(void **state) {
         free(text);
 }
 
-static void test_a_file_without_permission_says_so(void **state) {
-        (void)state;
-        if (geteuid() == 0)
-                skip();
-        text_write("f", "A=x\n");
-        assert_int_equal(chmod(path_of("f"), 0), 0);
-        source_add("env-file:", path_of("f"));
-        failure_expect("Permission denied");
-}
-
 static void test_errors_of_a_named_source_say_which_and_where(void **state) {
         (void)state;
         text_write("f", "A=1\n\nA=2\n");
@@ -640,6 +630,62 @@ static void test_a_passphrase_opens_from_a_file(void **state) {
         assert_string_equal(value_of("A"), "x");
         request.scrypt_log_n_max = 9;
         assert_int_equal(load(), -1);
+}
+
+/* The loader at work on a passphrase, which takes it most of a second: what /proc says of it then. */
+static void status_of_working_loader(pid_t pid, char *out, size_t room, size_t *out_descriptors) {
+        char path[64];
+
+        for (int i = 0; i < 400; i++) {
+                int fd;
+                ssize_t got;
+
+                snprintf(path, sizeof path, "/proc/%d/status", pid);
+                fd = open(path, O_RDONLY | O_CLOEXEC);
+                got = fd < 0 ? -1 : read(fd, out, room - 1);
+                fd_close(fd);
+                out[got < 0 ? 0 : got] = 0;
+                if (got < 0 || strstr(out, "Seccomp:\t2") || strstr(out, "State:\tZ"))
+                        break;
+                usleep(2000);
+        }
+        *out_descriptors = 0;
+        for (int fd = 0; fd < 64; fd++) {
+                struct stat status;
+
+                snprintf(path, sizeof path, "/proc/%d/fd/%d", pid, fd);
+                *out_descriptors += lstat(path, &status) == 0;
+        }
+}
+
+static void test_the_loader_decrypts_confined_and_with_one_descriptor(void **state) {
+        CLEANUP_ARENA struct arena arena = {0};
+        struct age_recipients recipients = {0};
+        struct secret_bytes passphrase = {(uint8_t *)(uintptr_t) "pass", 4};
+        struct load_process process;
+        static char spec[200], text[8192];
+        size_t descriptors;
+
+        (void)state;
+        assert_int_equal(arena_init(&arena, 1 << 20, &error), 0);
+        assert_int_equal(age_recipients_add_passphrase(
+                                 &recipients, passphrase, 17, &(struct age_limits){0}, &arena, &error),
+                0);
+        age_write("f.age", "A=x\n", &recipients);
+        text_write("pass", "pass\n");
+        snprintf(spec, sizeof spec, "passphrase-file:%s", path_of("pass"));
+        source_add("age:", path_of("f.age"));
+        key_add(spec);
+        assert_int_equal(load_start(&request, &process, &error), 0);
+        status_of_working_loader(process.pid, text, sizeof text, &descriptors);
+        kill(process.pid, SIGKILL);
+        assert_int_equal(load_finish(&process, &result, &error), -1);
+        waitpid(process.pid, NULL, 0);
+        assert_non_null(strstr(text, "Seccomp:\t2"));
+        assert_non_null(strstr(text, "NoNewPrivs:\t1"));
+        assert_non_null(strstr(text, "CapEff:\t0000000000000000"));
+        if (geteuid() == 0)
+                assert_int_equal(descriptors, 1);
 }
 
 /* ---- the environment ---- */
@@ -1006,6 +1052,20 @@ static void test_without_locked_memory_the_generation_is_encrypted(void **state)
         unprivileged(fallback_body);
 }
 
+static void permission_body(void) {
+        text_write("f", "A=canary\n");
+        source_add("env-file:", path_of("f"));
+        if (chmod(path_of("f"), 0) < 0 || load() == 0)
+                _exit(1);
+        if (!strstr(error.text, "/f': Permission denied") || error.status != EXIT_STATUS_NO_SOURCE)
+                _exit(2);
+}
+
+static void test_a_file_without_permission_says_so(void **state) {
+        (void)state;
+        unprivileged(permission_body);
+}
+
 static void capture_body(void) {
         static char variable[] = "TACET_TEST_F_ONE=canary1";
 
@@ -1098,6 +1158,7 @@ int main(void) {
                 CASE(test_a_passphrase_opens_from_a_file),
                 CASE(test_a_docker_file_cannot_take_what_tacet_wipes),
                 CASE(test_a_name_that_the_environment_has_twice_is_refused),
+                CASE(test_the_loader_decrypts_confined_and_with_one_descriptor),
                 CASE(test_environment_sources_are_taken_and_kept_sealed),
                 CASE(test_a_credential_socket_is_asked_as_systemd_asks),
                 CASE(test_a_socket_that_never_ends_meets_the_deadline),
