@@ -8,11 +8,16 @@
 
 #define KEY_BEGIN_CHARACTERS 4 /* "PQ-1" */
 
-/* Replace what would break a one-line message: an error may quote a file name, and a file name may hold anything. */
-static void text_make_printable(char *text) {
-        for (char *at = text; *at; at++)
-                if ((unsigned char)*at < 0x20 || *at == 0x7f)
+void text_tame(char *text) {
+        for (char *at = text; *at; at++) {
+                const unsigned char c = (unsigned char)*at, next = (unsigned char)at[1];
+
+                if (c < 0x20 || c == 0x7f)
                         *at = '?';
+                /* U+0080 to U+009F: controls as well; U+009B is what ESC [ is. */
+                if (c == 0xc2 && next >= 0x80 && next <= 0x9f)
+                        at[0] = at[1] = '?';
+        }
 }
 
 /* A key where a file's name belongs (`-i AGE-SECRET-KEY-1...`) is a mistake that the message must not make worse: it goes into
@@ -44,7 +49,7 @@ int(error_set)(struct error *error, int code, const char *format, ...) {
         length = strlen(error->text);
         if (code)
                 snprintf(error->text + length, sizeof error->text - length, ": %s", strerror(code));
-        text_make_printable(error->text);
+        text_tame(error->text);
         text_hide_keys(error->text);
         return -1;
 }
@@ -62,7 +67,7 @@ int(error_wrap)(struct error *error, const char *format, ...) {
         va_end(arguments);
         length = strlen(error->text);
         snprintf(error->text + length, sizeof error->text - length, ": %s", inner);
-        text_make_printable(error->text);
+        text_tame(error->text);
         text_hide_keys(error->text);
         return -1;
 }
@@ -75,7 +80,7 @@ int(error_hint)(struct error *error, const char *format, ...) {
         va_start(arguments, format);
         vsnprintf(error->hint, sizeof error->hint, format, arguments);
         va_end(arguments);
-        text_make_printable(error->hint);
+        text_tame(error->hint);
         text_hide_keys(error->hint);
         return -1;
 }

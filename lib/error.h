@@ -47,6 +47,10 @@ int error_hint(struct error *error, const char *format, ...) __attribute__((form
 /* Set the exit status that main uses for this error; returns -1. */
 int error_status(struct error *error, enum exit_status status);
 
+/* Replace what would break a one-line message or move a terminal's cursor: an error may quote a file name, and a file name may
+ * hold anything. The four functions do so themselves. */
+void text_tame(char *text);
+
 /* All four return -1 and nothing else. The compiler and the analysers cannot see that through a call, and would follow
  * paths on which a function failed and its caller went on; this tells them. */
 static inline int error_returned(int result) {

@@ -86,11 +86,9 @@ static bool flags_are_flags(const struct load_message *message) {
 }
 
 /* Make sure that it ends, and that printing it moves no cursor. */
-static void text_tame(char *text, size_t room) {
+static void text_end(char *text, size_t room) {
         text[room - 1] = 0;
-        for (; *text; text++)
-                if ((unsigned char)*text < ' ' || *text == 0x7f)
-                        *text = '?';
+        text_tame(text);
 }
 
 int message_receive(
@@ -116,9 +114,9 @@ int message_receive(
         if (got == (ssize_t)sizeof *out && out->size == sizeof *out &&
                 !(packet.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) && flags_are_flags(out) &&
                 descriptors_place(out, came, count, fds)) {
-                text_tame(out->warning, sizeof out->warning);
-                text_tame(out->error.text, sizeof out->error.text);
-                text_tame(out->error.hint, sizeof out->error.hint);
+                text_end(out->warning, sizeof out->warning);
+                text_end(out->error.text, sizeof out->error.text);
+                text_end(out->error.hint, sizeof out->error.hint);
                 if (out->error.status < 0 || out->error.status > 255)
                         out->error.status = 0;
                 return 0;

@@ -106,6 +106,14 @@ static void test_an_error_gathers_facts_on_its_way_up(void **state) {
         assert_int_equal(error.code, ENOENT);
 }
 
+static void test_an_error_moves_no_cursor(void **state) {
+        struct error error;
+
+        (void)state;
+        error_set(&error, 0, "'%s'", "a\033[2J\xc2\x9b\x31m\x7f\xc3\xa4\xc2\xa7\xc2");
+        assert_string_equal(error.text, "'a?[2J??1m?\xc3\xa4\xc2\xa7\xc2'");
+}
+
 static void test_an_error_hides_a_key_that_stands_where_a_path_belongs(void **state) {
         struct error error;
 
@@ -173,6 +181,7 @@ int main(void) {
                 cmocka_unit_test(test_every_signal_number_survives_its_name),
                 cmocka_unit_test(test_signal_names_are_those_of_kill),
                 cmocka_unit_test(test_an_error_gathers_facts_on_its_way_up),
+                cmocka_unit_test(test_an_error_moves_no_cursor),
                 cmocka_unit_test(test_an_error_hides_a_key_that_stands_where_a_path_belongs),
                 cmocka_unit_test(test_an_error_longer_than_its_room_is_cut_not_overrun),
                 cmocka_unit_test(test_the_nearest_word_counts_swaps_once),
