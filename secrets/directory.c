@@ -147,6 +147,9 @@ static int directory_try(
         snapshot = entry_open(base, "..data", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (snapshot < 0 && errno == EPERM)
                 return error_set(error, EPERM, "open '%s/..data'", path);
+        /* The link was read, and then what it led to was gone: the kubelet has moved on. */
+        if (snapshot < 0 && fstatat(base, "..data", &status, AT_SYMLINK_NOFOLLOW) == 0)
+                return SNAPSHOT_MOVED;
         if (snapshot < 0)
                 return files_gather(gathered, index, path, fd_take(&base), is_age, error);
         if (fstat(snapshot, &status) < 0)
