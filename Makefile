@@ -3,6 +3,7 @@
 #   make            build/tacet (dynamic)            make static     build/tacet-static (musl, static-pie, no libraries needed)
 #   make check      install what is missing, build, run every test; last line: N passed, N failed
 #   make demo       install what is missing, build, show a rotation       make bench | lint | fuzz | install | uninstall | clean
+#   make dependencies   install (as root) what building needs
 #
 # Variables: CC, PREFIX, DESTDIR, SANITIZE=1 (ASan+UBSan, in build/sanitize), V=1 (show commands).
 
@@ -64,8 +65,15 @@ OBJECTS   := $(SOURCES:%.c=$(OUT)/obj/%.o)
 PROGRAM   := $(OUT)/obj/cli/main.o
 LIBRARY   := $(filter-out $(PROGRAM),$(OBJECTS))
 
-.PHONY: all static check demo bench lint fuzz install uninstall clean dependencies unit unit-programs valgrind tools
+.PHONY: all static check demo bench lint fuzz install uninstall clean dependencies unit unit-programs valgrind tools equipped
 all: $(OUT)/tacet
+
+# Said once and first, not as the missing header of the first file.
+equipped:
+	command -v $(firstword $(CC)) >/dev/null && $(PKG_CONFIG) --exists --print-errors $(PACKAGES) || \
+	{ echo "make: something that building needs is missing: 'make dependencies' (as root) installs it" >&2; exit 1; }
+
+$(OBJECTS) build/static/include/.done: | equipped
 
 $(OUT)/tacet: $(OBJECTS)
 	$(say) LINK $@
