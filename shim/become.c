@@ -1,8 +1,9 @@
 /* The ordered steps between fork and the app's first instruction: see enum launch_stage.
  *
- * Order matters (credentials(7), setrlimit(2), prctl(2)): limits while still privileged; groups, group, user; then the
- * parent-death signal, which a change of user clears; then the secrets are mapped; then execve, with the signal mask
- * given back last so that a signal which arrived meanwhile ends the app-to-be instead of vanishing.
+ * Order matters (credentials(7), setrlimit(2), prctl(2)): the secrets are mapped first, because a mapping of memfd_secret counts as
+ * locked memory, which the app's own limit or user may not have; limits while still privileged; groups, group, user; then
+ * the parent-death signal, which a change of user clears; then execve, with the signal mask given back last so
+ * that a signal which arrived meanwhile ends the app-to-be instead of vanishing.
  * Everything blocks signals until then. No step logs: a failure is (stage, errno, detail). */
 
 #include "shim/launch.h"
@@ -322,6 +323,7 @@ static int (*const steps[])(struct becoming *) = {
         [LAUNCH_DESCRIPTORS] = step_descriptors,
         [LAUNCH_SESSION] = step_session,
         [LAUNCH_TERMINAL] = step_terminal,
+        [LAUNCH_SECRETS] = step_secrets,
         [LAUNCH_LIMITS] = step_limits,
         [LAUNCH_GROUPS] = step_groups,
         [LAUNCH_GROUP] = step_group,
@@ -329,7 +331,6 @@ static int (*const steps[])(struct becoming *) = {
         [LAUNCH_PARENT] = step_parent,
         [LAUNCH_UMASK] = step_umask,
         [LAUNCH_DIRECTORY] = step_directory,
-        [LAUNCH_SECRETS] = step_secrets,
         [LAUNCH_ENVIRONMENT] = step_environment,
         [LAUNCH_ARGUMENTS] = step_arguments,
         [LAUNCH_EXECUTE] = step_execute,

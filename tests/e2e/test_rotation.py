@@ -45,6 +45,16 @@ def test_the_secret_is_in_the_environment_of_the_program_alone(vault: Vault, pid
         assert b"first-value" not in Path(f"/proc/{running.pid}/environ").read_bytes()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="changes the user")
+@pytest.mark.parametrize("verb", ["run", "exec"])
+def test_the_secrets_reach_a_program_that_may_lock_no_memory(vault: Vault, verb: str) -> None:
+    """A mapping of memfd_secret counts as locked memory: it is made before the limit and the user are the program's."""
+    options = ["--limit-memlock", "0", "--user", "54321", "--group", "54321"]
+    done = run([TACET, verb, *vault.options, *options, "--", PROBE, "env"])
+    assert done.returncode == 0, done.stderr
+    assert "PASSWORD=first-value" in done.stdout.splitlines()
+
+
 def test_exec_injects_and_becomes_the_program(vault: Vault) -> None:
     """`tacet exec`: the same pid, no supervisor."""
     with Running([TACET, "exec", *vault.options, "--", PROBE, "env-wait"]) as running:
