@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import re
 import select
+import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+
+def reachable(path: str) -> str:
+    """Return a program's path, or that of a copy when other users cannot reach it: a clone below /root, for example."""
+    if not os.path.exists(path) or all(parent.stat().st_mode & 0o001 for parent in Path(path).resolve().parents):
+        return path
+    folder = tempfile.mkdtemp(prefix="tacet-test-", dir="/tmp")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    os.chmod(folder, 0o755)
+    return shutil.copy(path, folder)
+
+
 ROOT = Path(__file__).resolve().parent.parent.parent
-TACET = os.environ.get("TACET", str(ROOT / "build" / "tacet"))
-TACET_STATIC = os.environ.get("TACET_STATIC", str(ROOT / "build" / "tacet-static"))
+TACET = reachable(os.environ.get("TACET", str(ROOT / "build" / "tacet")))
+TACET_STATIC = reachable(os.environ.get("TACET_STATIC", str(ROOT / "build" / "tacet-static")))
 TOOLS = ROOT / "build" / "tests" / "tools"
-PROBE = str(TOOLS / "probe")
+PROBE = reachable(str(TOOLS / "probe"))
 FIRE = str(TOOLS / "fire")
 FLOOR = str(TOOLS / "floor")
 
