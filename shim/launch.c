@@ -1,7 +1,7 @@
 /* Forking the shim and hearing from it: see launch.h. This side runs in the supervisor (PID 1), which maps no secret.
  *
  * With secrets it is a fork: the shim's mapping of them must not appear in the supervisor's memory. Without, a plain init may
- * ask for a vfork, which saves a third of the whole start (bench/RESULTS.md) because no page is copied. The shim then
+ * ask for a vfork: no page is copied, and the whole start took 1.6 instead of 2.2 times the bare program's. The shim then
  * runs in our memory while we stand still, so it allocates nothing: the environment is built before. Nothing else
  * waits for a plain init in that moment; a supervisor with deadlines to keep forks. */
 

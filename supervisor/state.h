@@ -47,7 +47,7 @@ struct supervisor {
         struct load_process load;
         struct loop_source load_channel; /* fd -1: no loader runs */
         uint32_t load_number;
-        bool has_loaded; /* the first loader has been started: what only it may see has been wiped */
+        bool has_loaded; /* a load has succeeded: what only the first one may see has been wiped */
 
         struct fleet_event events[EVENTS_MAX];
         size_t event_first, event_count;
@@ -59,7 +59,7 @@ struct supervisor {
         bool has_started;      /* an app has been started once */
         bool is_over;          /* FLEET_DO_EXIT was said */
         int exit_status;
-        bool is_told_to_stop; /* a stop signal came after the fleet was over */
+        bool is_told_to_stop; /* a stop signal came; asked anew in each phase of remaining_end() */
         pid_t last_group;     /* process group of the last app, while it may have members */
 };
 
