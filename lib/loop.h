@@ -46,6 +46,7 @@ void loop_remove(struct loop *loop, struct loop_source *source);
 void loop_timer_set(struct loop *loop, struct loop_timer *timer, int64_t deadline_ns);
 void loop_timer_clear(struct loop *loop, struct loop_timer *timer);
 
-/* Wait until something is readable, a timer is due or `deadline_ns` (monotonic; NS_FOREVER: no time limit) is reached, then call the
- * handlers of what is, descriptors first. Without timers and deadline there is no wake-up. A failure of the wait itself returns as if nothing had happened, after a pause: the caller loops. */
+/* Wait until something is readable, a timer is due or `deadline_ns` (monotonic; NS_FOREVER: no time limit) is reached, then call
+ * the handlers of what is, descriptors first. Without timers and deadline there is no wake-up. A failure of the wait itself
+ * returns as if nothing had happened, after a pause: the caller loops. */
 void loop_wait(struct loop *loop, int64_t deadline_ns);

@@ -7,7 +7,9 @@
 #include "supervisor/supervisor.h"
 
 #include <assert.h>
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -15,6 +17,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "lib/bytes.h"
 #include "lib/duration.h"
 #include "lib/fd.h"
 #include "lib/log.h"
@@ -96,47 +99,32 @@ static void events_handle(struct supervisor *supervisor) {
         }
 }
 
-#define OURS_MAX (8 + FLEET_INSTANCES_MAX + 2 * FLEET_GENERATIONS_MAX + LOAD_KEYS_MAX + LAUNCH_LISTEN_MAX)
+#define DESCRIPTORS_LOOKED_AT 4096 /* without /proc */
 
-/* Every descriptor that the supervisor still needs. Returns how many. */
-static size_t own_descriptors(const struct supervisor *supervisor, int out[static OURS_MAX]) {
-        const struct load_request *load = supervisor->settings->load;
-        size_t count = 0;
+static void close_if_inherited(int fd) {
+        int flags = fcntl(fd, F_GETFD);
 
-        out[count++] = supervisor->loop.epoll_fd;
-        out[count++] = supervisor->signals.fd;
-        out[count++] = supervisor->terminal.fd;
-        out[count++] = log_descriptor();
-        out[count++] = supervisor->load_channel.fd;
-        out[count++] = load ? load->captured_environment : -1;
-        for (size_t i = 0; i < FLEET_INSTANCES_MAX; i++)
-                out[count++] = supervisor->apps[i].is_used ? supervisor->apps[i].status.fd : -1;
-        for (size_t i = 0; i < FLEET_GENERATIONS_MAX; i++)
-                out[count++] = supervisor->generations[i].is_used ? supervisor->generations[i].bundle.fd : -1;
-        for (size_t i = 0; load && i < load->key_count; i++)
-                out[count++] = load_key_descriptor(&load->keys[i]);
-        for (unsigned n = 0;
-                supervisor->settings->keeps_directory && n < supervisor->settings->launch.listen_count; n++)
-                out[count++] = 3 + (int)n;
-        return count;
+        if (flags >= 0 && !(flags & FD_CLOEXEC))
+                (void)close(fd);
 }
 
-/* Close every descriptor from 3 on that is not one of ours: what the caller left open went to the app, and a copy here would
- * keep its pipe or port open for ever. Ours are few: the gaps between them are closed. */
-static void inherited_descriptors_close(const struct supervisor *supervisor) {
-        int ours[OURS_MAX];
-        size_t count = own_descriptors(supervisor, ours);
-        unsigned first = 3, next = 0;
+/* Close every descriptor from 3 on that the caller left open: it went to the app, and a copy here would keep its pipe or port
+ * open for ever. What came over an exec has no close-on-exec flag, and everything of our own has it from birth, or got
+ * it when it was taken over (keys, sockets). */
+static void inherited_descriptors_close(void) {
+        DIR *directory = opendir("/proc/self/fd");
+        const struct dirent *entry;
+        uint64_t fd;
 
-        while (next != UINT32_MAX) {
-                next = UINT32_MAX;
-                for (size_t i = 0; i < count; i++)
-                        if (ours[i] >= (int)first && (unsigned)ours[i] < next)
-                                next = (unsigned)ours[i];
-                if (next > first)
-                        (void)syscall(SYS_close_range, first, next == UINT32_MAX ? UINT32_MAX : next - 1, 0);
-                first = next + 1;
+        if (!directory) {
+                for (int number = 3; number < DESCRIPTORS_LOOKED_AT; number++)
+                        close_if_inherited(number);
+                return;
         }
+        while ((entry = readdir(directory)))
+                if (text_to_u64(entry->d_name, &fd) && fd >= 3 && fd <= INT32_MAX)
+                        close_if_inherited((int)fd);
+        closedir(directory);
 }
 
 extern const char __executable_start[], etext[]; /* ld(1) */
@@ -155,10 +143,17 @@ static void startup_pages_release(void) {
 /* A plain init will start nothing any more, so it does not hold the caller's directory either: it may be a mount point that
  * wants to be unmounted. */
 static void after_first_start(const struct supervisor *supervisor) {
-        inherited_descriptors_close(supervisor);
+        inherited_descriptors_close();
         startup_pages_release();
         if (!supervisor->settings->keeps_directory)
                 (void)!chdir("/");
+}
+
+/* What a service manager gave is for every start of the app, not only for the first: kept like our own; the shim opens it to
+ * the app. */
+static void listen_descriptors_keep(const struct supervisor_settings *settings) {
+        for (unsigned n = 0; settings->keeps_directory && n < settings->launch.listen_count; n++)
+                (void)fcntl(3 + (int)n, F_SETFD, FD_CLOEXEC);
 }
 
 static int set_up(
@@ -172,6 +167,7 @@ static int set_up(
         supervisor->load_channel.fd = -1;
         supervisor->load.channel = -1;
         supervisor->stop_signal = settings->stop_signal;
+        listen_descriptors_keep(settings);
         /* Ignored, children would vanish unseen; the app gets the caller's choice back. */
         (void)signal(SIGCHLD, SIG_DFL);
         if (settings->is_subreaper && getpid() != 1 && prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
