@@ -19,10 +19,10 @@ static const char exec_notes[] =
         "  tacet exec -s age:secrets.env.age -i key.txt -- ./server";
 
 static void on_note(const struct launch_message *message, void *context) {
-        const struct environment_spec *environment = context;
+        char text[LAUNCH_NOTE_BYTES];
 
-        log_write(LOG_WARNING, "secret %s also stands in the inherited environment%s", message->detail,
-                environment->on_conflict == ENVIRONMENT_KEEP ? ", which wins" : ": the secret wins");
+        launch_note_describe(message, context, text);
+        log_write(LOG_WARNING, "%s", text);
 }
 
 static int secrets_load(struct service_verb *verb, struct bundle *out, struct error *error) {
@@ -53,7 +53,7 @@ static int become(struct service_verb *verb, struct error *error) {
                 return -1;
         launch->secrets = &secrets;
         launch->session = LAUNCH_SAME_GROUP;
-        launch_become(launch, NULL, 0, on_note, &launch->environment, &failure);
+        launch_become(launch, NULL, 0, on_note, launch, &failure);
         launch_failure_describe(&failure, launch, error);
         bundle_deinit(&secrets);
         return -1;

@@ -167,7 +167,7 @@ static int step_secrets(struct becoming *becoming) {
         if (!secrets || secrets->fd < 0)
                 return 0;
         if (bundle_map(secrets, &becoming->secrets, &error) < 0)
-                return step_failed(becoming, 0, error.text);
+                return step_failed(becoming, error.code, error.code ? "" : error.text);
         becoming->has_secrets = true;
         return 0;
 }

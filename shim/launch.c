@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -96,6 +97,14 @@ int launch_read(int status_fd, struct launch_message *out) {
                 return 2;
         out->detail[sizeof out->detail - 1] = '\0';
         return 0;
+}
+
+void launch_note_describe(const struct launch_message *note, const struct launch_spec *spec,
+        char out[static LAUNCH_NOTE_BYTES]) {
+        bool is_kept = spec->environment.on_conflict == ENVIRONMENT_KEEP;
+
+        snprintf(out, LAUNCH_NOTE_BYTES, "secret %s also stands in the inherited environment%s", note->detail,
+                is_kept ? ", which wins" : ": the secret wins");
 }
 
 /* What the stage was about to do, as "cannot X". */

@@ -110,6 +110,12 @@ typedef void launch_note_handler(const struct launch_message *message, void *con
 void launch_become(const struct launch_spec *spec, struct environment *environment, pid_t parent,
         launch_note_handler *on_note, void *context, struct launch_message *out);
 
+#define LAUNCH_NOTE_BYTES 384
+
+/* One sentence for a note. */
+void launch_note_describe(const struct launch_message *note, const struct launch_spec *spec,
+        char out[static LAUNCH_NOTE_BYTES]);
+
 /* One sentence, a hint and the exit status (127, 126 or 125) for a failure. */
 void launch_failure_describe(
         const struct launch_message *failure, const struct launch_spec *spec, struct error *error);

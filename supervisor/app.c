@@ -61,6 +61,7 @@ static void status_close(struct supervisor *supervisor, struct app *app) {
 /* Read what the shim says until there is no more for now. */
 static void status_drain(struct supervisor *supervisor, struct app *app) {
         struct launch_message message;
+        char text[LAUNCH_NOTE_BYTES];
 
         while (app->status.fd >= 0) {
                 switch (launch_read(app->status.fd, &message)) {
@@ -68,12 +69,8 @@ static void status_drain(struct supervisor *supervisor, struct app *app) {
                         return;
                 case 0:
                         if (message.kind == LAUNCH_NOTE_CONFLICT) {
-                                log_write(LOG_WARNING, "secret %s also stands in the inherited environment%s",
-                                        message.detail,
-                                        supervisor->settings->launch.environment.on_conflict ==
-                                                        ENVIRONMENT_KEEP
-                                                ? ", which wins"
-                                                : ": the secret wins");
+                                launch_note_describe(&message, &supervisor->settings->launch, text);
+                                log_write(LOG_WARNING, "%s", text);
                         } else {
                                 app->failure = message;
                                 app->has_failure = true;

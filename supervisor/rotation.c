@@ -55,11 +55,9 @@ static struct generation *generation_keep(struct supervisor *supervisor, struct 
         return NULL;
 }
 
-static void result_log(const struct supervisor *supervisor, const struct generation *generation,
-        const struct load_result *result) {
+static void result_log(const struct generation *generation, const struct load_result *result) {
         const uint8_t *digest = generation->bundle.digest;
 
-        (void)supervisor;
         log_write(LOG_INFO,
                 "generation %llu loaded: %u secret%s, %llu bytes, fingerprint %02x%02x%02x%02x, %s",
                 (unsigned long long)generation->number, generation->bundle.count,
@@ -97,7 +95,7 @@ static void load_on_readable(struct loop_source *source) {
         }
         generation = generation_keep(supervisor, &result.bundle);
         if (generation) {
-                result_log(supervisor, generation, &result);
+                result_log(generation, &result);
                 event.generation = generation->number;
                 memcpy(event.digest, generation->bundle.digest, sizeof event.digest);
                 supervisor_push(supervisor, event);
