@@ -26,6 +26,15 @@ enum config_session { CONFIG_SESSION_GROUP, CONFIG_SESSION_SESSION, CONFIG_SESSI
 enum config_kill_mode { CONFIG_KILL_PROCESS, CONFIG_KILL_GROUP };
 enum config_exit_when { CONFIG_EXIT_MAIN, CONFIG_EXIT_ALL };
 enum config_strategy { CONFIG_STRATEGY_RESTART, CONFIG_STRATEGY_HANDOFF, CONFIG_STRATEGY_SIGNAL };
+enum config_ready {
+        CONFIG_READY_AUTO,
+        CONFIG_READY_EXEC,
+        CONFIG_READY_LISTEN,
+        CONFIG_READY_NOTIFY,
+        CONFIG_READY_FD,
+        CONFIG_READY_PROBE,
+        CONFIG_READY_DELAY,
+};
 enum config_dialect { CONFIG_DIALECT_UNSET, CONFIG_DIALECT_TACET, CONFIG_DIALECT_DOCKER };
 enum config_format { CONFIG_FORMAT_UNSET, CONFIG_FORMAT_DOTENV, CONFIG_FORMAT_JSON };
 enum config_secret_memory { CONFIG_SECRET_MEMORY_PREFER, CONFIG_SECRET_MEMORY_REQUIRE };
@@ -67,6 +76,8 @@ struct config_service {
 
 struct config_rollout {
         enum config_strategy strategy;
+        enum config_ready ready;
+        int64_t ready_delay_ns;
         int64_t min_healthy_ns, ready_timeout_ns;
         int32_t failures;
 };

@@ -57,6 +57,16 @@ static const struct schema_word strategy_words[] = {
         {"signal", CONFIG_STRATEGY_SIGNAL, "is not available in this version"},
         {0},
 };
+static const struct schema_word ready_words[] = {
+        {"auto", CONFIG_READY_AUTO, NULL},
+        {"exec", CONFIG_READY_EXEC, NULL},
+        {"listen", CONFIG_READY_LISTEN, NULL},
+        {"notify", CONFIG_READY_NOTIFY, "is not available in this version"},
+        {"fd", CONFIG_READY_FD, "is not available in this version"},
+        {"probe", CONFIG_READY_PROBE, "is not available in this version"},
+        {"delay", CONFIG_READY_DELAY, NULL},
+        {0},
+};
 static const struct schema_word dialect_words[] = {
         {"tacet", CONFIG_DIALECT_TACET, NULL},
         {"docker", CONFIG_DIALECT_DOCKER, NULL},
@@ -159,6 +169,10 @@ const struct schema_row schema_rows[] = {
 
         ROW("rollout", "strategy", SCHEMA_ENUM, AT(rollout.strategy), "restart", FILE_RUN, "strategy",
                 "how the app moves to new secrets", .words = strategy_words),
+        ROW("rollout", "ready", SCHEMA_ENUM, AT(rollout.ready), "auto", FILE_RUN, "ready",
+                "the sign that a new instance is ready", .words = ready_words),
+        ROW("rollout", "ready_delay", SCHEMA_DURATION, AT(rollout.ready_delay_ns), "1s", FILE_RUN, "ready-delay",
+                "with ready = delay: time a new instance must be up", RANGE(0, 86400 * NS_PER_S)),
         ROW("rollout", "min_healthy", SCHEMA_DURATION, AT(rollout.min_healthy_ns), "1s", FILE_RUN, "min-healthy",
                 "time a new instance must stay up before it counts", RANGE(0, 86400 * NS_PER_S)),
         ROW("rollout", "ready_timeout", SCHEMA_DURATION, AT(rollout.ready_timeout_ns), "60s", FILE_RUN, "ready-timeout",

@@ -44,13 +44,12 @@ static void push_spawn_failed(struct supervisor *supervisor, uint64_t number, in
                                     });
 }
 
-/* Nothing but time says that an app is ready here, so it is as soon as it runs; it must then stay so for min_healthy. */
 static void push_spawned(struct supervisor *supervisor, struct app *app) {
         if (app->is_reported)
                 return;
         app->is_reported = true;
         supervisor_push(supervisor, (struct fleet_event){.kind = FLEET_SPAWNED, .instance = app->number});
-        supervisor_push(supervisor, (struct fleet_event){.kind = FLEET_READY, .instance = app->number});
+        readiness_spawned(supervisor, app);
 }
 
 static void status_close(struct supervisor *supervisor, struct app *app) {
@@ -122,6 +121,7 @@ void app_spawn(struct supervisor *supervisor, const struct fleet_action *action)
         }
         *app = (struct app){
                 .is_used = true,
+                .supervisor = supervisor,
                 .pid = process.pid,
                 .number = action->instance,
                 .slot = action->slot,
@@ -209,5 +209,6 @@ void app_ended(struct supervisor *supervisor, struct app *app, int wait_status) 
                                 .status = is_signal ? WTERMSIG(wait_status) : WEXITSTATUS(wait_status),
                         });
         }
+        readiness_ended(supervisor, app);
         app->is_used = false;
 }

@@ -13,6 +13,7 @@
 /* One process that a FLEET_DO_SPAWN made. */
 struct app {
         bool is_used;
+        struct supervisor *supervisor;
         bool is_reported; /* SPAWNED or SPAWN_FAILED has been said */
         bool has_failure; /* `failure` came through the status pipe */
         bool is_stopped;  /* by SIGSTOP or its like, as far as waitpid has told */
@@ -23,6 +24,7 @@ struct app {
         uint64_t generation;
         struct loop_source status; /* the shim's pipe; fd -1 once it has ended */
         struct launch_message failure;
+        struct readiness_watch readiness;
 };
 
 /* One sealed set of secrets. */
