@@ -116,16 +116,22 @@ static unsigned listen_count(void) {
 
 static void fleet_fill(struct fleet_settings *out, const struct config *config) {
         const struct config_service *service = &config->service;
+        const struct config_rollout *rollout = &config->rollout;
 
         *out = (struct fleet_settings){
                 .replicas = (uint32_t)service->replicas,
-                .unavailable_max = 1,
-                .failures_max = (uint32_t)config->rollout.failures,
+                .surge_max = config_surge_max(config),
+                .unavailable_max = config_unavailable_max(config),
+                .failures_max = (uint32_t)rollout->failures,
+                .is_revert_off = !rollout->revert,
                 .load_timeout_ns = time_add(config->load.timeout_ns, NS_PER_S),
-                .ready_timeout_ns = config->rollout.ready_timeout_ns,
-                .healthy_min_ns = config->rollout.min_healthy_ns,
+                .ready_timeout_ns = rollout->ready_timeout_ns,
+                .healthy_min_ns = rollout->min_healthy_ns,
+                .hold_ns = rollout->hold_ns,
                 .stop_timeout_ns = service->stop_timeout_ns,
-                .emergency_timeout_ns = service->stop_timeout_ns,
+                .emergency_timeout_ns = rollout->emergency_timeout_ns,
+                .progress_timeout_ns = rollout->progress_timeout_ns,
+                .previous_keep_ns = rollout->keep_previous_ns,
                 .restart = restart_of(service->restart),
                 .restart_delay_ns = service->restart_delay_ns,
                 .restart_delay_max_ns = service->restart_delay_max_ns,
@@ -145,6 +151,10 @@ int service_init(
         struct service *out, const struct config *config, struct load_request *load, struct error *error) {
         const struct config_service *service = &config->service;
         struct supervisor_settings *settings = &out->settings;
+        /* A terminal has one foreground: of several instances at a time none gets it, and a background process that reads
+         * from it would be stopped. */
+        const bool is_crowd = service->session != CONFIG_SESSION_NONE &&
+                              (uint32_t)service->replicas + config_surge_max(config) > 1;
 
         *out = (struct service){0};
         if (identity_resolve(service->user, service->group, service->supplementary_groups.at, &out->identity,
@@ -158,7 +168,8 @@ int service_init(
                 .umask = service->umask == CONFIG_UNSET ? 0 : (mode_t)service->umask,
                 .session = session_of(service->session),
                 .terminal = -1,
-                .wants_terminal = service->terminal == CONFIG_TERMINAL_AUTO,
+                .wants_terminal = service->terminal == CONFIG_TERMINAL_AUTO && !is_crowd,
+                .hides_input = is_crowd && isatty(STDIN_FILENO),
                 .parent_death_signal = service->parent_death_signal,
                 .listen_count = listen_count(),
                 .inheritance = *startup_inheritance(),

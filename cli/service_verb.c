@@ -60,7 +60,7 @@ static int settings_make(struct service_verb *verb, struct error *error) {
         }
         if (service_init(&verb->service, &verb->config, verb->has_sources ? &verb->request : NULL, error) < 0)
                 return -1;
-        verb->service.settings.launch.hides_input = hides_input;
+        verb->service.settings.launch.hides_input |= hides_input;
         verb->request.environment_bytes_max = service_environment_room(&verb->service);
         return 0;
 }

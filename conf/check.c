@@ -72,16 +72,28 @@ static int check_service(const struct config *config, struct error *error) {
                 error_hint(error, "use session = group or session = session");
                 return blame(config, "service", "kill_mode", error);
         }
-        if (service->replicas > 1) {
-                error_set(error, 0, "replicas = %d is not available in this version", service->replicas);
-                error_hint(error, "use replicas = 1, or leave it out");
-                return blame(config, "service", "replicas", error);
-        }
         return 0;
 }
 
+static int check_rollout(const struct config *config, struct error *error) {
+        const struct config_rollout *rollout = &config->rollout;
+
+        if (config_surge_max(config) > 0 || config_unavailable_max(config) > 0)
+                return 0;
+        error_set(error, 0,
+                "with %d replica%s max_surge and max_unavailable both come to 0: no instance could be "
+                "replaced",
+                config->service.replicas, config->service.replicas == 1 ? "" : "s");
+        error_hint(error, "max_surge = 1 starts the new one beside the old, max_unavailable = 1 stops the "
+                          "old one first "
+                          "(a share of max_unavailable is rounded down)");
+        return blame(
+                config, "rollout", rollout->max_unavailable.is_set ? "max_unavailable" : "max_surge", error);
+}
+
 int config_check(const struct config *config, bool needs_command, struct error *error) {
-        if (check_sources(config, error) < 0 || check_service(config, error) < 0)
+        if (check_sources(config, error) < 0 || check_service(config, error) < 0 ||
+                check_rollout(config, error) < 0)
                 return -1;
         if (needs_command && config->service.command.count == 0) {
                 error_set(error, 0, "there is no command to run");

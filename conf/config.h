@@ -50,6 +50,13 @@ struct config_limit {
         uint64_t soft, hard; /* UINT64_MAX: infinity */
 };
 
+/* A number, or a share of something that the key names. */
+struct config_portion {
+        bool is_set;
+        bool is_percent;
+        uint32_t value;
+};
+
 struct config_service {
         struct config_words command;
         char *user, *group; /* a name or a number; NULL: unchanged */
@@ -76,10 +83,13 @@ struct config_service {
 
 struct config_rollout {
         enum config_strategy strategy;
+        struct config_portion max_surge, max_unavailable; /* of the replicas; not set: as the strategy says */
         enum config_ready ready;
         int64_t ready_delay_ns;
         int64_t min_healthy_ns, ready_timeout_ns;
         int32_t failures;
+        int64_t hold_ns, progress_timeout_ns, emergency_timeout_ns, keep_previous_ns;
+        bool revert;
 };
 
 struct config_load {
@@ -176,3 +186,8 @@ int config_read_file(
 /* What no key can check alone: a source without `from`, `pass_env` without `clear_env`, and so on. `needs_command`: for run
  * and exec, not for check. Call once, after the file and the options. Returns 0 or -1 with error. */
 int config_check(const struct config *config, bool needs_command, struct error *error);
+
+/* max_surge and max_unavailable as numbers of replicas: a share of surge is rounded up, one of unavailable down; what is not
+ * set is as the strategy says (handoff 1 and 0, restart and signal 0 and 1). */
+uint32_t config_surge_max(const struct config *config);
+uint32_t config_unavailable_max(const struct config *config);

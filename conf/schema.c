@@ -53,7 +53,7 @@ static const struct schema_word exit_words[] = {
 };
 static const struct schema_word strategy_words[] = {
         {"restart", CONFIG_STRATEGY_RESTART, NULL},
-        {"handoff", CONFIG_STRATEGY_HANDOFF, "is not available in this version"},
+        {"handoff", CONFIG_STRATEGY_HANDOFF, NULL},
         {"signal", CONFIG_STRATEGY_SIGNAL, "is not available in this version"},
         {0},
 };
@@ -165,10 +165,14 @@ const struct schema_row schema_rows[] = {
         ROW("service", "parent_death_signal", SCHEMA_SIGNAL, AT(service.parent_death_signal), "KILL", FILE_RUN,
                 "parent-death-signal", "what the app gets when tacet itself is killed, or none", RANGE(0, 64)),
         ROW("service", "replicas", SCHEMA_NUMBER, AT(service.replicas), "1", FILE_RUN, "replicas",
-                "instances of the app; only 1 in this version", RANGE(1, 1024)),
+                "instances of the app", RANGE(1, 32)),
 
         ROW("rollout", "strategy", SCHEMA_ENUM, AT(rollout.strategy), "restart", FILE_RUN, "strategy",
                 "how the app moves to new secrets", .words = strategy_words),
+        ROW("rollout", "max_surge", SCHEMA_PORTION, AT(rollout.max_surge), NULL, FILE_RUN, "max-surge",
+                "instances beyond `replicas` during a rotation; a number, or a share of them", RANGE(0, 32)),
+        ROW("rollout", "max_unavailable", SCHEMA_PORTION, AT(rollout.max_unavailable), NULL, FILE_RUN, "max-unavailable",
+                "replicas that a rotation may take away at a time; a number, or a share", RANGE(0, 32)),
         ROW("rollout", "ready", SCHEMA_ENUM, AT(rollout.ready), "auto", FILE_RUN, "ready",
                 "the sign that a new instance is ready", .words = ready_words),
         ROW("rollout", "ready_delay", SCHEMA_DURATION, AT(rollout.ready_delay_ns), "1s", FILE_RUN, "ready-delay",
@@ -179,6 +183,16 @@ const struct schema_row schema_rows[] = {
                 "time a new instance has to become ready", RANGE(NS_PER_MS, NS_FOREVER)),
         ROW("rollout", "failures", SCHEMA_NUMBER, AT(rollout.failures), "0", FILE_RUN, "failures",
                 "failed new instances that a rotation may have before it goes back", RANGE(0, 1000)),
+        ROW("rollout", "hold", SCHEMA_DURATION, AT(rollout.hold_ns), "0s", FILE_RUN, "hold",
+                "time the old instance stands by after its successor has proved itself", RANGE(0, 86400 * NS_PER_S)),
+        ROW("rollout", "progress_timeout", SCHEMA_DURATION, AT(rollout.progress_timeout_ns), "infinity", FILE_RUN,
+                "progress-timeout", "longest time of a whole rotation before it goes back", RANGE(NS_PER_MS, NS_FOREVER)),
+        ROW("rollout", "emergency_timeout", SCHEMA_DURATION, AT(rollout.emergency_timeout_ns), "2s", FILE_RUN,
+                "emergency-timeout", "time from stop_signal to KILL in an emergency", RANGE(0, NS_FOREVER)),
+        ROW("rollout", "revert", SCHEMA_BOOLEAN, AT(rollout.revert), "yes", FILE_RUN, "revert",
+                "go back when a rotation fails, instead of halting where it is", NO_MORE),
+        ROW("rollout", "keep_previous", SCHEMA_DURATION, AT(rollout.keep_previous_ns), "0s", FILE_RUN, "keep-previous",
+                "time the former secrets are kept to go back to", RANGE(0, NS_FOREVER)),
 
         ROW("source", "from", SCHEMA_TEXT, offsetof(struct config_source, from), NULL, SCHEMA_IN_FILE, NULL,
                 "URI of the secrets: age:PATH, age-dir:, dir:, env-file:, unix:, env:PREFIX", NO_MORE),
@@ -362,6 +376,10 @@ const char *schema_accepts(const struct schema_row *row, char out[static 256]) {
                 return "an octal mask such as 022 or 077";
         case SCHEMA_LIMIT:
                 return "SOFT or SOFT:HARD, each a number, a size such as 64M, or infinity";
+        case SCHEMA_PORTION:
+                snprintf(out, 256, "a number from %lld to %lld, or a share from 0%% to 100%%",
+                        (long long)row->minimum, (long long)row->maximum);
+                return out;
         case SCHEMA_COMMAND:
                 return "a command: words with \"...\", '...' and \\ as quotes";
         case SCHEMA_WORDS:
@@ -397,6 +415,8 @@ const char *schema_argument(const struct schema_row *row, char out[static 256]) 
                 return "MASK";
         case SCHEMA_LIMIT:
                 return "SOFT[:HARD]";
+        case SCHEMA_PORTION:
+                return "N|N%";
         case SCHEMA_COMMAND:
                 return "COMMAND";
         case SCHEMA_WORDS:

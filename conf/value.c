@@ -147,6 +147,19 @@ static int parse_limit(
         return 0;
 }
 
+static int parse_portion(
+        const struct schema_row *row, const char *text, struct config_portion *out, struct error *error) {
+        size_t length = strlen(text);
+        bool is_percent = length > 0 && text[length - 1] == '%';
+        uint64_t value, maximum = is_percent ? 100 : (uint64_t)row->maximum;
+
+        if (!bytes_to_u64(text, is_percent ? length - 1 : length, &value) || value > maximum ||
+                (!is_percent && value < (uint64_t)row->minimum))
+                return refuse(row, text, error);
+        *out = (struct config_portion){.is_set = true, .is_percent = is_percent, .value = (uint32_t)value};
+        return 0;
+}
+
 bool value_is_scalar(enum schema_type type) {
         switch (type) {
         case SCHEMA_DURATION:
@@ -157,6 +170,7 @@ bool value_is_scalar(enum schema_type type) {
         case SCHEMA_SIGNAL:
         case SCHEMA_MODE:
         case SCHEMA_LIMIT:
+        case SCHEMA_PORTION:
                 return true;
         case SCHEMA_TEXT:
         case SCHEMA_PATH:
@@ -187,6 +201,8 @@ int value_parse(const struct schema_row *row, const char *text, void *out, struc
                 return parse_mode(row, text, out, error);
         case SCHEMA_LIMIT:
                 return parse_limit(row, text, out, error);
+        case SCHEMA_PORTION:
+                return parse_portion(row, text, out, error);
         case SCHEMA_TEXT:
         case SCHEMA_PATH:
         case SCHEMA_COMMAND:

@@ -99,7 +99,6 @@ static void held_signals_send(struct supervisor *supervisor, struct app *app) {
         for (int number = 1; number <= SIGNAL_MAX; number++)
                 if (supervisor->held_signals & signal_bit(number))
                         app_signal(supervisor, app, number, NULL);
-        supervisor->held_signals = 0;
 }
 
 void app_spawn(struct supervisor *supervisor, const struct fleet_action *action) {
@@ -130,10 +129,14 @@ void app_spawn(struct supervisor *supervisor, const struct fleet_action *action)
         };
         supervisor->has_no_children = false;
         if (spec.session != LAUNCH_SAME_GROUP)
-                supervisor->last_group = process.pid;
+                supervisor->last_groups[action->slot] = process.pid;
         held_signals_send(supervisor, app);
         supervisor->has_started = true;
-        log_write(LOG_INFO, "Spawned child process '%s' with pid %d", spec.argv[0], (int)process.pid);
+        if (supervisor->settings->fleet.replicas > 1)
+                log_write(LOG_INFO, "replica %u: Spawned child process '%s' with pid %d", action->slot,
+                        spec.argv[0], (int)process.pid);
+        else
+                log_write(LOG_INFO, "Spawned child process '%s' with pid %d", spec.argv[0], (int)process.pid);
         if (loop_add(&supervisor->loop, &app->status, &error) < 0) {
                 /* Without the pipe a failure still shows, as exit status 125 of the shim. */
                 log_error(LOG_WARNING, &error);

@@ -14,11 +14,17 @@
 #define KILL_AGAIN_NS (100 * NS_PER_MS) /* a process may fork while it is being killed: say it again */
 #define KILL_TRIES    20                /* what does not die of this sits in the kernel: leave it */
 
+static void groups_signal(const struct supervisor *supervisor, int number) {
+        for (size_t i = 0; i < FLEET_REPLICAS_MAX; i++)
+                if (supervisor->last_groups[i] > 0)
+                        (void)kill(-supervisor->last_groups[i], number);
+}
+
 static void remaining_signal(const struct supervisor *supervisor, int number) {
         if (getpid() == 1)
                 (void)kill(-1, number);
-        else if (!descendants_signal(number) && supervisor->last_group > 0)
-                (void)kill(-supervisor->last_group, number);
+        else if (!descendants_signal(number))
+                groups_signal(supervisor, number);
 }
 
 /* Turn the loop until nobody is left, the time is up, or (`until_told`) somebody asks for the end. */
@@ -36,8 +42,8 @@ void remaining_end(struct supervisor *supervisor) {
         const struct supervisor_settings *settings = supervisor->settings;
 
         supervisor->is_told_to_stop = false;
-        if (settings->ends_group && supervisor->last_group > 0)
-                (void)kill(-supervisor->last_group, SIGTERM);
+        if (settings->ends_group)
+                groups_signal(supervisor, SIGTERM);
         if (settings->waits_for_all)
                 wait_for_remaining(supervisor, NS_FOREVER, true);
         children_reap(supervisor);

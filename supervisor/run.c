@@ -87,6 +87,8 @@ static void step(struct supervisor *supervisor, const struct fleet_event *event)
         fleet_step(&supervisor->fleet, event, &supervisor->actions);
         for (size_t i = 0; i < supervisor->actions.count; i++)
                 perform(supervisor, &supervisor->actions.list[i]);
+        if (supervisor->has_started)
+                supervisor->held_signals = 0;
 }
 
 static void events_handle(struct supervisor *supervisor) {

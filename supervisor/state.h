@@ -54,15 +54,17 @@ struct supervisor {
         struct fleet_event events[EVENTS_MAX];
         size_t event_first, event_count;
 
-        int stop_signal;       /* the last one that asked for the end: what STOP sends */
-        uint64_t held_signals; /* forwarded to the first app as soon as it is there */
-        bool is_reaping_due;   /* more children may be waiting than one turn reaps */
-        bool has_no_children;  /* the last waitpid said ECHILD */
-        bool has_started;      /* an app has been started once */
-        bool is_over;          /* FLEET_DO_EXIT was said */
+        int stop_signal; /* the last one that asked for the end: what STOP sends */
+        uint64_t
+                held_signals; /* forwarded to the first apps, which one step starts, as soon as they are there */
+        bool is_reaping_due;  /* more children may be waiting than one turn reaps */
+        bool has_no_children; /* the last waitpid said ECHILD */
+        bool has_started;     /* an app has been started once */
+        bool is_over;         /* FLEET_DO_EXIT was said */
         int exit_status;
         bool is_told_to_stop; /* a stop signal came; asked anew in each phase of remaining_end() */
-        pid_t last_group;     /* process group of the last app, while it may have members */
+        pid_t last_groups
+                [FLEET_REPLICAS_MAX]; /* process groups of each slot's last app: they may have members */
 };
 
 /* Queue a fact for the core; handled after the actions of the step that runs. */

@@ -143,12 +143,13 @@ def test_a_wrong_file_starts_nothing(tmp_path: Path, verb: str) -> None:
     ("options", "status"),
     [
         (["--stop-timeout", "10x", "--", "echo", "started"], USAGE),
-        (["--replicas", "2", "--", "echo", "started"], USAGE),
-        (["--strategy", "handoff", "--", "echo", "started"], USAGE),
+        (["--replicas", "33", "--", "echo", "started"], USAGE),
+        (["--strategy", "blue-green", "--", "echo", "started"], USAGE),
+        (["--strategy", "handoff", "--max-surge", "0", "--", "echo", "started"], USAGE),
         (["--pass-env", "PATH", "--", "echo", "started"], USAGE),
         ([], USAGE),
     ],
-    ids=["unit", "replicas", "strategy", "clear", "nothing"],
+    ids=["unit", "replicas", "strategy", "limits", "clear", "nothing"],
 )
 def test_a_wrong_option_starts_nothing(options: list[str], status: int) -> None:
     """The same rules as in a file, with the status of a wrong command line."""

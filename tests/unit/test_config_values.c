@@ -176,8 +176,63 @@ static void test_words_of_an_enum_are_suggested(void **state) {
                 "did you mean 'on-failure'?");
         expect_refusal("service", "restart", "unless-stopped",
                 "api.ini:3: restart = unless-stopped is not no, on-failure or always", "");
-        expect_refusal("rollout", "strategy", "handoff",
-                "api.ini:3: strategy = handoff is not available in this version", "use restart");
+        assert_int_equal(set_in(&config, "rollout", "strategy", "handoff", &error), 0);
+        expect_refusal("rollout", "strategy", "signal",
+                "api.ini:3: strategy = signal is not available in this version", "use restart or handoff");
+}
+
+static void test_a_portion_is_a_number_or_a_share(void **state) {
+        struct config CLEANUP_CONFIG config;
+        struct error error;
+
+        (void)state;
+        config_init(&config);
+        assert_false(config.rollout.max_surge.is_set);
+        assert_int_equal(set_in(&config, "rollout", "max_surge", "3", &error), 0);
+        assert_true(config.rollout.max_surge.is_set && !config.rollout.max_surge.is_percent);
+        assert_int_equal(config.rollout.max_surge.value, 3);
+        assert_int_equal(set_in(&config, "rollout", "max_unavailable", "100%", &error), 0);
+        assert_true(config.rollout.max_unavailable.is_percent);
+        assert_int_equal(config.rollout.max_unavailable.value, 100);
+        expect_refusal("rollout", "max_surge", "33",
+                "api.ini:3: max_surge = 33 is not a number from 0 to 32, or a share from 0% to 100%", NULL);
+        expect_refusal("rollout", "max_surge", "101%",
+                "api.ini:3: max_surge = 101% is not a number from 0 to 32, or a share from 0% to 100%", NULL);
+        expect_refusal("rollout", "max_surge", "%",
+                "api.ini:3: max_surge = % is not a number from 0 to 32, or a share from 0% to 100%", NULL);
+        expect_refusal("rollout", "max_surge", "1 %",
+                "api.ini:3: max_surge = 1 % is not a number from 0 to 32, or a share from 0% to 100%", NULL);
+}
+
+/* As Kubernetes rounds: surge up, unavailable down. */
+static void test_the_limits_of_a_rotation_come_from_strategy_and_shares(void **state) {
+        static const struct {
+                const char *strategy, *replicas, *surge, *unavailable;
+                uint32_t surge_max, unavailable_max;
+        } cases[] = {{"restart", "1", NULL, NULL, 0, 1}, {"handoff", "1", NULL, NULL, 1, 0},
+                {"handoff", "32", NULL, NULL, 1, 0}, {"handoff", "4", "25%", "25%", 1, 1},
+                {"handoff", "5", "25%", "25%", 2, 1}, {"handoff", "3", "1%", "33%", 1, 0},
+                {"handoff", "3", "1%", "34%", 1, 1}, {"restart", "7", "100%", "100%", 7, 7},
+                {"restart", "7", "2", NULL, 2, 1}, {"handoff", "7", NULL, "3", 1, 3},
+                {"handoff", "2", "0", "1", 0, 1}, {"handoff", "2", "0%", "49%", 0, 0}};
+
+        (void)state;
+        for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+                struct config CLEANUP_CONFIG config;
+                struct error error;
+
+                config_init(&config);
+                assert_int_equal(set_in(&config, "rollout", "strategy", cases[i].strategy, &error), 0);
+                assert_int_equal(set_in(&config, "service", "replicas", cases[i].replicas, &error), 0);
+                if (cases[i].surge)
+                        assert_int_equal(set_in(&config, "rollout", "max_surge", cases[i].surge, &error), 0);
+                if (cases[i].unavailable)
+                        assert_int_equal(
+                                set_in(&config, "rollout", "max_unavailable", cases[i].unavailable, &error),
+                                0);
+                assert_int_equal(config_surge_max(&config), cases[i].surge_max);
+                assert_int_equal(config_unavailable_max(&config), cases[i].unavailable_max);
+        }
 }
 
 static void test_signals_have_names_and_numbers(void **state) {
@@ -402,7 +457,8 @@ static void test_keys_that_do_not_fit_together_are_refused(void **state) {
         static const char *const delay[][3] = {{"service", "restart_delay", "1m"}, {0}};
         static const char *const group[][3] = {
                 {"service", "kill_mode", "group"}, {"service", "session", "none"}, {0}};
-        static const char *const replicas[][3] = {{"service", "replicas", "3"}, {0}};
+        static const char *const neither[][3] = {
+                {"rollout", "max_surge", "0"}, {"rollout", "max_unavailable", "30%"}, {0}};
         struct config CLEANUP_CONFIG config;
         struct error error;
 
@@ -413,8 +469,13 @@ static void test_keys_that_do_not_fit_together_are_refused(void **state) {
         expect_check_failure(delay, "configuration:3: restart_delay is longer than restart_delay_max", NULL);
         expect_check_failure(group, "configuration:3: kill_mode = group needs a group of the app's own",
                 "use session = group or session = session");
-        expect_check_failure(replicas, "configuration:3: replicas = 3 is not available in this version",
-                "use replicas = 1, or leave it out");
+        expect_check_failure(neither,
+                "configuration:3: with 1 replica max_surge and max_unavailable both come to 0: no instance "
+                "could be "
+                "replaced",
+                "max_surge = 1 starts the new one beside the old, max_unavailable = 1 stops the old one "
+                "first (a "
+                "share of max_unavailable is rounded down)");
         config_init(&config);
         assert_int_equal(config_check(&config, false, &error), 0);
         assert_int_equal(config_check(&config, true, &error), -1);
@@ -447,6 +508,8 @@ int main(void) {
                 cmocka_unit_test(test_booleans_take_the_habits_of_systemd),
                 cmocka_unit_test(test_numbers_have_a_range),
                 cmocka_unit_test(test_words_of_an_enum_are_suggested),
+                cmocka_unit_test(test_a_portion_is_a_number_or_a_share),
+                cmocka_unit_test(test_the_limits_of_a_rotation_come_from_strategy_and_shares),
                 cmocka_unit_test(test_signals_have_names_and_numbers),
                 cmocka_unit_test(test_modes_are_octal),
                 cmocka_unit_test(test_limits_are_soft_and_hard),
