@@ -84,9 +84,12 @@ $(OUT)/obj/%.o: %.c
 	mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
-# The seccomp filter of the loader is written at build time by a program that uses libseccomp.
+# The seccomp filters are written at build time by programs that use libseccomp: the loader's, and the one that reports bind.
 FILTER := $(OUT)/gen/secrets/filter.h
+ADOPT_FILTER := $(OUT)/gen/shim/adopt_filter.h
 $(FILTER): secrets/filter/make_filter.c
+$(ADOPT_FILTER): shim/filter/make_adopt.c
+$(FILTER) $(ADOPT_FILTER):
 	$(say) GEN $@
 	mkdir -p $(@D)
 	$(CC) -std=gnu17 -O1 -Werror -Wall -D_GNU_SOURCE $(if $(SANITIZE),-DTACET_SANITIZE=1) -o $(@:.h=) $< -lseccomp
@@ -94,6 +97,8 @@ $(FILTER): secrets/filter/make_filter.c
 
 $(OUT)/obj/secrets/confine.o build/static/obj/secrets/confine.o build/fuzz/obj/secrets/confine.o: $(FILTER)
 build/lint/analyzer/secrets/confine.o build/lint/tidy/secrets/confine.done: $(FILTER)
+$(OUT)/obj/shim/adopt.o build/static/obj/shim/adopt.o build/fuzz/obj/shim/adopt.o: $(ADOPT_FILTER)
+build/lint/analyzer/shim/adopt.o build/lint/tidy/shim/adopt.done: $(ADOPT_FILTER)
 
 # ---- static: musl, position independent, with Debian's archives of the libraries ------------------------------------------
 STATIC  := build/static
@@ -121,8 +126,7 @@ TOOLS := $(patsubst tests/tools/%.c,build/tests/tools/%,$(wildcard tests/tools/*
 build/tests/tools/%: tests/tools/%.c
 	$(say) TOOL $<
 	mkdir -p $(@D)
-	$(MUSL_CC) -std=gnu17 -O2 -Wall -Wextra -Werror -D_GNU_SOURCE -static -s -o $@ $(filter %.c,$^)
-build/tests/tools/load: tests/tools/load/report.c tests/tools/load/report.h
+	$(MUSL_CC) -std=gnu17 -O2 -Wall -Wextra -Werror -D_GNU_SOURCE -static -s -o $@ $<
 
 include tests/simulation/simulation.mk
 

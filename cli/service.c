@@ -168,6 +168,7 @@ int service_init(
                 .umask = service->umask == CONFIG_UNSET ? 0 : (mode_t)service->umask,
                 .session = session_of(service->session),
                 .terminal = -1,
+                .adopt_fd = -1,
                 .wants_terminal = service->terminal == CONFIG_TERMINAL_AUTO && !is_crowd,
                 .hides_input = is_crowd && isatty(STDIN_FILENO),
                 .parent_death_signal = service->parent_death_signal,

@@ -1,9 +1,10 @@
 /* The ordered steps between fork and the app's first instruction: see enum launch_stage.
  *
  * Order matters (credentials(7), setrlimit(2), prctl(2)): the secrets are mapped first, because a mapping of memfd_secret counts as
- * locked memory, which the app's own limit or user may not have; limits while still privileged; groups, group, user; then
- * the parent-death signal, which a change of user clears; then execve, with the signal mask given back last so
- * that a signal which arrived meanwhile ends the app-to-be instead of vanishing.
+ * locked memory, which the app's own limit or user may not have; the filter of adopted sockets while there is CAP_SYS_ADMIN
+ * and no limit on descriptors; limits while still privileged; groups, group, user; then the parent-death signal, which
+ * a change of user clears; then execve, with the signal mask given back last so that a signal which arrived meanwhile
+ * ends the app-to-be instead of vanishing.
  * Everything blocks signals until then. No step logs: a failure is (stage, errno, detail). */
 
 #include "shim/launch.h"
@@ -27,6 +28,7 @@
 #include "lib/duration.h"
 #include "lib/fd.h"
 #include "lib/signals.h"
+#include "shim/adopt.h"
 
 #define BUSY_TRIES    20
 #define BUSY_PAUSE_NS (5 * NS_PER_MS) /* a file still open for writing (ETXTBSY) is usually closed by then */
@@ -83,6 +85,20 @@ static int step_terminal(struct becoming *becoming) {
                 (void)ioctl(STDIN_FILENO, TIOCSCTTY, 0);
         else if (becoming->spec->session == LAUNCH_OWN_GROUP && becoming->spec->terminal >= 0)
                 (void)tcsetpgrp(becoming->spec->terminal, getpgrp());
+        return 0;
+}
+
+/* The descriptor itself is close-on-exec like its channel: the app has neither. */
+static int step_adopt(struct becoming *becoming) {
+        int fd;
+
+        if (becoming->spec->adopt_fd < 0)
+                return 0;
+        fd = adopt_filter_install();
+        if (fd < 0)
+                return step_failed(becoming, errno, "");
+        if (adopt_descriptor_send(becoming->spec->adopt_fd, fd) < 0)
+                return step_failed(becoming, errno, "hand the descriptor over");
         return 0;
 }
 
@@ -324,6 +340,7 @@ static int (*const steps[])(struct becoming *) = {
         [LAUNCH_SESSION] = step_session,
         [LAUNCH_TERMINAL] = step_terminal,
         [LAUNCH_SECRETS] = step_secrets,
+        [LAUNCH_ADOPT] = step_adopt,
         [LAUNCH_LIMITS] = step_limits,
         [LAUNCH_GROUPS] = step_groups,
         [LAUNCH_GROUP] = step_group,

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "lib/fd.h"
+#include "shim/adopt.h"
 
 static_assert(sizeof(struct launch_message) <= PIPE_BUF, "one write per message, never torn: pipe(7)");
 
@@ -113,6 +114,7 @@ static const char *const stage_texts[] = {
         [LAUNCH_SESSION] = "give it a session or process group of its own",
         [LAUNCH_TERMINAL] = "give it the terminal",
         [LAUNCH_SECRETS] = "map its secrets",
+        [LAUNCH_ADOPT] = "have its bind and listen reported (seccomp)",
         [LAUNCH_LIMITS] = "set its resource limits",
         [LAUNCH_GROUPS] = "set its supplementary groups",
         [LAUNCH_GROUP] = "set its group",
@@ -167,6 +169,8 @@ void launch_failure_describe(
         }
         error_set(error, failure->code, "cannot start '%s': cannot %s%s%s", spec->argv[0],
                 stage_texts[failure->stage], failure->detail[0] ? ": " : "", failure->detail);
+        if (failure->stage == LAUNCH_ADOPT)
+                error_hint(error, "%s", adopt_filter_hint(failure->code));
         if (failure->stage == LAUNCH_ARGUMENTS)
                 error_hint(error, "anyone can read arguments: let the app read the variable itself");
         if (failure->stage == LAUNCH_ENVIRONMENT && failure->code == 0)

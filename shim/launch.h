@@ -57,7 +57,8 @@ struct launch_spec {
         int parent_death_signal; /* 0: none */
         bool hides_input;        /* standard input is tacet's (a key): the app gets /dev/null */
         unsigned listen_count;   /* descriptors 3.. that a service manager gave; LISTEN_PID is set for them */
-        bool suspends_parent;    /* vfork(2) instead of fork(2): see launch.c; never with secrets */
+        int adopt_fd; /* a socket on which the shim sends the descriptor that reports bind and listen, or -1: shim/adopt.h */
+        bool suspends_parent; /* vfork(2) instead of fork(2): see launch.c; never with secrets */
         struct launch_inheritance inheritance;
 };
 
@@ -66,6 +67,7 @@ enum launch_stage {
         LAUNCH_SESSION,
         LAUNCH_TERMINAL,
         LAUNCH_SECRETS,
+        LAUNCH_ADOPT,
         LAUNCH_LIMITS,
         LAUNCH_GROUPS,
         LAUNCH_GROUP,

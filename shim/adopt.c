@@ -1,0 +1,181 @@
+/* The filter that reports bind and listen: see adopt.h. Installed in the shim, while it still has the rights of tacet and before
+ * the app's limits (a limit on open files must not stand in the way); probed once in a child of the supervisor.
+ *
+ * The program is written at build time with libseccomp (shim/filter). It decides nothing and is no wall: an app that wants to
+ * bind without being seen can (io_uring(7)), and loses nothing but the hand-over of that socket. */
+
+#include "shim/adopt.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lib/fd.h"
+
+static const struct sock_filter adopt_filter[] = {
+#define ADOPT_CALL(arch, number, call)
+#define ADOPT_INSTRUCTION(code, jt, jf, k) {code, jt, jf, k},
+#include <shim/adopt_filter.h> /* made by the build, not in the tree */
+#undef ADOPT_CALL
+#undef ADOPT_INSTRUCTION
+};
+
+enum adopt_call adopt_call_of(uint32_t arch, int number) {
+        static const struct {
+                uint32_t arch;
+                int number;
+                enum adopt_call call;
+        } calls[] = {
+#define ADOPT_CALL(arch, number, call) {arch, number, call},
+#define ADOPT_INSTRUCTION(code, jt, jf, k)
+#include <shim/adopt_filter.h>
+        };
+
+        for (size_t i = 0; i < sizeof calls / sizeof *calls; i++)
+                if (calls[i].arch == arch && calls[i].number == number)
+                        return calls[i].call;
+        return ADOPT_CALL_NONE;
+}
+
+static int filter_load(void) {
+        /* The kernel copies the program and does not write to it. */
+        struct sock_fprog program = {.len = sizeof adopt_filter / sizeof *adopt_filter,
+                .filter = (struct sock_filter *)(uintptr_t)adopt_filter};
+
+        return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &program);
+}
+
+int adopt_filter_install(void) {
+        int fd = filter_load();
+
+        if (fd >= 0 || errno != EACCES)
+                return fd;
+        if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) {
+                errno = EACCES;
+                return -1;
+        }
+        return filter_load();
+}
+
+const char *adopt_filter_hint(int code) {
+        switch (code) {
+        case EBUSY:
+                return "a seccomp filter with a notification descriptor is there already (another tacet with "
+                       "adopt, "
+                       "or a container manager's): declare the socket and let the app take it over";
+        case EACCES:
+        case EPERM:
+                return "it takes CAP_SYS_ADMIN or no_new_privs, and a container profile that allows "
+                       "seccomp(2)";
+        case ENOSYS:
+        case EINVAL:
+                return "it takes Linux 5.9 or newer with seccomp filters: declare the socket and let the app "
+                       "take "
+                       "it over";
+        default:
+                return "it takes some memory and a free descriptor";
+        }
+}
+
+int adopt_descriptor_send(int channel, int fd) {
+        union {
+                struct cmsghdr header;
+                char bytes[CMSG_SPACE(sizeof fd)];
+        } control = {0};
+        char byte = 0;
+        struct iovec data = {.iov_base = &byte, .iov_len = 1};
+        struct msghdr message = {
+                .msg_iov = &data,
+                .msg_iovlen = 1,
+                .msg_control = control.bytes,
+                .msg_controllen = sizeof control.bytes,
+        };
+
+        control.header.cmsg_level = SOL_SOCKET;
+        control.header.cmsg_type = SCM_RIGHTS;
+        control.header.cmsg_len = CMSG_LEN(sizeof fd);
+        memcpy(CMSG_DATA(&control.header), &fd, sizeof fd);
+        return sendmsg(channel, &message, MSG_NOSIGNAL) == 1 ? 0 : -1;
+}
+
+int adopt_descriptor_receive(int channel) {
+        union {
+                struct cmsghdr header;
+                char bytes[CMSG_SPACE(sizeof(int))];
+        } control;
+        char byte;
+        struct iovec data = {.iov_base = &byte, .iov_len = 1};
+        struct msghdr message = {
+                .msg_iov = &data,
+                .msg_iovlen = 1,
+                .msg_control = control.bytes,
+                .msg_controllen = sizeof control.bytes,
+        };
+        const struct cmsghdr *header;
+        ssize_t got;
+        int fd;
+
+        do
+                got = recvmsg(channel, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+        while (got < 0 && errno == EINTR);
+        if (got < 0)
+                return -1;
+        header = CMSG_FIRSTHDR(&message);
+        if (got == 0 || !header || header->cmsg_type != SCM_RIGHTS ||
+                header->cmsg_len != CMSG_LEN(sizeof fd)) {
+                errno = EPIPE; /* closed; or out of descriptors here, and the kernel has dropped it */
+                return -1;
+        }
+        memcpy(&fd, CMSG_DATA(header), sizeof fd);
+        return fd;
+}
+
+/* Kernels 5.0 to 5.8 report calls but cannot put a descriptor in place. An answer to nothing tells: only who knows the request
+ * looks for the call and does not find it. */
+static int placing_try(int fd) {
+        struct seccomp_notif_addfd nothing = {.id = UINT64_MAX, .srcfd = (uint32_t)fd};
+
+        if (ioctl(fd, SECCOMP_IOCTL_NOTIF_ADDFD, &nothing) < 0 && errno == ENOENT)
+                return 0;
+        return ENOSYS;
+}
+
+/* In the child: the errno for the parent, 0 when all is there. */
+static int probe_child(void) {
+        struct seccomp_notif_sizes sizes;
+        int fd;
+
+        if (syscall(SYS_seccomp, SECCOMP_GET_NOTIF_SIZES, 0, &sizes) < 0)
+                return errno;
+        fd = adopt_filter_install();
+        return fd < 0 ? errno : placing_try(fd);
+}
+
+int adopt_probe(struct error *error) {
+        pid_t pid = fork();
+        int status = 0;
+
+        if (pid == 0)
+                _exit(probe_child());
+        if (pid < 0)
+                return error_set(error, errno, "try whether sockets can be adopted (fork)");
+        while (waitpid(pid, &status, 0) < 0)
+                if (errno != EINTR)
+                        return error_set(error, errno, "try whether sockets can be adopted (waitpid)");
+        if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+                return 0;
+        /* A filter of somebody else's may answer by killing. */
+        error_set(error, WIFEXITED(status) ? WEXITSTATUS(status) : EACCES,
+                "install a filter that reports bind and listen (seccomp)");
+        return error_hint(error, "%s", adopt_filter_hint(error->code));
+}

@@ -1,0 +1,100 @@
+/* A program of the build: print the app's seccomp filter and the numbers of the calls that it reports
+ * (build/gen/shim/adopt_filter.h), as rows of two macros that the includer defines.
+ *
+ *   ADOPT_INSTRUCTION(code, jt, jf, k)   the BPF program
+ *   ADOPT_CALL(arch, number, call)       what a reported call is, by AUDIT_ARCH_* and number
+ *
+ * libseccomp writes the program here, once: the shim installs it with one system call, without allocating. Everything is allowed,
+ * also what no list knows; only bind and listen are reported, in every way in which this kernel can run them (32-bit
+ * programs too, by socketcall(2) as well). */
+
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <seccomp.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+/* What a kernel of the first architecture also runs. */
+static const struct {
+        uint32_t native, also;
+} compatible[] = {
+        {SCMP_ARCH_X86_64, SCMP_ARCH_X86},
+        {SCMP_ARCH_X86_64, SCMP_ARCH_X32},
+        {SCMP_ARCH_AARCH64, SCMP_ARCH_ARM},
+};
+#define X32_BIT          0x40000000
+#define NUMBERS_MAX      1024
+#define COMPATIBLE_COUNT (sizeof compatible / sizeof *compatible)
+
+static const struct {
+        const char *name, *call;
+} calls[] = {
+        {"bind", "ADOPT_CALL_BIND"},
+        {"listen", "ADOPT_CALL_LISTEN"},
+        {"socketcall", "ADOPT_CALL_SOCKETCALL"},
+};
+
+static void check(int result, const char *what) {
+        if (result >= 0)
+                return;
+        fprintf(stderr, "make_adopt: %s: error %d\n", what, -result);
+        exit(1);
+}
+
+/* By number: of a name libseccomp knows one number only, and a 32-bit bind has two ways. */
+static void print_calls(uint32_t arch) {
+        /* x32 calls come with the architecture of x86_64 and a bit in their number. */
+        uint32_t audit = arch == SCMP_ARCH_X32 ? SCMP_ARCH_X86_64 : arch;
+        int first = arch == SCMP_ARCH_X32 ? X32_BIT : 0;
+
+        for (int number = first; number < first + NUMBERS_MAX; number++) {
+                char *name = seccomp_syscall_resolve_num_arch(arch, number);
+
+                for (size_t i = 0; name && i < sizeof calls / sizeof *calls; i++)
+                        if (strcmp(name, calls[i].name) == 0)
+                                printf("ADOPT_CALL(0x%08xU, %d, %s)\n", audit, number, calls[i].call);
+                free(name);
+        }
+}
+
+static void print_program(scmp_filter_ctx filter) {
+        static struct sock_filter program[4096];
+        int fd = memfd_create("filter", MFD_CLOEXEC);
+        ssize_t length;
+
+        check(fd, "memfd_create");
+        check(seccomp_export_bpf(filter, fd), "export");
+        length = pread(fd, program, sizeof program, 0);
+        if (length <= 0 || (size_t)length == sizeof program)
+                check(-1, "read the program");
+        for (size_t i = 0; i < (size_t)length / sizeof *program; i++)
+                printf("ADOPT_INSTRUCTION(0x%02x, %u, %u, 0x%08xU)\n", program[i].code, program[i].jt,
+                        program[i].jf, program[i].k);
+        close(fd);
+}
+
+int main(void) {
+        scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+        uint32_t native = seccomp_arch_native();
+
+        if (!filter)
+                return 1;
+        printf("/* Made by shim/filter/make_adopt.c. */\n");
+        print_calls(native);
+        for (size_t i = 0; i < COMPATIBLE_COUNT; i++) {
+                if (compatible[i].native != native)
+                        continue;
+                check(seccomp_arch_add(filter, compatible[i].also), "add an architecture");
+                print_calls(compatible[i].also);
+        }
+        check(seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ALLOW), "other architectures");
+        check(seccomp_rule_add(filter, SCMP_ACT_NOTIFY, SCMP_SYS(bind), 0), "report bind");
+        check(seccomp_rule_add(filter, SCMP_ACT_NOTIFY, SCMP_SYS(listen), 0), "report listen");
+        print_program(filter);
+        seccomp_release(filter);
+        return 0;
+}
