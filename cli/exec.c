@@ -53,7 +53,7 @@ static int become(struct service_verb *verb, struct error *error) {
                 return -1;
         launch->secrets = &secrets;
         launch->session = LAUNCH_SAME_GROUP;
-        launch_become(launch, NULL, 0, on_note, launch, &failure);
+        launch_become(launch, NULL, NULL, 0, on_note, launch, &failure);
         launch_failure_describe(&failure, launch, error);
         bundle_deinit(&secrets);
         return -1;

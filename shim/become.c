@@ -29,6 +29,8 @@
 #include "lib/fd.h"
 #include "lib/signals.h"
 #include "shim/adopt.h"
+#include "shim/descriptors.h"
+#include "shim/handover.h"
 
 #define BUSY_TRIES    20
 #define BUSY_PAUSE_NS (5 * NS_PER_MS) /* a file still open for writing (ETXTBSY) is usually closed by then */
@@ -38,6 +40,7 @@
 struct becoming {
         const struct launch_spec *spec;
         pid_t parent;
+        int *own_fd;
         struct bundle_view secrets;
         bool has_secrets;
         struct environment environment;
@@ -55,15 +58,24 @@ static int step_failed(struct becoming *becoming, int code, const char *detail) 
         return -1;
 }
 
-/* Everything of tacet's own is close-on-exec, so only what the app gets on purpose is touched. */
+/* Everything of tacet's own is close-on-exec, so without descriptors only what the app gets on purpose is touched. Comes
+ * when the terminal's and the secrets' have been used. */
 static int step_descriptors(struct becoming *becoming) {
-        if (becoming->spec->hides_input) {
+        const struct launch_spec *spec = becoming->spec;
+        int *const kept[] = {becoming->own_fd};
+        struct error error;
+
+        if (spec->hides_input) {
                 fd_close(STDIN_FILENO);
                 (void)fd_hold_standard_streams();
         }
-        for (unsigned n = 0; n < becoming->spec->listen_count; n++)
+        for (unsigned n = 0; n < spec->listen_count; n++)
                 if (fcntl(3 + (int)n, F_SETFD, 0) < 0)
                         return step_failed(becoming, errno, "a listening socket");
+        if (!spec->descriptor_count)
+                return 0;
+        if (descriptors_place(spec->descriptors, spec->descriptor_count, kept, kept[0] ? 1 : 0, &error) < 0)
+                return step_failed(becoming, 0, error.text);
         return 0;
 }
 
@@ -81,7 +93,7 @@ static int step_session(struct becoming *becoming) {
 
 /* Best effort: a terminal that went away, or is not ours to give, is no reason not to start the app. */
 static int step_terminal(struct becoming *becoming) {
-        if (becoming->spec->session == LAUNCH_OWN_SESSION)
+        if (becoming->spec->session == LAUNCH_OWN_SESSION && !becoming->spec->hides_input)
                 (void)ioctl(STDIN_FILENO, TIOCSCTTY, 0);
         else if (becoming->spec->session == LAUNCH_OWN_GROUP && becoming->spec->terminal >= 0)
                 (void)tcsetpgrp(becoming->spec->terminal, getpgrp());
@@ -212,19 +224,34 @@ static void listen_variables_set(struct becoming *becoming) {
         environment->count = kept;
 }
 
+/* What tacet itself says to the app, behind everything that others say. */
+static int own_variables_set(struct becoming *becoming) {
+        struct error error;
+
+        for (char *const *at = becoming->spec->variables; at && *at; at++)
+                environment_put(&becoming->environment, *at);
+        if (handover_variables(becoming->spec, &becoming->environment, &error) < 0)
+                return step_failed(becoming, ENOMEM, "");
+        return 0;
+}
+
 static int step_environment(struct becoming *becoming) {
-        const struct environment_spec *spec = &becoming->spec->environment;
+        struct environment_spec spec = becoming->spec->environment;
         struct launch_message note = {.kind = LAUNCH_NOTE_CONFLICT, .stage = LAUNCH_ENVIRONMENT};
         struct environment *environment = &becoming->environment;
         struct error error;
 
+        for (char *const *at = becoming->spec->variables; at && *at; at++)
+                spec.spare++;
+        if (becoming->spec->descriptor_count)
+                spec.spare += HANDOVER_VARIABLES_MAX;
         if (!becoming->has_environment &&
                 environment_build(
-                        spec, becoming->has_secrets ? &becoming->secrets : NULL, environment, &error) < 0)
+                        &spec, becoming->has_secrets ? &becoming->secrets : NULL, environment, &error) < 0)
                 return step_failed(becoming, ENOMEM, "");
         for (size_t i = 0; i < environment->conflict_count && i < ENVIRONMENT_CONFLICTS_MAX; i++) {
                 name_copy(environment->conflicts[i], note.detail);
-                if (spec->on_conflict != ENVIRONMENT_REFUSE) {
+                if (spec.on_conflict != ENVIRONMENT_REFUSE) {
                         becoming->on_note(&note, becoming->note_context);
                         continue;
                 }
@@ -234,7 +261,7 @@ static int step_environment(struct becoming *becoming) {
         }
         if (becoming->spec->listen_count)
                 listen_variables_set(becoming);
-        return 0;
+        return own_variables_set(becoming);
 }
 
 static int step_arguments(struct becoming *becoming) {
@@ -336,11 +363,11 @@ static int step_execute(struct becoming *becoming) {
 }
 
 static int (*const steps[])(struct becoming *) = {
-        [LAUNCH_DESCRIPTORS] = step_descriptors,
         [LAUNCH_SESSION] = step_session,
         [LAUNCH_TERMINAL] = step_terminal,
         [LAUNCH_SECRETS] = step_secrets,
         [LAUNCH_ADOPT] = step_adopt,
+        [LAUNCH_DESCRIPTORS] = step_descriptors,
         [LAUNCH_LIMITS] = step_limits,
         [LAUNCH_GROUPS] = step_groups,
         [LAUNCH_GROUP] = step_group,
@@ -354,11 +381,12 @@ static int (*const steps[])(struct becoming *) = {
 };
 static_assert(sizeof steps / sizeof *steps == LAUNCH_STAGE_COUNT, "one step per stage");
 
-void launch_become(const struct launch_spec *spec, struct environment *environment, pid_t parent,
+void launch_become(const struct launch_spec *spec, struct environment *environment, int *own_fd, pid_t parent,
         launch_note_handler *on_note, void *context, struct launch_message *out) {
         struct becoming becoming = {
                 .spec = spec,
                 .parent = parent,
+                .own_fd = own_fd,
                 .on_note = on_note,
                 .note_context = context,
                 .failure = out,

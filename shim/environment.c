@@ -5,6 +5,7 @@
 
 #include "shim/environment.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -35,10 +36,8 @@ char *environment_find(char *const *strings, const char *name, size_t name_lengt
         return NULL;
 }
 
-static bool passes(const struct environment_spec *spec, const char *string) {
-        if (!spec->pass_patterns)
-                return true;
-        for (char *const *pattern = spec->pass_patterns; *pattern; pattern++) {
+static bool matches(char *const *patterns, const char *string) {
+        for (char *const *pattern = patterns; *pattern; pattern++) {
                 size_t length = strlen(*pattern);
 
                 if (length && (*pattern)[length - 1] == '*' && strncmp(string, *pattern, length - 1) == 0)
@@ -47,6 +46,12 @@ static bool passes(const struct environment_spec *spec, const char *string) {
                         return true;
         }
         return false;
+}
+
+static bool passes(const struct environment_spec *spec, const char *string) {
+        if (spec->removed && matches(spec->removed, string))
+                return false;
+        return !spec->pass_patterns || matches(spec->pass_patterns, string);
 }
 
 static size_t list_length(char *const *strings) {
@@ -86,10 +91,10 @@ static void put_secret(struct environment *out, char *string, enum environment_c
 int environment_build(const struct environment_spec *spec, const struct bundle_view *secrets,
         struct environment *out, struct error *error) {
         size_t room = list_length(spec->inherited) + list_length(spec->settings) +
-                      (secrets ? secrets->count : 0) + 1;
+                      (secrets ? secrets->count : 0) + spec->spare;
         char *string;
 
-        *out = (struct environment){.strings = calloc(room, sizeof *out->strings)};
+        *out = (struct environment){.strings = calloc(room + 1, sizeof *out->strings), .room = room};
         if (!out->strings)
                 return error_set(error, ENOMEM, "make room for %zu environment variables", room);
         for (char *const *at = spec->inherited; at && *at; at++)
@@ -109,6 +114,29 @@ int environment_build(const struct environment_spec *spec, const struct bundle_v
                 put_secret(out, string, spec->on_conflict);
         out->strings[out->count] = NULL;
         return 0;
+}
+
+void environment_put(struct environment *environment, char *string) {
+        size_t at =
+                list_find(environment->strings, environment->count, string, environment_name_length(string));
+
+        if (at < environment->count) {
+                environment->strings[at] = string;
+                later_drop(environment, at);
+        } else {
+                assert(environment->count < environment->room);
+                environment->strings[environment->count++] = string;
+        }
+        environment->strings[environment->count] = NULL;
+}
+
+void environment_remove(struct environment *environment, const char *name) {
+        size_t length = strlen(name), kept = 0;
+
+        for (size_t i = 0; i < environment->count; i++)
+                if (!same_name(environment->strings[i], name, length))
+                        environment->strings[kept++] = environment->strings[i];
+        environment->strings[environment->count = kept] = NULL;
 }
 
 void environment_deinit(struct environment *environment) {

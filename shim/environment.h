@@ -20,6 +20,8 @@ struct environment_spec {
         char *const *settings; /* NULL-terminated NAME=value strings from the configuration; may be NULL */
         char *const *
                 pass_patterns; /* NULL-terminated names, or prefixes ending in `*`; NULL: everything passes */
+        char *const *removed;  /* the same, of inherited ones that never pass; NULL: none */
+        size_t spare;          /* how many strings environment_put() may add */
         enum environment_conflict on_conflict;
 };
 
@@ -27,8 +29,8 @@ struct environment_spec {
 
 /* Strings are borrowed from the spec and the secrets' mapping; only the pointer array is owned. */
 struct environment {
-        char **strings; /* NULL-terminated; heap */
-        size_t count;
+        char **strings;     /* NULL-terminated; heap */
+        size_t count, room; /* of strings, without the NULL */
         const char *conflicts
                 [ENVIRONMENT_CONFLICTS_MAX]; /* `NAME=...` strings of secrets that met an inherited one */
         size_t conflict_count;               /* may be larger than the array */
@@ -39,6 +41,10 @@ struct environment {
 int environment_build(const struct environment_spec *spec, const struct bundle_view *secrets,
         struct environment *out, struct error *error);
 void environment_deinit(struct environment *environment);
+
+/* Put a `NAME=value` string in the place of every one of that name, or behind the others. */
+void environment_put(struct environment *environment, char *string);
+void environment_remove(struct environment *environment, const char *name);
 
 /* Length of the NAME of a `NAME=value` string. */
 size_t environment_name_length(const char *string);

@@ -35,7 +35,7 @@ static _Noreturn void shim_main(
         (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (getppid() != parent)
                 _exit(EXIT_STATUS_SUPERVISOR);
-        launch_become(spec, environment, parent, note_send, &status_fd, &failure);
+        launch_become(spec, environment, &status_fd, parent, note_send, &status_fd, &failure);
         (void)fd_write_full(status_fd, &failure, sizeof failure);
         _exit(EXIT_STATUS_SUPERVISOR);
 }
@@ -69,7 +69,7 @@ int launch_start(const struct launch_spec *spec, struct launch_process *out, str
         int ends[2];
         pid_t pid;
 
-        assert(!spec->suspends_parent || !spec->secrets);
+        assert(!spec->suspends_parent || (!spec->secrets && !spec->descriptor_count && !spec->variables));
         if (pipe2(ends, O_CLOEXEC) < 0)
                 return error_set(error, errno, "make the status pipe of the app (pipe2)");
         reader = ends[0];
@@ -110,11 +110,11 @@ void launch_note_describe(const struct launch_message *note, const struct launch
 
 /* What the stage was about to do, as "cannot X". */
 static const char *const stage_texts[] = {
-        [LAUNCH_DESCRIPTORS] = "set up its descriptors",
         [LAUNCH_SESSION] = "give it a session or process group of its own",
         [LAUNCH_TERMINAL] = "give it the terminal",
         [LAUNCH_SECRETS] = "map its secrets",
         [LAUNCH_ADOPT] = "have its bind and listen reported (seccomp)",
+        [LAUNCH_DESCRIPTORS] = "set up its descriptors",
         [LAUNCH_LIMITS] = "set its resource limits",
         [LAUNCH_GROUPS] = "set its supplementary groups",
         [LAUNCH_GROUP] = "set its group",

@@ -38,8 +38,21 @@ struct launch_limit {
         struct rlimit value;
 };
 
-#define LAUNCH_LIMITS_MAX RLIM_NLIMITS
-#define LAUNCH_LISTEN_MAX 64
+#define LAUNCH_LIMITS_MAX      RLIM_NLIMITS
+#define LAUNCH_LISTEN_MAX      64
+#define LAUNCH_DESCRIPTORS_MAX 128
+
+/* A descriptor that the app gets. `fd` is borrowed, and close-on-exec here. */
+struct launch_descriptor {
+        int fd;
+        const char *name; /* of LISTEN_FDNAMES; NULL: unknown */
+        int number; /* 0: the next one from 3 on, counted in LISTEN_FDS; else exactly this one, not counted */
+};
+
+/* How the app is told of its counted descriptors: handover.h. */
+#define LAUNCH_SYSTEMD        1U
+#define LAUNCH_SERVER_STARTER 2U
+#define LAUNCH_EINHORN        4U
 
 struct launch_spec {
         char *const *argv; /* argv[0] is looked up in $PATH when it has no slash */
@@ -56,18 +69,25 @@ struct launch_spec {
         bool wants_terminal;     /* hand it over when tacet has it */
         int parent_death_signal; /* 0: none */
         bool hides_input;        /* standard input is tacet's (a key): the app gets /dev/null */
-        unsigned listen_count;   /* descriptors 3.. that a service manager gave; LISTEN_PID is set for them */
+        unsigned
+                listen_count; /* descriptors 3.. that a service manager gave, where they are, with LISTEN_PID;
+                                  * not together with `descriptors` */
+        const struct launch_descriptor *descriptors; /* with any, the app inherits no other one from 3 on */
+        size_t descriptor_count;
+        unsigned protocols; /* LAUNCH_SYSTEMD, ... */
+        char *const *
+                variables; /* NULL-terminated NAME=value strings of tacet's own, which win over all; or NULL */
         int adopt_fd; /* a socket on which the shim sends the descriptor that reports bind and listen, or -1: shim/adopt.h */
         bool suspends_parent; /* vfork(2) instead of fork(2): see launch.c; never with secrets */
         struct launch_inheritance inheritance;
 };
 
 enum launch_stage {
-        LAUNCH_DESCRIPTORS,
         LAUNCH_SESSION,
         LAUNCH_TERMINAL,
         LAUNCH_SECRETS,
         LAUNCH_ADOPT,
+        LAUNCH_DESCRIPTORS,
         LAUNCH_LIMITS,
         LAUNCH_GROUPS,
         LAUNCH_GROUP,
@@ -107,9 +127,10 @@ int launch_read(int status_fd, struct launch_message *out);
 
 /* Take the steps in this process and become the app. Returns only on failure, with *out set. Notes go to `on_note`.
  * environment  already built, with room for what LISTEN_PID changes; or NULL: build it here
+ * own_fd       a descriptor that `on_note` needs, moved when the app gets its number; or NULL
  * parent       the process that must still be the parent when parent_death_signal is set; 0: not checked */
 typedef void launch_note_handler(const struct launch_message *message, void *context);
-void launch_become(const struct launch_spec *spec, struct environment *environment, pid_t parent,
+void launch_become(const struct launch_spec *spec, struct environment *environment, int *own_fd, pid_t parent,
         launch_note_handler *on_note, void *context, struct launch_message *out);
 
 #define LAUNCH_NOTE_BYTES 384

@@ -149,6 +149,45 @@ static void test_a_string_over_the_kernels_limit_is_named(void **state) {
         environment_deinit(&environment);
 }
 
+static void test_what_is_removed_never_passes_but_a_setting_of_that_name_does(void **state) {
+        char *const removed[] = {WORD("HOME"), WORD("LC_*"), NULL};
+        char *const patterns[] = {WORD("HOME"), WORD("PATH"), NULL};
+        char *const settings[] = {WORD("LC_ALL=de"), NULL};
+        struct environment_spec spec = {.inherited = inherited, .removed = removed, .settings = settings};
+        struct environment environment;
+
+        (void)state;
+        assert_int_equal(environment_build(&spec, NULL, &environment, NULL), 0);
+        assert_int_equal(environment.count, 3);
+        assert_null(value_of(&environment, "HOME"));
+        assert_string_equal(value_of(&environment, "LC_ALL"), "de");
+        environment_deinit(&environment);
+        spec.pass_patterns = patterns;
+        assert_int_equal(environment_build(&spec, NULL, &environment, NULL), 0);
+        assert_null(value_of(&environment, "HOME"));
+        environment_deinit(&environment);
+}
+
+static void test_a_string_is_put_in_the_place_of_all_of_its_name_or_behind(void **state) {
+        char *const twice[] = {WORD("A=1"), WORD("B=2"), WORD("A=3"), NULL};
+        struct environment_spec spec = {.inherited = twice, .spare = 1};
+        struct environment environment;
+
+        (void)state;
+        assert_int_equal(environment_build(&spec, NULL, &environment, NULL), 0);
+        environment_put(&environment, WORD("A=4"));
+        environment_put(&environment, WORD("C=5"));
+        assert_int_equal(environment.count, 3);
+        assert_string_equal(value_of(&environment, "A"), "4");
+        assert_string_equal(value_of(&environment, "C"), "5");
+        environment_remove(&environment, "A");
+        environment_remove(&environment, "D");
+        assert_int_equal(environment.count, 2);
+        assert_null(environment.strings[2]);
+        assert_null(value_of(&environment, "A"));
+        environment_deinit(&environment);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_secrets_come_after_what_is_inherited),
@@ -159,6 +198,8 @@ int main(void) {
                 cmocka_unit_test(test_a_name_that_stands_twice_is_replaced_everywhere),
                 cmocka_unit_test(test_a_value_of_eight_bytes_is_found_in_an_argument),
                 cmocka_unit_test(test_a_string_over_the_kernels_limit_is_named),
+                cmocka_unit_test(test_what_is_removed_never_passes_but_a_setting_of_that_name_does),
+                cmocka_unit_test(test_a_string_is_put_in_the_place_of_all_of_its_name_or_behind),
         };
 
         return cmocka_run_group_tests_name("environment", tests, NULL, NULL);
