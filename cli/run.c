@@ -31,8 +31,10 @@ int verb_run(int argc, char **argv) {
 
         (void)argc;
         status = service_verb_prepare(&verb, argv, "tacet run", run_notes, SCHEMA_ON_RUN);
-        if (status == SERVICE_VERB_READY)
+        if (status == SERVICE_VERB_READY) {
+                manager_settings_read(&verb.service.settings.manager);
                 status = supervisor_run(&verb.service.settings);
+        }
         service_verb_deinit(&verb);
         return status;
 }

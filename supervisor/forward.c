@@ -64,6 +64,8 @@ static void signal_handle(struct supervisor *supervisor, const struct signalfd_s
         if (info->ssi_pid == (uint32_t)getpid())
                 return; /* our own: SIGPIPE of a log nobody reads, the TSTP that terminal_suspend_self() sent */
         log_write(LOG_DEBUG, "signal %s from process %u", signal_name(received, name), info->ssi_pid);
+        if (received == SIGHUP)
+                manager_reload_asked(supervisor);
         if (received == SIGHUP && supervisor->settings->load) {
                 supervisor_push(supervisor, (struct fleet_event){.kind = FLEET_RELOAD});
                 return;

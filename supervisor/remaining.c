@@ -46,6 +46,7 @@ void remaining_end(struct supervisor *supervisor) {
                 groups_signal(supervisor, SIGTERM);
         if (settings->waits_for_all)
                 wait_for_remaining(supervisor, NS_FOREVER, true);
+        manager_ending(supervisor);
         children_reap(supervisor);
         if (supervisor->has_no_children)
                 return;

@@ -79,7 +79,7 @@ static enum log_level report_level(const struct supervisor *supervisor, const st
         return report_texts[action->report].level;
 }
 
-void report_write(const struct supervisor *supervisor, const struct fleet_action *action) {
+void report_write(struct supervisor *supervisor, const struct fleet_action *action) {
         bool is_first = action->report == FLEET_REPORT_LOAD_FAILED && supervisor->generation_last == 0;
         const char *at =
                 is_first ? "secrets not loaded; nothing was started" : report_texts[action->report].text;
@@ -95,4 +95,5 @@ void report_write(const struct supervisor *supervisor, const struct fleet_action
         }
         line[used < sizeof line ? used : sizeof line - 1] = '\0';
         log_write(report_level(supervisor, action), "%s", line);
+        manager_report(supervisor, action, line);
 }

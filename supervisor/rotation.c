@@ -34,6 +34,7 @@ static void channel_close(struct supervisor *supervisor) {
 }
 
 static void push_load_failed(struct supervisor *supervisor, const struct error *error) {
+        manager_load_failed(supervisor, error);
         supervisor_push(supervisor, (struct fleet_event){
                                             .kind = FLEET_LOAD_FAILED,
                                             .load = supervisor->load_number,

@@ -183,6 +183,7 @@ static int set_up(
                 return -1;
         terminal_open(&supervisor->terminal);
         fleet_init(&supervisor->fleet, &settings->fleet);
+        manager_open(supervisor);
         return 0;
 }
 
@@ -211,13 +212,16 @@ int supervisor_run(const struct supervisor_settings *settings) {
         supervisor_push(
                 supervisor, (struct fleet_event){.kind = FLEET_START, .has_generation = !settings->load});
         events_handle(supervisor);
+        manager_update(supervisor);
         while (!supervisor->is_over) {
                 if (supervisor->has_started && !was_started) {
                         after_first_start(supervisor);
                         was_started = true;
                 }
                 turn(supervisor);
+                manager_update(supervisor);
         }
         remaining_end(supervisor);
+        manager_close(supervisor);
         return supervisor->exit_status;
 }

@@ -5,6 +5,7 @@
 #include <signal.h>
 
 #include "lib/loop.h"
+#include "supervisor/manager.h"
 #include "supervisor/supervisor.h"
 #include "supervisor/terminal.h"
 
@@ -50,6 +51,8 @@ struct supervisor {
         struct loop_source load_channel; /* fd -1: no loader runs */
         uint32_t load_number;
         bool has_loaded; /* a load has succeeded: what only the first one may see has been wiped */
+
+        struct manager manager;
 
         struct fleet_event events[EVENTS_MAX];
         size_t event_first, event_count;
@@ -99,7 +102,7 @@ void rotation_drop(struct supervisor *supervisor, uint64_t number);
 const struct bundle *rotation_bundle(const struct supervisor *supervisor, uint64_t number);
 
 /* ---- report.c: what happened, in words ---- */
-void report_write(const struct supervisor *supervisor, const struct fleet_action *action);
+void report_write(struct supervisor *supervisor, const struct fleet_action *action);
 
 /* ---- remaining.c: after the app's end ---- */
 void remaining_end(struct supervisor *supervisor);

@@ -14,12 +14,14 @@
 #include "secrets/load.h"
 #include "shim/launch.h"
 #include "supervisor/core/fleet.h"
+#include "supervisor/manager.h"
 #include "supervisor/readiness.h"
 
 struct supervisor_settings {
         struct launch_spec launch; /* secrets and terminal are filled in by the supervisor for each start */
         struct fleet_settings fleet;
         struct readiness_settings readiness;
+        struct manager_settings manager;
         struct load_request *load;    /* NULL: no source; then SIGHUP is forwarded like any signal */
         int stop_signal;              /* what SIGTERM becomes on its way to the app */
         bool signals_group;           /* signals go to the app's process group instead of the app alone */

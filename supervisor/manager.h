@@ -1,0 +1,73 @@
+#pragma once
+
+/* Toward the service manager that started tacet: sd_notify(3) of a Type=notify or notify-reload service.
+ *
+ * What is said follows from the fleet alone (fleet_look): READY=1 when the first generation is available in every slot,
+ * RELOADING=1 and READY=1 around every reload whatever became of it, STOPPING=1 once, STATUS= with the progress,
+ * EXTEND_TIMEOUT_USEC= while something runs that has a deadline of its own, WATCHDOG=1 from the event loop. MAINPID= is never
+ * sent: tacet is and stays the main process. Nothing here waits: what does not fit into the manager's queue is said later,
+ * the newest state only. Without $NOTIFY_SOCKET every function does nothing. */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/error.h"
+#include "lib/loop.h"
+#include "lib/notify_send.h"
+#include "supervisor/core/fleet.h"
+
+struct supervisor;
+
+#define MANAGER_STATUS_BYTES 512
+
+struct manager_settings {
+        const char *socket;  /* $NOTIFY_SOCKET, borrowed; NULL: nobody to tell */
+        int64_t watchdog_ns; /* $WATCHDOG_USEC when it is meant for this process; else 0 */
+};
+
+struct manager {
+        int fd; /* -1: nobody to tell */
+        struct notify_address address;
+        struct loop_timer beat, extend, retry;
+        unsigned owed;                      /* what has to be said and is not said yet: bits of manager.c */
+        unsigned tries;                     /* in vain, in a row */
+        bool is_ready;                      /* READY=1 was due once */
+        bool is_busy;                       /* RELOADING=1 was due, READY=1 not yet */
+        bool is_stopping;                   /* STOPPING=1 was due */
+        bool is_reload_asked;               /* since the last update */
+        int64_t reload_ns;                  /* when the reload began that runs */
+        int64_t extend_until_ns;            /* nothing may take longer than this */
+        int64_t status_earliest_ns;         /* a STATUS= for its own sake is not sent before */
+        char outcome[MANAGER_STATUS_BYTES]; /* of the last reload, when it did not simply succeed */
+        char load_error[256];               /* why the last load failed */
+        char status[MANAGER_STATUS_BYTES];  /* the last text that was due */
+};
+
+/* Read NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID from this process's environment. */
+void manager_settings_read(struct manager_settings *out);
+
+/* Begin. An address that cannot be used is a warning, no error: the app is started all the same. */
+void manager_open(struct supervisor *supervisor);
+
+/* SIGHUP came, or somebody else asked for a reload: the answer must be dated after this very moment. */
+void manager_reload_asked(struct supervisor *supervisor);
+
+/* A load failed, for this reason. */
+void manager_load_failed(struct supervisor *supervisor, const struct error *error);
+
+/* A report of the core, and the words that the log has for it. */
+void manager_report(struct supervisor *supervisor, const struct fleet_action *action, const char *line);
+
+/* Say what is new. Called after every turn of the loop; makes no system call when nothing is. */
+void manager_update(struct supervisor *supervisor);
+
+/* The fleet is over and what is left will be ended: STOPPING=1, unless it was said. */
+void manager_ending(struct supervisor *supervisor);
+
+/* What has not been said yet gets one last try. */
+void manager_close(struct supervisor *supervisor);
+
+/* ---- manager_status.c ---- */
+
+/* One line for STATUS=: what runs, how far it is, what came of the last reload. */
+void manager_status_format(const struct supervisor *supervisor, char out[static MANAGER_STATUS_BYTES]);

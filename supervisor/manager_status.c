@@ -1,0 +1,114 @@
+/* The line for STATUS=, which `systemctl status` shows: see manager.h. Numbers, and words of the log; a value cannot get here. */
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "supervisor/state.h"
+
+struct line {
+        char *text;
+        size_t length;
+};
+
+__attribute__((format(printf, 2, 3))) static void line_add(struct line *line, const char *format, ...) {
+        size_t room = MANAGER_STATUS_BYTES - line->length;
+        va_list values;
+        int wanted;
+
+        va_start(values, format);
+        wanted = vsnprintf(line->text + line->length, room, format, values);
+        va_end(values);
+        if (wanted > 0)
+                line->length += (size_t)wanted < room ? (size_t)wanted : room - 1;
+}
+
+/* Slots in which that generation has proved itself. */
+static uint32_t slots_available(const struct supervisor *supervisor, uint64_t generation) {
+        uint32_t count = 0;
+
+        for (uint32_t slot = 0; slot < supervisor->fleet.settings.replicas; slot++)
+                for (uint32_t place = 0; place < 2; place++) {
+                        const struct fleet_instance *instance =
+                                fleet_instance_at(&supervisor->fleet, slot, place);
+
+                        count += instance && instance->generation == generation &&
+                                 instance->state == INSTANCE_AVAILABLE && !instance->is_unhealthy;
+                }
+        return count;
+}
+
+/* "generation 3", or "the app" where there are no secrets and so no generations. */
+static void line_add_what(struct line *line, const struct supervisor *supervisor, uint64_t generation) {
+        if (supervisor->settings->load)
+                line_add(line, "generation %llu", (unsigned long long)generation);
+        else
+                line_add(line, "the app");
+}
+
+static void line_add_progress(struct line *line, const struct supervisor *supervisor, uint64_t generation) {
+        line_add(line, ": %u of %u replicas", slots_available(supervisor, generation),
+                supervisor->fleet.settings.replicas);
+}
+
+static void line_add_phase(
+        struct line *line, const struct supervisor *supervisor, const struct fleet_view *view) {
+        uint32_t replicas = supervisor->fleet.settings.replicas;
+
+        switch (view->phase) {
+        case FLEET_PHASE_STARTING:
+                line_add(line, view->has_target ? "starting " : "loading secrets");
+                if (view->has_target)
+                        line_add_what(line, supervisor, view->target);
+                break;
+        case FLEET_PHASE_IDLE:
+                line_add_what(line, supervisor, view->target);
+                line_add(line, view->available < replicas ? " is restarting" : " is up");
+                break;
+        case FLEET_PHASE_ROLLING:
+                line_add(line, "rotation to ");
+                line_add_what(line, supervisor, view->target);
+                break;
+        case FLEET_PHASE_REVERTING:
+                line_add(line, "going back to ");
+                line_add_what(line, supervisor, view->target);
+                break;
+        case FLEET_PHASE_HALTED:
+                line_add(line, "halted");
+                return;
+        case FLEET_PHASE_STOPPING:
+                line_add(line, "stopping: %u process%s of the app left", view->live,
+                        view->live == 1 ? "" : "es");
+                return;
+        case FLEET_PHASE_OVER:
+                line_add(line, "ended with status %d", supervisor->exit_status);
+                return;
+        }
+        if (view->has_target && (replicas > 1 || view->phase != FLEET_PHASE_IDLE))
+                line_add_progress(line, supervisor, view->target);
+}
+
+/* A text that was cut must not end within a character: the manager drops what is not UTF-8. */
+static void line_end(struct line *line) {
+        size_t at = line->length;
+
+        while (at > 0 && (line->text[at - 1] & 0xc0) == 0x80)
+                at--;
+        if (line->length == MANAGER_STATUS_BYTES - 1 && at > 0 && (line->text[at - 1] & 0x80))
+                line->length = at - 1;
+        line->text[line->length] = '\0';
+}
+
+void manager_status_format(const struct supervisor *supervisor, char out[static MANAGER_STATUS_BYTES]) {
+        struct line line = {out, 0};
+        struct fleet_view view;
+
+        fleet_look(&supervisor->fleet, &view);
+        line_add_phase(&line, supervisor, &view);
+        if (view.is_loading && view.phase == FLEET_PHASE_IDLE)
+                line_add(&line, "; loading secrets");
+        if (supervisor->manager.outcome[0])
+                line_add(&line, "; %s", supervisor->manager.outcome);
+        line_end(&line);
+        text_tame(out);
+}
