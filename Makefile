@@ -126,7 +126,8 @@ TOOLS := $(patsubst tests/tools/%.c,build/tests/tools/%,$(wildcard tests/tools/*
 build/tests/tools/%: tests/tools/%.c
 	$(say) TOOL $<
 	mkdir -p $(@D)
-	$(MUSL_CC) -std=gnu17 -O2 -Wall -Wextra -Werror -D_GNU_SOURCE -static -s -o $@ $<
+	$(MUSL_CC) -std=gnu17 -O2 -Wall -Wextra -Werror -D_GNU_SOURCE -static -s -o $@ $(filter %.c,$^)
+build/tests/tools/load: tests/tools/load/report.c tests/tools/load/report.h
 
 include tests/simulation/simulation.mk
 

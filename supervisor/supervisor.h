@@ -11,11 +11,28 @@
 
 #include "lib/error.h"
 #include "lib/signals.h"
+#include "lib/socket_address.h"
 #include "secrets/load.h"
 #include "shim/launch.h"
 #include "supervisor/core/fleet.h"
 #include "supervisor/manager.h"
 #include "supervisor/readiness.h"
+
+#define LISTENERS_MAX 32
+
+/* One socket that is opened before the app starts and outlives it: [socket NAME]. */
+struct listener_settings {
+        const char *name; /* what LISTEN_FDNAMES calls it */
+        struct socket_address address;
+        int backlog;   /* listen(2); 0: 4096 */
+        bool has_mode; /* of the file of a unix socket; else by umask */
+        mode_t mode;
+        uid_t user;       /* who owns that file; (uid_t)-1: unchanged */
+        gid_t group;      /* (gid_t)-1: unchanged */
+        int ipv6_only;    /* 1 or 0; -1: what the address says, else the system's default */
+        bool is_shared;   /* one socket for all generations, even where each could have its own */
+        int inherited_fd; /* it is open already: a service manager gave it. Taken. -1: to be opened */
+};
 
 struct supervisor_settings {
         struct launch_spec launch; /* secrets and terminal are filled in by the supervisor for each start */
@@ -32,6 +49,9 @@ struct supervisor_settings {
         bool reports_reaped;          /* one log line per adopted orphan that ended */
         bool keeps_directory;         /* another start may follow: stay in the working directory */
         int64_t remaining_timeout_ns; /* TERM to KILL for the descendants that the app left behind */
+        const struct listener_settings *listeners;
+        size_t listener_count; /* at most LISTENERS_MAX */
+        int64_t drain_quiet_ns; /* how long an accept queue must have been empty before its generation is stopped */
         uint8_t rewrites[SIGNAL_MAX + 1]; /* by signal number: what is forwarded instead; 0: nothing */
 };
 

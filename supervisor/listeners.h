@@ -1,0 +1,91 @@
+#pragma once
+
+/* The listening sockets: opened by the supervisor, handed to instances, never touched by their end.
+ *
+ * A tcp address has one SO_REUSEPORT group with one socket per generation, and a program (core/steering.h) that says which
+ * of them gets a new connection. What cannot have a group (unix, udp, a socket that came without SO_REUSEPORT, `shared = yes`)
+ * is one socket that all generations share.
+ *
+ * Everything here belongs to the supervisor's process and returns at once. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/error.h"
+#include "lib/socket_address.h"
+#include "shim/launch.h"
+#include "supervisor/core/fleet.h"
+
+struct supervisor;
+
+/* How a socket that an app asked for (bind) is to be made. */
+struct listener_options {
+        const char *name; /* for the log; borrowed for the call; NULL: its address says enough */
+        int backlog;      /* 0: 4096; the app's own listen(2) changes it */
+        int ipv6_only;    /* what the app set: 1 or 0; -1: the system's default */
+        bool is_shared;   /* never a group */
+        bool has_mode;    /* unix paths: the mode of the file; else by umask */
+        mode_t mode;
+};
+#define LISTENER_OPTIONS_DEFAULT ((struct listener_options){.ipv6_only = -1})
+
+/* Open what settings->listeners declares. Call it after fleet_init and before the first spawn; once. */
+int listeners_open(struct supervisor *supervisor, struct error *error);
+
+/* The sockets that were declared, for an instance of `generation`, in their order, made where they are not there yet. `out` has
+ * LISTENERS_MAX places; the descriptors stay the registry's. Returns 0, or -1 with error: then the instance must not start. */
+int listeners_descriptors(struct supervisor *supervisor, uint64_t generation, struct launch_descriptor *out,
+        size_t *count, struct error *error);
+
+/* The socket of `generation` for an address that an app wants to bind, found or made, already listening. *out_fd stays the
+ * registry's. Returns 0, or -1 with error (error->code EADDRINUSE, EADDRNOTAVAIL, ... is what bind(2) said). */
+int listeners_adopt(struct supervisor *supervisor, uint64_t generation, const struct socket_address *address,
+        const struct listener_options *options, int *out_fd, struct error *error);
+
+/* FLEET_DO_STEER: from now on new connections go by these shares. */
+void listeners_steer(struct supervisor *supervisor, const struct fleet_share *shares, size_t count);
+
+/* FLEET_DO_DROP: the generation is gone, and its sockets with it, but for one in whose queue somebody waits: the next new
+ * generation gets that. */
+void listeners_drop(struct supervisor *supervisor, uint64_t generation);
+
+/* Call after each round of events: begins and ends the watch on the accept queues of what drains (FLEET_EMPTY), and lets
+ * go of sockets of generations that have no instance any more. Costs nothing while nothing rolls. */
+void listeners_settle(struct supervisor *supervisor);
+
+/* Connections in the accept queues of `generation`; those of shared sockets are not counted. */
+long listeners_waiting(const struct supervisor *supervisor, uint64_t generation);
+
+/* A non-blocking tcp socket that connects (or has connected) to the listener `name` (NULL: the first that is steered) such that
+ * `generation` alone can answer. *out_fd is the caller's; on_readable for EPOLLOUT tells when it stands, SO_ERROR how. It is
+ * closed by a reset: nothing stays behind. A generation has one reserved port per listener, so one such connection at a
+ * time. Returns 0; LISTENERS_BUSY when that is in use; LISTENERS_SHARED when the listener cannot tell generations
+ * apart; LISTENERS_UNKNOWN when there is none; -1 with error. */
+enum { LISTENERS_BUSY = 1, LISTENERS_SHARED, LISTENERS_UNKNOWN };
+int listeners_probe(struct supervisor *supervisor, uint64_t generation, const char *name, int *out_fd,
+        struct error *error);
+
+/* Would listeners_probe() reach one generation alone? Before start it answers for what is declared. */
+bool listeners_can_probe(const struct supervisor *supervisor, const char *name);
+
+/* For `status` and for whoever keeps sockets over our own end (FDSTORE). */
+struct listener_view {
+        const char *name;
+        char address[SOCKET_ADDRESS_TEXT_BYTES];
+        const char *why_shared; /* NULL: steered */
+        size_t member_count;
+        struct {
+                uint64_t generation;
+                bool is_spare;   /* of no generation: waits for the next one, see listeners_drop */
+                int fd;          /* borrowed */
+                long waiting;    /* in the accept queue; -1: not to be told (shared) */
+                uint32_t weight; /* of its share of new connections */
+        } members[FLEET_GENERATIONS_MAX + 8];
+};
+
+/* The listener with this index; false when there is none: go on until then. */
+bool listeners_look(const struct supervisor *supervisor, size_t index, struct listener_view *out);
+
+/* At the very end: remove the files of unix sockets that are still ours. */
+void listeners_close(struct supervisor *supervisor);
