@@ -41,6 +41,7 @@ int config_request_make(const struct config *config, struct load_request *out, s
                         .dialect = dialect_of(source),
                         .has_dialect = source->dialect != CONFIG_DIALECT_UNSET ||
                                        source->format != CONFIG_FORMAT_UNSET,
+                        .is_watched = source->watch,
                 };
         }
         for (size_t i = 0; i < config->identity_count; i++)

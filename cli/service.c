@@ -183,6 +183,7 @@ int service_init(
                 .delay_ns = config->rollout.ready_delay_ns,
         };
         settings->load = load;
+        settings->watch_delay_ns = config->rollout.watch_delay_ns;
         settings->stop_signal = service->stop_signal;
         settings->signals_group = service->kill_mode == CONFIG_KILL_GROUP;
         settings->is_subreaper = true;

@@ -12,6 +12,7 @@
 #include "lib/log.h"
 
 #define OPTION_VERBOSE (CONFIG_OPTION_OWN + 1)
+#define OPTION_WATCH   (CONFIG_OPTION_OWN + 2)
 
 static int on_option(void *context, const struct option_reader *reader, struct error *error) {
         struct service_verb *verb = context;
@@ -19,6 +20,8 @@ static int on_option(void *context, const struct option_reader *reader, struct e
         (void)error;
         if (reader->spec->id == OPTION_VERBOSE)
                 verb->verbosity++;
+        if (reader->spec->id == OPTION_WATCH)
+                verb->watches = true;
         return 0;
 }
 
@@ -87,6 +90,12 @@ int service_verb_prepare(
                                                    .name = "verbose",
                                                    .is_repeatable = true,
                                                    .help = "say more on standard error; twice for details"});
+        if (place == SCHEMA_ON_RUN)
+                config_options_add(
+                        &verb->options, (struct option_spec){.id = OPTION_WATCH,
+                                                .name = "watch",
+                                                .is_repeatable = true,
+                                                .help = "rotate when a file that -s names changes"});
         config_options_add_rows(&verb->options, place);
         config_options_add(&verb->options, (struct option_spec)OPTION_SPEC_HELP);
         table.specs = verb->options.specs;
@@ -99,6 +108,8 @@ int service_verb_prepare(
         }
         if (result == 0 && *command_words && argument_is_assignment(*command_words))
                 result = argument_refuse_assignment(*command_words, &error);
+        if (result == 0 && verb->watches)
+                result = config_watch_command_line(&verb->config, &error);
         if (result < 0 || (*command_words && config_set_command(&verb->config, command_words, &error) < 0) ||
                 config_check(&verb->config, true, &error) < 0)
                 return startup_error_exit(&error);

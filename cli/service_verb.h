@@ -16,6 +16,7 @@ struct service_verb {
         struct service service;
         bool has_sources;
         int verbosity;
+        bool watches; /* --watch */
 };
 
 /* Read options and file, set up the log, look up users, make the load request. `command` and `notes` are for --help; `place` is

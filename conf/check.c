@@ -28,6 +28,10 @@ static int blame(const struct config *config, const char *section, const char *k
         return error_status(error, EXIT_STATUS_CONFIG);
 }
 
+bool config_source_is_file(const char *uri) {
+        return strncmp(uri, "unix:", 5) != 0 && strncmp(uri, "env:", 4) != 0;
+}
+
 static int check_sources(const struct config *config, struct error *error) {
         for (size_t i = 0; i < config->source_count; i++) {
                 const struct config_source *source = &config->sources[i];
@@ -42,6 +46,14 @@ static int check_sources(const struct config *config, struct error *error) {
                         error_set(error, 0, "%s: [source %s] has both 'format = json' and 'dialect'",
                                 source->where, source->name);
                         error_hint(error, "a dialect is one of dotenv: remove one of the two");
+                        return error_status(error, EXIT_STATUS_CONFIG);
+                }
+                if (source->watch && !config_source_is_file(source->from)) {
+                        error_set(error, 0,
+                                "%s: [source %s] has 'watch = yes', but '%s' names no file: nothing shows a "
+                                "change",
+                                source->where, source->name, source->from);
+                        error_hint(error, "remove it; SIGHUP or tacet rotate loads this source again");
                         return error_status(error, EXIT_STATUS_CONFIG);
                 }
         }

@@ -17,6 +17,8 @@
 #include "conf/value.h"
 #include "conf/words.h"
 
+#define COMMAND_LINE "command line"
+
 static void *member(void *record, const struct schema_row *row) {
         return (char *)record + row->offset;
 }
@@ -351,7 +353,7 @@ static int empty_argument(const char *option, struct error *error) {
 int config_add_source(struct config *config, const char *uri, struct error *error) {
         if (!*uri)
                 return empty_argument("-s", error);
-        if (named_add(config, "source", uri, "command line", error) < 0)
+        if (named_add(config, "source", uri, COMMAND_LINE, error) < 0)
                 return place(error, "-s", 0);
         return text_copy(&config->sources[config->source_count - 1].from, uri, error);
 }
@@ -359,9 +361,27 @@ int config_add_source(struct config *config, const char *uri, struct error *erro
 int config_add_identity(struct config *config, const char *spec, struct error *error) {
         if (!*spec)
                 return empty_argument("-i", error);
-        if (named_add(config, "identity", spec, "command line", error) < 0)
+        if (named_add(config, "identity", spec, COMMAND_LINE, error) < 0)
                 return place(error, "-i", 0);
         return text_copy(&config->identities[config->identity_count - 1].from, spec, error);
+}
+
+int config_watch_command_line(struct config *config, struct error *error) {
+        size_t count = 0;
+
+        for (size_t i = 0; i < config->source_count; i++) {
+                struct config_source *source = &config->sources[i];
+
+                if (strcmp(source->where, COMMAND_LINE) != 0 || !config_source_is_file(source->from))
+                        continue;
+                source->watch = true;
+                count++;
+        }
+        if (count)
+                return 0;
+        error_set(error, 0, "--watch: no source of the command line is a file");
+        error_hint(error, "in a file of -c it is 'watch = yes' in [source NAME]");
+        return error_status(error, EXIT_STATUS_USAGE);
 }
 
 int config_set_command(struct config *config, char *const *words, struct error *error) {

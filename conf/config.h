@@ -90,6 +90,7 @@ struct config_rollout {
         int32_t failures;
         int64_t hold_ns, progress_timeout_ns, emergency_timeout_ns, keep_previous_ns;
         bool revert;
+        int64_t watch_delay_ns;
 };
 
 struct config_load {
@@ -115,6 +116,7 @@ struct config_source {
         char *from;
         enum config_dialect dialect;
         enum config_format format;
+        bool watch; /* load again when its files change */
 };
 
 /* [identity NAME], or one -i. */
@@ -171,6 +173,13 @@ int config_begin_section(struct config *config, const char *section, const char 
 /* Add `-s URI` or `-i KEY`, behind all that are there. */
 int config_add_source(struct config *config, const char *uri, struct error *error);
 int config_add_identity(struct config *config, const char *spec, struct error *error);
+
+/* --watch: `watch = yes` for those sources of the command line that are files. Once, behind the last of them. Returns 0, or -1
+ * with error (status 64) when there is none. */
+int config_watch_command_line(struct config *config, struct error *error);
+
+/* True when a source's URI names files, whose changes can be seen. */
+bool config_source_is_file(const char *uri);
 
 /* The command after `--`: replaces that of the file. `words` is NULL-terminated and copied. */
 int config_set_command(struct config *config, char *const *words, struct error *error);

@@ -187,6 +187,8 @@ const struct schema_row schema_rows[] = {
                 "time the old instance stands by after its successor has proved itself", RANGE(0, 86400 * NS_PER_S)),
         ROW("rollout", "progress_timeout", SCHEMA_DURATION, AT(rollout.progress_timeout_ns), "infinity", FILE_RUN,
                 "progress-timeout", "longest time of a whole rotation before it goes back", RANGE(NS_PER_MS, NS_FOREVER)),
+        ROW("rollout", "watch_delay", SCHEMA_DURATION, AT(rollout.watch_delay_ns), "500ms", FILE_RUN, "watch-delay",
+                "quiet time after a change of a watched file", RANGE(NS_PER_MS, 3600 * NS_PER_S)),
         ROW("rollout", "emergency_timeout", SCHEMA_DURATION, AT(rollout.emergency_timeout_ns), "2s", FILE_RUN,
                 "emergency-timeout", "time from stop_signal to KILL in an emergency", RANGE(0, NS_FOREVER)),
         ROW("rollout", "revert", SCHEMA_BOOLEAN, AT(rollout.revert), "yes", FILE_RUN, "revert",
@@ -200,6 +202,8 @@ const struct schema_row schema_rows[] = {
                 "dotenv dialect of the document", .words = dialect_words),
         ROW("source", "format", SCHEMA_ENUM, offsetof(struct config_source, format), NULL, SCHEMA_IN_FILE, NULL,
                 "format of the document", .words = format_words),
+        ROW("source", "watch", SCHEMA_BOOLEAN, offsetof(struct config_source, watch), "no", SCHEMA_IN_FILE, NULL,
+                "load the secrets again when the files of this source change", NO_MORE),
 
         ROW("identity", "from", SCHEMA_TEXT, offsetof(struct config_identity, from), NULL, SCHEMA_IN_FILE, NULL,
                 "key: PATH, fd:N, credential:NAME, env:NAME, passphrase-file:PATH, passphrase-fd:N", NO_MORE),

@@ -97,6 +97,10 @@ static const struct key_scheme *scheme_find(const char *spec, const char **rest)
         return scheme;
 }
 
+bool load_key_path(const struct load_key *key, const char **out_path) {
+        return scheme_find(key->spec, out_path)->read == path_read;
+}
+
 int key_check(const struct load_key *key, struct error *error) {
         const char *rest;
         const struct key_scheme *scheme = scheme_find(key->spec, &rest);

@@ -29,6 +29,7 @@ struct load_source {
         const char *where; /* FILE:LINE of the configuration, or "command line"; for messages */
         enum document_dialect dialect;
         bool has_dialect; /* `dialect`/`format` was given */
+        bool is_watched;  /* not for the loader: its parent watches the files */
 };
 
 /* One key: an identity file PATH, `fd:N`, `credential:NAME`, `env:NAME`, or `passphrase-file:PATH`, `passphrase-fd:N`.
@@ -87,6 +88,10 @@ int load_request_check(const struct load_request *request, struct error *error);
 
 /* The descriptor that a key `fd:N` (or `passphrase-fd:N`) names, or -1 for other kinds. */
 int load_key_descriptor(const struct load_key *key);
+
+/* The path of a source that is a file or a directory of files, and of a key that is a file; false for other kinds. */
+bool load_source_path(const struct load_source *source, const char **out_path, bool *out_is_directory);
+bool load_key_path(const struct load_key *key, const char **out_path);
 
 /* Fork the loader. Returns 0 or -1 (EAGAIN, ENOMEM: try again later). The child inherits nothing but what it opens. */
 int load_start(const struct load_request *request, struct load_process *out, struct error *error);

@@ -136,6 +136,15 @@ bool source_is_environment(const struct load_source *source, const char **prefix
         return scheme && scheme->gather == environment_gather && **prefix;
 }
 
+bool load_source_path(const struct load_source *source, const char **out_path, bool *out_is_directory) {
+        const struct source_scheme *scheme = scheme_find(source->uri, out_path);
+
+        if (!scheme || scheme->gather == unix_gather || scheme->gather == environment_gather)
+                return false;
+        *out_is_directory = scheme->gather == dir_gather || scheme->gather == age_dir_gather;
+        return true;
+}
+
 /* The scheme that was probably meant; NULL when nothing comes near. */
 static const char *scheme_suggest(const char *uri) {
         const char *best = NULL;

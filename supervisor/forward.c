@@ -67,7 +67,7 @@ static void signal_handle(struct supervisor *supervisor, const struct signalfd_s
         if (received == SIGHUP)
                 manager_reload_asked(supervisor);
         if (received == SIGHUP && supervisor->settings->load) {
-                supervisor_push(supervisor, (struct fleet_event){.kind = FLEET_RELOAD});
+                rotation_ask(supervisor, false, false, false);
                 return;
         }
         if (number == 0 || came_from_terminal(supervisor, info))

@@ -76,6 +76,8 @@ static enum log_level report_level(const struct supervisor *supervisor, const st
 
         if (is_plain && (action->report == FLEET_REPORT_FAILED || action->report == FLEET_REPORT_GAVE_UP))
                 return LOG_INFO;
+        if (action->report == FLEET_REPORT_UNCHANGED && rotation_was_quiet(supervisor))
+                return LOG_INFO;
         return report_texts[action->report].level;
 }
 

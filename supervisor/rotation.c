@@ -128,6 +128,21 @@ void rotation_load(struct supervisor *supervisor, uint32_t load) {
         }
 }
 
+/* A load that is asked for while one runs follows it: either way it is the next one. */
+void rotation_ask(struct supervisor *supervisor, bool is_forced, bool is_emergency, bool is_quiet) {
+        if (!is_quiet)
+                supervisor->loud_load = supervisor->fleet.load_last + 1;
+        supervisor_push(supervisor, (struct fleet_event){
+                                            .kind = FLEET_RELOAD,
+                                            .is_forced = is_forced,
+                                            .is_emergency = is_emergency,
+                                    });
+}
+
+bool rotation_was_quiet(const struct supervisor *supervisor) {
+        return supervisor->load_number > supervisor->loud_load;
+}
+
 void rotation_cancel(struct supervisor *supervisor) {
         if (supervisor->load_channel.fd < 0)
                 return;

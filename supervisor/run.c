@@ -22,6 +22,7 @@
 #include "lib/fd.h"
 #include "lib/log.h"
 #include "supervisor/state.h"
+#include "supervisor/watch.h"
 
 /* One supervisor per process: static, because its size is known and PID 1 should not depend on malloc. */
 static struct supervisor the_supervisor;
@@ -184,6 +185,7 @@ static int set_up(
         terminal_open(&supervisor->terminal);
         fleet_init(&supervisor->fleet, &settings->fleet);
         manager_open(supervisor);
+        watch_open(supervisor);
         return 0;
 }
 

@@ -50,6 +50,7 @@ struct supervisor {
         struct load_process load;
         struct loop_source load_channel; /* fd -1: no loader runs */
         uint32_t load_number;
+        uint32_t loud_load; /* the last load that somebody asked for: that it brought nothing new is said aloud */
         bool has_loaded; /* a load has succeeded: what only the first one may see has been wiped */
 
         struct manager manager;
@@ -98,6 +99,12 @@ void signals_on_readable(struct loop_source *source);
 /* ---- rotation.c: loads and generations ---- */
 void rotation_load(struct supervisor *supervisor, uint32_t load);
 void rotation_cancel(struct supervisor *supervisor);
+
+/* Ask for a load and what follows from it. Quiet: nobody waits to hear that nothing has changed. */
+void rotation_ask(struct supervisor *supervisor, bool is_forced, bool is_emergency, bool is_quiet);
+
+/* The load that ran last was asked for by nobody but the watch. */
+bool rotation_was_quiet(const struct supervisor *supervisor);
 void rotation_drop(struct supervisor *supervisor, uint64_t number);
 const struct bundle *rotation_bundle(const struct supervisor *supervisor, uint64_t number);
 

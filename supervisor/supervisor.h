@@ -40,6 +40,7 @@ struct supervisor_settings {
         struct readiness_settings readiness;
         struct manager_settings manager;
         struct load_request *load;    /* NULL: no source; then SIGHUP is forwarded like any signal */
+        int64_t watch_delay_ns;       /* quiet time after a change of a watched file, before it is loaded */
         int stop_signal;              /* what SIGTERM becomes on its way to the app */
         bool signals_group;           /* signals go to the app's process group instead of the app alone */
         bool is_subreaper;            /* adopt orphans also when not PID 1 (prctl(2)); PID 1 always does */

@@ -58,6 +58,7 @@ static void test_defaults_are_those_of_the_table(void **state) {
         assert_int_equal(config.rollout.min_healthy_ns, NS_PER_S);
         assert_int_equal(config.rollout.ready_timeout_ns, 60 * NS_PER_S);
         assert_int_equal(config.rollout.failures, 0);
+        assert_int_equal(config.rollout.watch_delay_ns, 500 * NS_PER_MS);
         assert_int_equal(config.load.timeout_ns, 30 * NS_PER_S);
         assert_int_equal(config.load.source_bytes_max, 8 * 1024 * 1024);
         assert_int_equal(config.load.scrypt_work_factor_max, 22);
@@ -499,6 +500,34 @@ static void test_sources_are_checked_as_a_whole(void **state) {
         assert_string_equal(error.text, "api.ini:7: [source db] has both 'format = json' and 'dialect'");
 }
 
+static void test_only_files_can_be_watched(void **state) {
+        static const char *const others[] = {"unix:/run/socket", "env:SECRET_"};
+        struct error error;
+
+        (void)state;
+        for (size_t i = 0; i < 2; i++) {
+                struct config CLEANUP_CONFIG config;
+
+                config_init(&config);
+                assert_int_equal(
+                        config_set(&config, "source", "db", "from", others[i], "api.ini:7", 7, &error), 0);
+                assert_int_equal(config_watch_command_line(&config, &error), -1);
+                assert_int_equal(error.status, EXIT_STATUS_USAGE);
+                assert_int_equal(config_check(&config, false, &error), 0);
+                assert_int_equal(
+                        config_set(&config, "source", "db", "watch", "yes", "api.ini:8", 8, &error), 0);
+                assert_int_equal(config_check(&config, false, &error), -1);
+                assert_int_equal(error.status, EXIT_STATUS_CONFIG);
+                assert_non_null(strstr(error.text, "api.ini:7: [source db] has 'watch = yes', but '"));
+                assert_int_equal(config_add_source(&config, others[i], &error), 0);
+                assert_int_equal(config_watch_command_line(&config, &error), -1);
+                assert_int_equal(config_add_source(&config, "dir:/run/secrets", &error), 0);
+                assert_int_equal(config_watch_command_line(&config, &error), 0);
+                assert_false(config.sources[1].watch);
+                assert_true(config.sources[2].watch);
+        }
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_defaults_are_those_of_the_table),
@@ -523,6 +552,7 @@ int main(void) {
                 cmocka_unit_test(test_a_command_line_overrides_the_file),
                 cmocka_unit_test(test_keys_that_do_not_fit_together_are_refused),
                 cmocka_unit_test(test_sources_are_checked_as_a_whole),
+                cmocka_unit_test(test_only_files_can_be_watched),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
