@@ -104,13 +104,18 @@ static void held_signals_send(struct supervisor *supervisor, struct app *app) {
 void app_spawn(struct supervisor *supervisor, const struct fleet_action *action) {
         struct app *app = app_unused(supervisor);
         struct launch_spec spec = supervisor->settings->launch;
+        struct launch_descriptor descriptors[LISTENERS_MAX];
         struct launch_process process;
         struct error error;
 
+        spec.descriptors = descriptors;
         spec.secrets = rotation_bundle(supervisor, action->generation);
         spec.terminal =
                 spec.wants_terminal && terminal_is_ours(&supervisor->terminal) ? supervisor->terminal.fd : -1;
-        if (!app || launch_start(&spec, &process, &error) < 0) {
+        if (!app ||
+                listeners_descriptors(
+                        supervisor, action->generation, descriptors, &spec.descriptor_count, &error) < 0 ||
+                launch_start(&spec, &process, &error) < 0) {
                 if (!app)
                         error_set(
                                 &error, 0, "more than %d processes of the app at once", FLEET_INSTANCES_MAX);

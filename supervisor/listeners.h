@@ -19,6 +19,8 @@
 
 struct supervisor;
 
+#define LISTENER_MEMBERS_MAX 16 /* the sockets of one listener: of generations, and spare ones */
+
 /* How a socket that an app asked for (bind) is to be made. */
 struct listener_options {
         const char *name; /* for the log; borrowed for the call; NULL: its address says enough */
@@ -66,8 +68,10 @@ enum { LISTENERS_BUSY = 1, LISTENERS_SHARED, LISTENERS_UNKNOWN };
 int listeners_probe(struct supervisor *supervisor, uint64_t generation, const char *name, int *out_fd,
         struct error *error);
 
-/* Would listeners_probe() reach one generation alone? Before start it answers for what is declared. */
-bool listeners_can_probe(const struct supervisor *supervisor, const char *name);
+/* Would listeners_probe() reach one generation alone, at a declared socket (NULL: at any)? For the configuration, before the
+ * start. */
+struct supervisor_settings;
+bool listeners_can_probe(const struct supervisor_settings *settings, const char *name);
 
 /* For `status` and for whoever keeps sockets over our own end (FDSTORE). */
 struct listener_view {
@@ -81,11 +85,11 @@ struct listener_view {
                 int fd;          /* borrowed */
                 long waiting;    /* in the accept queue; -1: not to be told (shared) */
                 uint32_t weight; /* of its share of new connections */
-        } members[FLEET_GENERATIONS_MAX + 8];
+        } members[LISTENER_MEMBERS_MAX];
 };
 
 /* The listener with this index; false when there is none: go on until then. */
 bool listeners_look(const struct supervisor *supervisor, size_t index, struct listener_view *out);
 
-/* At the very end: remove the files of unix sockets that are still ours. */
+/* The app has ended for good: refuse what still comes, remove the files of unix sockets that are still ours. */
 void listeners_close(struct supervisor *supervisor);

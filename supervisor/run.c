@@ -66,10 +66,12 @@ static void perform(struct supervisor *supervisor, const struct fleet_action *ac
                 perform_on_instance(supervisor, action);
                 return;
         case FLEET_DO_DROP:
+                listeners_drop(supervisor, action->generation);
                 rotation_drop(supervisor, action->generation);
                 return;
         case FLEET_DO_STEER:
-                return; /* only steered fleets are told so */
+                listeners_steer(supervisor, supervisor->actions.shares, supervisor->actions.share_count);
+                return;
         case FLEET_DO_REPORT:
                 report_write(supervisor, action);
                 if (action->report == FLEET_REPORT_STOP_AGAIN)
@@ -184,6 +186,8 @@ static int set_up(
                 return -1;
         terminal_open(&supervisor->terminal);
         fleet_init(&supervisor->fleet, &settings->fleet);
+        if (listeners_open(supervisor, error) < 0)
+                return -1;
         manager_open(supervisor);
         watch_open(supervisor);
         return 0;
@@ -200,6 +204,7 @@ static void turn(struct supervisor *supervisor) {
                 supervisor_push(supervisor, (struct fleet_event){.kind = FLEET_TICK});
                 events_handle(supervisor);
         }
+        listeners_settle(supervisor);
 }
 
 int supervisor_run(const struct supervisor_settings *settings) {
@@ -223,6 +228,7 @@ int supervisor_run(const struct supervisor_settings *settings) {
                 turn(supervisor);
                 manager_update(supervisor);
         }
+        listeners_close(supervisor);
         remaining_end(supervisor);
         manager_close(supervisor);
         return supervisor->exit_status;

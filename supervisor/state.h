@@ -5,6 +5,7 @@
 #include <signal.h>
 
 #include "lib/loop.h"
+#include "supervisor/listener.h"
 #include "supervisor/manager.h"
 #include "supervisor/supervisor.h"
 #include "supervisor/terminal.h"
@@ -43,6 +44,7 @@ struct supervisor {
         struct fleet fleet;
         struct fleet_actions actions;
 
+        struct listeners listeners;
         struct app apps[FLEET_INSTANCES_MAX];
         struct generation generations[FLEET_GENERATIONS_MAX];
         uint64_t generation_last;

@@ -1,0 +1,105 @@
+#pragma once
+
+/* What the files of the registry share; everybody else includes listeners.h. */
+
+#include <assert.h>
+#include <sys/stat.h>
+
+#include "lib/loop.h"
+#include "supervisor/core/steering.h"
+#include "supervisor/listeners.h"
+#include "supervisor/supervisor.h"
+
+#define LISTENER_NAME_BYTES 256 /* LISTEN_FDNAMES: 255 */
+#define LISTENER_SPARES_MAX 4
+
+static_assert(LISTENER_MEMBERS_MAX <= STEERING_MEMBERS_MAX, "the program knows all of them");
+
+/* One socket of a group; its place in the list is its index in the kernel. */
+struct listener_member {
+        int fd;
+        uint64_t generation;
+        bool is_spare;     /* of no generation: the next one gets it */
+        bool is_permanent; /* somebody else holds it too, so closing it does not take it out of the group */
+        uint32_t weight;
+        int probe_hold; /* a bound socket that keeps the probe's port from others; -1: no port yet */
+        uint16_t probe_port;
+};
+
+struct listener {
+        bool is_declared;
+        char name[LISTENER_NAME_BYTES];
+        struct socket_address address;
+        int backlog, ipv6_only;
+        const char *why_shared; /* NULL: a group with a socket per generation; else one socket for all */
+        size_t member_count;    /* shared: 1 */
+        struct listener_member members[LISTENER_MEMBERS_MAX];
+        dev_t file_device; /* unix paths: the file that we made; inode 0: none */
+        ino_t file_inode;
+};
+
+/* A generation of which an instance drains. */
+struct listener_drain {
+        bool is_used;
+        bool is_told; /* FLEET_EMPTY was sent */
+        uint64_t generation;
+        int64_t empty_since_ns; /* NS_FOREVER: it was not empty when it was looked at last */
+};
+
+struct listeners {
+        size_t count;
+        struct listener list[LISTENERS_MAX];
+        size_t share_count; /* of the last STEER */
+        struct fleet_share shares[FLEET_GENERATIONS_MAX];
+        struct loop_timer watch;
+        struct listener_drain drains[FLEET_GENERATIONS_MAX];
+};
+
+/* ---- listener_open.c: making sockets ---- */
+
+/* A socket bound to the listener's address and listening. `is_first`: nobody else may be there; later ones join. */
+int listener_socket_open(struct listener *listener, bool is_first, int *out_fd, struct error *error);
+
+/* The file of a unix socket: see struct listener_settings. */
+struct listener_file {
+        bool has_mode;
+        mode_t mode;
+        uid_t user;
+        gid_t group;
+};
+int listener_local_open(
+        struct listener *listener, const struct listener_file *file, int *out_fd, struct error *error);
+
+/* Can another socket join the one that we were given? Returns NULL, or why not. */
+const char *listener_inherited_check(const struct listener *listener, int fd);
+
+/* ---- listener_group.c: members and their order ---- */
+
+/* The member of `generation`; NULL when there is none. */
+struct listener_member *listener_member_of(struct listener *listener, uint64_t generation);
+
+/* The same, made if there is none: a spare one, else a new socket at the end. NULL with error. */
+struct listener_member *listener_member_need(
+        struct listener *listener, uint64_t generation, struct error *error);
+
+/* Put a socket that listens at the end of the list. */
+struct listener_member *listener_member_add(struct listener *listener, int take_fd, uint64_t generation);
+
+/* The generation is gone: close its member, or keep it as a spare one. */
+void listener_member_drop(struct listener *listener, uint64_t generation);
+
+/* Take note of members that an app has shut down, which left the group by that. */
+void listener_members_check(struct listener *listener);
+
+/* Have the kernel go by the members' weights and probe ports as they are now. Returns 0, or -1 with error: nothing changed. */
+int listener_program_set(struct listener *listener, struct error *error);
+
+bool listener_is_listening(int fd);
+
+/* Connections in the accept queue of a tcp listener, or -1. */
+long listener_waiting(int fd);
+
+/* ---- listener_probe.c ---- */
+
+/* Where probes of this listener come from, for the program. */
+void listener_probe_sources(const struct listener *listener, struct steering *out);

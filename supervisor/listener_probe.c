@@ -1,0 +1,214 @@
+/* Connections that reach one generation alone, on its real port: see listeners.h. Called by the health checks.
+ *
+ * A probe comes from a port that the generation's socket has for itself, and from an address of this machine that the
+ * listener answers to; the program of the group sends what comes from there to that generation. The port is bound by a socket that
+ * does nothing else, so no client of this machine is given it by connect(2), and it is taken from outside the range of
+ * those if there is any room. Probes are closed by a reset: no TIME_WAIT stands in the way of the next one. */
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "lib/bytes.h"
+#include "lib/fd.h"
+#include "supervisor/listener.h"
+#include "supervisor/state.h"
+
+#define PORT_MIN    1024
+#define PORT_MAX    65535
+#define PORT_TRIES  256
+#define SOURCES_MAX 2
+
+void listener_probe_sources(const struct listener *listener, struct steering *out) {
+        const struct in6_addr *ipv6 = &listener->address.in6.sin6_addr;
+        struct in_addr ipv4 = listener->address.in4.sin_addr;
+
+        out->has_ipv4 = out->has_ipv6 = false;
+        if (listener->address.generic.sa_family == AF_INET6) {
+                out->has_ipv4 = IN6_IS_ADDR_UNSPECIFIED(ipv6) || IN6_IS_ADDR_V4MAPPED(ipv6);
+                out->has_ipv6 = !IN6_IS_ADDR_V4MAPPED(ipv6);
+                ipv4.s_addr = htonl(INADDR_ANY);
+                if (IN6_IS_ADDR_V4MAPPED(ipv6))
+                        memcpy(&ipv4, &ipv6->s6_addr[12], sizeof ipv4);
+                memcpy(out->ipv6_source,
+                        IN6_IS_ADDR_UNSPECIFIED(ipv6) ? in6addr_loopback.s6_addr : ipv6->s6_addr,
+                        sizeof out->ipv6_source);
+        } else {
+                out->has_ipv4 = listener->address.generic.sa_family == AF_INET;
+        }
+        if (ipv4.s_addr == htonl(INADDR_ANY))
+                ipv4.s_addr = htonl(INADDR_LOOPBACK);
+        memcpy(out->ipv4_source, &ipv4, sizeof out->ipv4_source);
+}
+
+/* The same as addresses to bind, the better one first. Returns how many. */
+static size_t sources_of(const struct listener *listener, struct socket_address out[static SOURCES_MAX]) {
+        struct steering sources;
+        size_t count = 0;
+
+        listener_probe_sources(listener, &sources);
+        if (sources.has_ipv6) {
+                struct sockaddr_in6 in6 = listener->address.in6; /* with its scope */
+
+                memcpy(&in6.sin6_addr, sources.ipv6_source, sizeof in6.sin6_addr);
+                out[count++] = (struct socket_address){.type = SOCK_STREAM, .length = sizeof in6, .in6 = in6};
+        }
+        if (sources.has_ipv4) {
+                struct sockaddr_in in4 = {.sin_family = AF_INET};
+
+                memcpy(&in4.sin_addr, sources.ipv4_source, sizeof in4.sin_addr);
+                out[count++] = (struct socket_address){.type = SOCK_STREAM, .length = sizeof in4, .in4 = in4};
+        }
+        return count;
+}
+
+static void port_set(struct socket_address *address, uint16_t port) {
+        if (address->generic.sa_family == AF_INET6)
+                address->in6.sin6_port = htons(port);
+        else
+                address->in4.sin_port = htons(port);
+}
+
+struct port_range {
+        unsigned low, high;
+};
+
+/* What connect(2) gives to clients (ip(7)). */
+static struct port_range client_ports(void) {
+        CLEANUP_FD int fd = open("/proc/sys/net/ipv4/ip_local_port_range", O_RDONLY | O_CLOEXEC);
+        struct port_range range = {32768, 60999};
+        char text[32] = "";
+
+        if (fd >= 0 && read(fd, text, sizeof text - 1) > 0 &&
+                sscanf(text, "%5u %5u", &range.low, &range.high) != 2)
+                range = (struct port_range){32768, 60999};
+        return range;
+}
+
+/* The next port to try below `port`; those of clients only when there are no others. 0: no more. */
+static unsigned port_next(const struct port_range *clients, unsigned port) {
+        bool has_others = clients->high < PORT_MAX || clients->low > PORT_MIN;
+
+        port--;
+        if (has_others && port >= clients->low && port <= clients->high)
+                port = clients->low - 1;
+        return port >= PORT_MIN ? port : 0;
+}
+
+/* Bound alone, then opened to the probes, which bind to the same port. Returns the socket, or -1 with errno. */
+static int hold_bind(const struct socket_address *source) {
+        CLEANUP_FD int fd = socket(source->generic.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        const int on = 1;
+
+        if (fd < 0 || bind(fd, &source->generic, source->length) < 0 ||
+                setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0)
+                return -1;
+        return fd_take(&fd);
+}
+
+static int hold_open(const struct listener *listener, struct listener_member *member, struct error *error) {
+        struct port_range clients = client_ports();
+        struct socket_address sources[SOURCES_MAX];
+        size_t count = sources_of(listener, sources);
+
+        errno = EADDRNOTAVAIL;
+        for (size_t i = 0; i < count; i++) {
+                unsigned port = PORT_MAX + 1;
+
+                for (size_t tries = 0; tries < PORT_TRIES && (port = port_next(&clients, port)); tries++) {
+                        port_set(&sources[i], (uint16_t)port);
+                        member->probe_hold = hold_bind(&sources[i]);
+                        if (member->probe_hold >= 0) {
+                                member->probe_port = (uint16_t)port;
+                                return 0;
+                        }
+                        if (errno != EADDRINUSE && errno != EACCES)
+                                break;
+                }
+        }
+        return error_set(error, errno, "reserve a port for the health checks of '%s'", listener->name);
+}
+
+/* A port of its own, and a program that knows it. */
+static int port_reserve(struct listener *listener, struct listener_member *member, struct error *error) {
+        if (member->probe_port != 0)
+                return 0;
+        if (hold_open(listener, member, error) < 0)
+                return -1;
+        if (listener_program_set(listener, error) == 0)
+                return 0;
+        fd_cleanup(&member->probe_hold);
+        member->probe_port = 0;
+        return -1;
+}
+
+static int probe_connect(const struct listener *listener, const struct listener_member *member, int *out_fd,
+        struct error *error) {
+        struct socket_address address = {.length = sizeof address.any};
+        const struct linger reset = {.l_onoff = 1};
+        const int on = 1;
+        CLEANUP_FD int fd = -1;
+
+        if (getsockname(member->probe_hold, &address.generic, &address.length) == 0)
+                fd = socket(address.generic.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
+                setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset) < 0)
+                return error_set(error, errno, "open a socket for a health check of '%s'", listener->name);
+        if (bind(fd, &address.generic, address.length) < 0)
+                return error_set(error, errno, "bind the port of the health checks of '%s'", listener->name);
+        port_set(&address, socket_address_port(&listener->address));
+        if (connect(fd, &address.generic, address.length) < 0 && errno != EINPROGRESS) {
+                if (errno == EADDRNOTAVAIL || errno == EADDRINUSE)
+                        return LISTENERS_BUSY;
+                return error_set(error, errno, "connect to '%s' for a health check", listener->name);
+        }
+        *out_fd = fd_take(&fd);
+        return 0;
+}
+
+static struct listener *listener_probed(struct listeners *listeners, const char *name) {
+        for (size_t i = 0; i < listeners->count; i++)
+                if (name ? strcmp(listeners->list[i].name, name) == 0 : !listeners->list[i].why_shared)
+                        return &listeners->list[i];
+        return !name && listeners->count > 0 ? &listeners->list[0] : NULL;
+}
+
+int listeners_probe(struct supervisor *supervisor, uint64_t generation, const char *name, int *out_fd,
+        struct error *error) {
+        struct listener *listener = listener_probed(&supervisor->listeners, name);
+        struct listener_member *member;
+
+        if (!listener)
+                return LISTENERS_UNKNOWN;
+        if (listener->why_shared)
+                return LISTENERS_SHARED;
+        listener_members_check(listener);
+        member = listener_member_of(listener, generation);
+        if (!member)
+                return LISTENERS_UNKNOWN;
+        if (port_reserve(listener, member, error) < 0)
+                return -1;
+        return probe_connect(listener, member, out_fd, error);
+}
+
+/* What a declared socket will be, asked before it is open. */
+static bool settings_can_probe(const struct listener_settings *settings) {
+        struct listener listener = {.address = settings->address, .ipv6_only = settings->ipv6_only};
+
+        return settings->address.type == SOCK_STREAM && !socket_address_is_unix(&settings->address) &&
+               !settings->is_shared &&
+               (settings->inherited_fd < 0 || !listener_inherited_check(&listener, settings->inherited_fd));
+}
+
+bool listeners_can_probe(const struct supervisor_settings *settings, const char *name) {
+        for (size_t i = 0; i < settings->listener_count; i++)
+                if ((!name || strcmp(settings->listeners[i].name, name) == 0) &&
+                        settings_can_probe(&settings->listeners[i]))
+                        return true;
+        return false;
+}

@@ -1,0 +1,129 @@
+/* The accept queues of generations that drain, and the sockets of those that are gone: listeners_settle().
+ *
+ * A generation whose last instance is to be stopped gets no new connection any more, but some may have begun their handshake before
+ * the switch, and some may wait to be accepted. Its queue is looked at every few milliseconds, and when it has been empty
+ * for drain_quiet the core hears of it. Only while an instance drains: else nothing wakes up here. */
+
+#include "lib/duration.h"
+#include "supervisor/listener.h"
+#include "supervisor/state.h"
+
+#define LOOK_EVERY_NS (5 * NS_PER_MS)
+
+static struct listener_drain *drain_of(struct listeners *listeners, uint64_t generation) {
+        for (size_t i = 0; i < FLEET_GENERATIONS_MAX; i++)
+                if (listeners->drains[i].is_used && listeners->drains[i].generation == generation)
+                        return &listeners->drains[i];
+        return NULL;
+}
+
+static bool is_draining(const struct fleet *fleet, uint64_t generation) {
+        for (uint32_t slot = 0; slot < fleet->settings.replicas; slot++)
+                for (uint32_t place = 0; place < 2; place++) {
+                        const struct fleet_instance *instance = fleet_instance_at(fleet, slot, place);
+
+                        if (instance && instance->state == INSTANCE_DRAINING &&
+                                instance->generation == generation)
+                                return true;
+                }
+        return false;
+}
+
+static void drain_begin(struct listeners *listeners, uint64_t generation) {
+        for (size_t i = 0; i < FLEET_GENERATIONS_MAX; i++)
+                if (!listeners->drains[i].is_used) {
+                        listeners->drains[i] = (struct listener_drain){
+                                .is_used = true, .generation = generation, .empty_since_ns = NS_FOREVER};
+                        return;
+                }
+}
+
+/* Returns whether somebody has to look again. */
+static bool drain_look(struct supervisor *supervisor, struct listener_drain *drain, int64_t now_ns) {
+        if (!drain->is_used || drain->is_told)
+                return false;
+        if (listeners_waiting(supervisor, drain->generation) > 0) {
+                drain->empty_since_ns = NS_FOREVER;
+                return true;
+        }
+        if (drain->empty_since_ns == NS_FOREVER)
+                drain->empty_since_ns = now_ns;
+        if (now_ns - drain->empty_since_ns < supervisor->settings->drain_quiet_ns)
+                return true;
+        drain->is_told = true;
+        supervisor_push(
+                supervisor, (struct fleet_event){.kind = FLEET_EMPTY, .generation = drain->generation});
+        return false;
+}
+
+static void watch_on_due(struct loop_timer *timer) {
+        struct supervisor *supervisor = timer->owner;
+        int64_t now_ns = time_now_ns();
+        bool is_again = false;
+
+        for (size_t i = 0; i < FLEET_GENERATIONS_MAX; i++)
+                is_again |= drain_look(supervisor, &supervisor->listeners.drains[i], now_ns);
+        if (is_again)
+                loop_timer_set(&supervisor->loop, timer, now_ns + LOOK_EVERY_NS);
+}
+
+static void drains_follow(struct supervisor *supervisor) {
+        const struct fleet *fleet = &supervisor->fleet;
+        struct listeners *listeners = &supervisor->listeners;
+        bool is_new = false;
+
+        for (size_t i = 0; i < FLEET_GENERATIONS_MAX; i++)
+                if (listeners->drains[i].is_used && !is_draining(fleet, listeners->drains[i].generation))
+                        listeners->drains[i].is_used = false;
+        for (uint32_t slot = 0; slot < fleet->settings.replicas; slot++)
+                for (uint32_t place = 0; place < 2; place++) {
+                        const struct fleet_instance *instance = fleet_instance_at(fleet, slot, place);
+
+                        if (!instance || instance->state != INSTANCE_DRAINING ||
+                                drain_of(listeners, instance->generation))
+                                continue;
+                        drain_begin(listeners, instance->generation);
+                        is_new = true;
+                }
+        if (!is_new)
+                return;
+        listeners->watch.on_due = watch_on_due;
+        listeners->watch.owner = supervisor;
+        loop_timer_set(&supervisor->loop, &listeners->watch, time_now_ns());
+}
+
+static bool has_instance(const struct supervisor *supervisor, uint64_t generation) {
+        for (size_t i = 0; i < FLEET_INSTANCES_MAX; i++)
+                if (supervisor->apps[i].is_used && supervisor->apps[i].generation == generation)
+                        return true;
+        return false;
+}
+
+/* Will nobody come back for it? The target's and the stable one's instances may be between two lives. */
+static bool is_over(const struct supervisor *supervisor, const struct fleet_view *view,
+        const struct listener_member *member) {
+        uint64_t generation = member->generation;
+
+        return !member->is_spare && member->weight == 0 &&
+               !(view->has_target && view->target == generation) &&
+               !(view->has_stable && view->stable == generation) && !has_instance(supervisor, generation);
+}
+
+static void members_release(struct supervisor *supervisor, struct listener *listener) {
+        struct fleet_view view;
+
+        if (listener->why_shared || listener->member_count < 2)
+                return;
+        fleet_look(&supervisor->fleet, &view);
+        for (size_t i = listener->member_count; i-- > 0;)
+                if (i < listener->member_count && is_over(supervisor, &view, &listener->members[i]))
+                        listener_member_drop(listener, listener->members[i].generation);
+}
+
+void listeners_settle(struct supervisor *supervisor) {
+        if (!supervisor->fleet.settings.is_steered)
+                return;
+        drains_follow(supervisor);
+        for (size_t i = 0; i < supervisor->listeners.count; i++)
+                members_release(supervisor, &supervisor->listeners.list[i]);
+}

@@ -1,0 +1,854 @@
+/* The registry of listening sockets against the kernel, on the loopback of a network of its own where that can be had: who gets
+ * which connection, before, while and after generations come and go. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <net/if.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lib/duration.h"
+#include "lib/fd.h"
+#include "lib/log.h"
+#include "supervisor/state.h"
+
+#define ANSWER_MS 5000
+
+/* What the registry needs of the supervisor; the loop is turned by the tests. */
+static struct supervisor supervisor;
+static struct supervisor_settings settings;
+static struct listener_settings declared[4];
+
+static void registry_begin(void) {
+        struct error error = {0};
+
+        memset(&supervisor, 0, sizeof supervisor);
+        settings = (struct supervisor_settings){.listeners = declared, .drain_quiet_ns = 20 * NS_PER_MS};
+        settings.fleet.replicas = 1;
+        settings.fleet.surge_max = 1;
+        supervisor.settings = &settings;
+        assert_int_equal(loop_init(&supervisor.loop, &error), 0);
+        fleet_init(&supervisor.fleet, &settings.fleet);
+}
+
+static struct listener_settings *declare(const char *name, const char *address) {
+        struct listener_settings *listener = &declared[settings.listener_count++];
+        struct error error = {0};
+
+        *listener = (struct listener_settings){
+                .name = name, .user = (uid_t)-1, .group = (gid_t)-1, .ipv6_only = -1, .inherited_fd = -1};
+        if (socket_address_parse(address, &listener->address, &error) < 0)
+                fail_msg("%s", error.text);
+        return listener;
+}
+
+static void registry_open(void) {
+        struct error error = {0};
+
+        if (listeners_open(&supervisor, &error) < 0)
+                fail_msg("%s", error.text);
+}
+
+/* One tcp listener on a free port of `host`; the parser refuses port 0, the registry does not. */
+static struct listener_settings *declare_free(const char *host) {
+        char address[64];
+        struct listener_settings *listener;
+
+        snprintf(address, sizeof address, "%s:1", host);
+        listener = declare("web", address);
+        if (listener->address.generic.sa_family == AF_INET6)
+                listener->address.in6.sin6_port = 0;
+        else
+                listener->address.in4.sin_port = 0;
+        return listener;
+}
+
+static void registry_start(const char *host) {
+        registry_begin();
+        declare_free(host);
+        registry_open();
+}
+
+static void registry_end(void) {
+        listeners_close(&supervisor);
+        loop_deinit(&supervisor.loop);
+}
+
+static struct listener *web(void) {
+        return &supervisor.listeners.list[0];
+}
+
+/* The generation's first declared socket. */
+static int descriptor_of(uint64_t generation) {
+        struct launch_descriptor descriptors[LISTENERS_MAX];
+        struct error error = {0};
+        size_t count;
+
+        if (listeners_descriptors(&supervisor, generation, descriptors, &count, &error) < 0)
+                fail_msg("%s", error.text);
+        assert_int_equal(count, settings.listener_count);
+        return descriptors[0].fd;
+}
+
+static void steer(uint64_t first, uint32_t first_weight, uint64_t second, uint32_t second_weight) {
+        const struct fleet_share shares[] = {{.generation = first, .weight = first_weight},
+                {.generation = second, .weight = second_weight}};
+
+        listeners_steer(&supervisor, shares, second_weight > 0 ? 2 : 1);
+}
+
+static int client_connect(const char *host) {
+        uint16_t port = socket_address_port(&web()->address);
+        struct socket_address address = {0};
+        struct error error = {0};
+        char text[64];
+        int fd;
+
+        snprintf(text, sizeof text, "%s:%u", host, port);
+        assert_int_equal(socket_address_parse(text, &address, &error), 0);
+        fd = socket(address.generic.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        assert_true(fd >= 0);
+        if (connect(fd, &address.generic, address.length) < 0)
+                fail_msg("connect to %s: %s", text, strerror(errno));
+        return fd;
+}
+
+/* Whose queue got the one connection that waits? It is accepted and closed. */
+static uint64_t accept_one(void) {
+        for (size_t i = 0; i < web()->member_count; i++) {
+                struct pollfd poll_fd = {.fd = web()->members[i].fd, .events = POLLIN};
+
+                if (poll(&poll_fd, 1, 0) == 1) {
+                        close(accept(poll_fd.fd, NULL, NULL));
+                        return web()->members[i].generation;
+                }
+        }
+        fail_msg("nobody got the connection");
+        return 0;
+}
+
+static uint64_t client_lands(const char *host) {
+        const struct linger reset = {.l_onoff = 1};
+        int fd = client_connect(host);
+        uint64_t generation = accept_one();
+
+        (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+        close(fd);
+        return generation;
+}
+
+static void assert_all_land(const char *host, unsigned clients, uint64_t generation) {
+        for (unsigned i = 0; i < clients; i++)
+                assert_int_equal(client_lands(host), generation);
+}
+
+static uint64_t probe_lands(uint64_t generation) {
+        struct pollfd poll_fd = {.events = POLLOUT};
+        struct error error = {0};
+        int result, code = 0;
+        socklen_t length = sizeof code;
+
+        result = listeners_probe(&supervisor, generation, NULL, &poll_fd.fd, &error);
+        if (result != 0)
+                fail_msg("probe: %d %s", result, error.text);
+        assert_int_equal(poll(&poll_fd, 1, ANSWER_MS), 1);
+        assert_int_equal(getsockopt(poll_fd.fd, SOL_SOCKET, SO_ERROR, &code, &length), 0);
+        assert_int_equal(code, 0);
+        close(poll_fd.fd);
+        return accept_one();
+}
+
+/* ---- who gets a connection -------------------------------------------------------------------------------------------- */
+
+static void check_steering(const char *bound, const char *const *hosts) {
+        registry_start(bound);
+        descriptor_of(1);
+        for (const char *const *host = hosts; *host; host++)
+                assert_all_land(*host, 20, 1);
+        assert_int_not_equal(descriptor_of(1), descriptor_of(2));
+        for (const char *const *host = hosts; *host; host++) {
+                steer(1, 1, 0, 0);
+                for (int i = 0; i < 20; i++) {
+                        assert_int_equal(probe_lands(2), 2);
+                        assert_int_equal(client_lands(*host), 1);
+                        assert_int_equal(probe_lands(1), 1);
+                }
+                steer(2, 1, 0, 0);
+                assert_all_land(*host, 50, 2);
+                assert_int_equal(probe_lands(1), 1);
+                assert_int_equal(probe_lands(2), 2);
+        }
+        registry_end();
+}
+
+static const char *const only4[] = {"127.0.0.1", NULL}, *const only6[] = {"[::1]", NULL},
+                         *const both[] = {"127.0.0.1", "[::1]", NULL};
+
+static void check_all_families(void) {
+        check_steering("127.0.0.1", only4);
+        check_steering("0.0.0.0", only4);
+        check_steering("[::1]", only6);
+        check_steering("*", both);
+}
+
+static void test_clients_go_by_the_shares_and_probes_to_whom_they_ask_for(void **state) {
+        (void)state;
+        check_all_families();
+}
+
+static void test_the_same_holds_without_any_right(void **state) {
+        pid_t pid;
+        int status;
+
+        (void)state;
+        fflush(NULL);
+        pid = fork();
+        if (pid == 0) {
+                if (geteuid() == 0 && (setgid(65534) < 0 || setuid(65534) < 0))
+                        _exit(3);
+                check_all_families();
+                _exit(0);
+        }
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_true(WIFEXITED(status));
+        assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+static void test_a_canary_gets_about_its_share(void **state) {
+        unsigned canary = 0;
+
+        (void)state;
+        registry_start("127.0.0.1");
+        descriptor_of(1);
+        descriptor_of(2);
+        steer(1, 90, 2, 10);
+        for (int i = 0; i < 2000; i++)
+                canary += client_lands("127.0.0.1") == 2;
+        assert_in_range(canary, 120, 290); /* 200 are expected, six standard deviations around them */
+        registry_end();
+}
+
+static void test_who_closes_moves_nobody_else(void **state) {
+        (void)state;
+        registry_start("127.0.0.1");
+        for (uint64_t generation = 1; generation <= 5; generation++)
+                descriptor_of(generation);
+        steer(5, 1, 0, 0);
+        assert_int_equal(probe_lands(4), 4);
+        listeners_drop(&supervisor, 2); /* 5 takes its place */
+        assert_all_land("127.0.0.1", 20, 5);
+        assert_int_equal(probe_lands(4), 4);
+        listeners_drop(&supervisor, 4); /* the last one */
+        assert_all_land("127.0.0.1", 20, 5);
+        listeners_drop(&supervisor, 1);
+        assert_all_land("127.0.0.1", 20, 5);
+        assert_int_equal(probe_lands(3), 3);
+        steer(3, 1, 0, 0);
+        assert_all_land("127.0.0.1", 20, 3);
+        listeners_drop(&supervisor, 5);
+        descriptor_of(6);
+        assert_int_equal(probe_lands(6), 6);
+        assert_all_land("127.0.0.1", 20, 3);
+        steer(6, 1, 0, 0);
+        assert_all_land("127.0.0.1", 20, 6);
+        assert_int_equal(web()->member_count, 2);
+        registry_end();
+}
+
+/* A thousand rotations: the same number of sockets and descriptors at the end. */
+static void test_rotations_leave_nothing_behind(void **state) {
+        int before;
+
+        (void)state;
+        registry_start("127.0.0.1");
+        descriptor_of(1);
+        before = dup(0);
+        for (uint64_t generation = 2; generation < 1000; generation++) {
+                descriptor_of(generation);
+                assert_int_equal(probe_lands(generation), generation);
+                steer(generation, 1, 0, 0);
+                listeners_drop(&supervisor, generation - 1);
+                assert_int_equal(web()->member_count, 1);
+        }
+        assert_int_equal(client_lands("127.0.0.1"), 999);
+        close(before);
+        assert_in_range(dup(0), 0, before + 2);
+        registry_end();
+}
+
+static void test_a_generation_without_a_socket_gets_one_when_it_is_steered_to(void **state) {
+        int fd;
+
+        (void)state;
+        registry_start("127.0.0.1");
+        descriptor_of(1);
+        steer(2, 1, 0, 0);
+        fd = client_connect("127.0.0.1");
+        assert_int_equal(listeners_waiting(&supervisor, 2), 1);
+        assert_int_equal(listeners_waiting(&supervisor, 1), 0);
+        assert_int_equal(accept_one(), 2);
+        close(fd);
+        registry_end();
+}
+
+static void test_a_second_probe_at_a_time_is_told_to_wait(void **state) {
+        struct error error = {0};
+        int first, second;
+
+        (void)state;
+        registry_start("127.0.0.1");
+        descriptor_of(1);
+        assert_int_equal(listeners_probe(&supervisor, 1, "web", &first, &error), 0);
+        assert_int_equal(listeners_probe(&supervisor, 1, "web", &second, &error), LISTENERS_BUSY);
+        close(first);
+        assert_int_equal(listeners_probe(&supervisor, 1, "web", &second, &error), 0);
+        close(second);
+        assert_int_equal(listeners_probe(&supervisor, 7, "web", &second, &error), LISTENERS_UNKNOWN);
+        assert_int_equal(listeners_probe(&supervisor, 1, "other", &second, &error), LISTENERS_UNKNOWN);
+        registry_end();
+}
+
+/* The server ends each connection first, which leaves TIME_WAIT on its side. */
+static void test_a_probe_follows_another_at_once_whoever_closes_first(void **state) {
+        struct error error = {0};
+        int fd;
+
+        (void)state;
+        registry_start("127.0.0.1");
+        descriptor_of(1);
+        for (int i = 0; i < 50; i++) {
+                struct pollfd poll_fd = {.events = POLLIN};
+                char byte;
+
+                assert_int_equal(listeners_probe(&supervisor, 1, NULL, &fd, &error), 0);
+                accept_one(); /* and close */
+                poll_fd.fd = fd;
+                assert_int_equal(poll(&poll_fd, 1, ANSWER_MS), 1);
+                assert_int_equal(recv(fd, &byte, 1, MSG_DONTWAIT), 0);
+                if (i % 2)
+                        shutdown(fd, SHUT_WR);
+                close(fd);
+        }
+        registry_end();
+}
+
+/* ---- under load ------------------------------------------------------------------------------------------------------- */
+
+/* Accepts for ever and says who it is. */
+static pid_t server_start(int fd, char name) {
+        pid_t pid = fork();
+
+        if (pid != 0)
+                return pid;
+        for (;;) {
+                int connection = accept(fd, NULL, NULL);
+
+                if (connection >= 0) {
+                        (void)!write(connection, &name, 1);
+                        close(connection);
+                }
+        }
+}
+
+struct counts {
+        unsigned done, failed;
+};
+
+static pid_t clients_start(struct counts *counts) {
+        uint16_t port = socket_address_port(&web()->address);
+        pid_t pid = fork();
+
+        if (pid != 0)
+                return pid;
+        for (;;) {
+                struct sockaddr_in in4 = {.sin_family = AF_INET,
+                        .sin_port = htons(port),
+                        .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+                int fd = socket(AF_INET, SOCK_STREAM, 0);
+                char byte;
+
+                if (connect(fd, (struct sockaddr *)&in4, sizeof in4) == 0 && read(fd, &byte, 1) == 1)
+                        counts->done++;
+                else
+                        counts->failed++;
+                close(fd);
+        }
+}
+
+static void child_end(pid_t pid) {
+        kill(pid, SIGKILL);
+        waitpid(pid, NULL, 0);
+}
+
+/* Generation after generation: its server starts, it is steered to, the one before empties its queue and goes. */
+static void test_no_connection_is_lost_while_generations_come_and_go(void **state) {
+        struct counts *counts =
+                mmap(NULL, 4 * sizeof *counts, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        pid_t clients[4], servers[2];
+        unsigned done = 0, failed = 0;
+
+        (void)state;
+        assert_true(counts != MAP_FAILED);
+        registry_start("*");
+        servers[0] = server_start(descriptor_of(1), 'a');
+        for (int i = 0; i < 4; i++)
+                clients[i] = clients_start(&counts[i]);
+        for (uint64_t generation = 2; generation < 22; generation++) {
+                servers[1] = server_start(descriptor_of(generation), 'b');
+                for (int i = 0; i < 4; i++) {
+                        steer(generation, 1, generation - 1, 3);
+                        steer(generation - 1, 1, 0, 0);
+                        steer(generation, 1, 0, 0);
+                        usleep(2000);
+                }
+                usleep(20000);
+                assert_int_equal(listeners_waiting(&supervisor, generation - 1), 0);
+                child_end(servers[0]);
+                listeners_drop(&supervisor, generation - 1);
+                servers[0] = servers[1];
+        }
+        for (int i = 0; i < 4; i++) {
+                child_end(clients[i]);
+                done += counts[i].done;
+                failed += counts[i].failed;
+        }
+        child_end(servers[0]);
+        assert_int_equal(failed, 0);
+        assert_true(done > 200);
+        munmap(counts, 4 * sizeof *counts);
+        registry_end();
+}
+
+/* ---- queues ------------------------------------------------------------------------------------------------------------- */
+
+static void test_a_queue_is_counted_and_survives_its_generation(void **state) {
+        int clients[3], old;
+
+        (void)state;
+        registry_start("127.0.0.1");
+        old = descriptor_of(1);
+        steer(1, 1, 0, 0);
+        for (int i = 0; i < 3; i++)
+                clients[i] = client_connect("127.0.0.1");
+        assert_int_equal(listeners_waiting(&supervisor, 1), 3);
+        descriptor_of(2);
+        steer(2, 1, 0, 0);
+        listeners_drop(&supervisor, 1);
+        assert_int_equal(web()->member_count, 2);
+        assert_true(web()->members[0].is_spare);
+        /* The next one gets them, and nobody else does. */
+        assert_int_equal(descriptor_of(3), old);
+        assert_int_equal(listeners_waiting(&supervisor, 3), 3);
+        for (int i = 0; i < 3; i++) {
+                assert_int_equal(accept_one(), 3);
+                close(clients[i]);
+        }
+        steer(3, 1, 0, 0);
+        listeners_drop(&supervisor, 2);
+        assert_all_land("127.0.0.1", 5, 3);
+        assert_int_equal(web()->member_count, 1);
+        registry_end();
+}
+
+static void test_what_is_kept_for_later_is_bounded(void **state) {
+        int clients[LISTENER_SPARES_MAX + 2];
+
+        (void)state;
+        registry_start("127.0.0.1");
+        /* All sockets are there before one of them is spare. */
+        for (uint64_t generation = 1; generation <= LISTENER_SPARES_MAX + 2; generation++)
+                descriptor_of(generation);
+        for (uint64_t generation = 1; generation <= LISTENER_SPARES_MAX + 2; generation++) {
+                steer(generation, 1, 0, 0);
+                clients[generation - 1] = client_connect("127.0.0.1");
+        }
+        descriptor_of(99);
+        steer(99, 1, 0, 0);
+        for (uint64_t generation = 1; generation <= LISTENER_SPARES_MAX + 2; generation++)
+                listeners_drop(&supervisor, generation);
+        assert_int_equal(web()->member_count, LISTENER_SPARES_MAX + 1);
+        for (size_t i = 0; i < sizeof clients / sizeof clients[0]; i++)
+                close(clients[i]);
+        registry_end();
+}
+
+static void test_a_socket_that_the_app_shut_down_leaves_its_place(void **state) {
+        (void)state;
+        registry_start("127.0.0.1");
+        descriptor_of(1);
+        descriptor_of(2);
+        descriptor_of(3);
+        steer(3, 1, 0, 0);
+        shutdown(web()->members[0].fd, SHUT_RDWR);
+        assert_int_equal(probe_lands(2), 2);
+        assert_int_equal(web()->member_count, 2);
+        assert_all_land("127.0.0.1", 10, 3);
+        assert_int_equal(listeners_waiting(&supervisor, 1), 0);
+        registry_end();
+}
+
+static void instance_set(enum instance_state state, uint64_t generation) {
+        supervisor.fleet.slots[0].pair[0] =
+                (struct fleet_instance){.state = state, .number = 1, .generation = generation};
+}
+
+/* Turn the loop until something is said, at most for `limit_ns`. Returns how long it took. */
+static int64_t turn_until_said(int64_t limit_ns) {
+        int64_t start_ns = time_now_ns();
+
+        while (!supervisor.event_count && time_now_ns() - start_ns < limit_ns)
+                loop_wait(&supervisor.loop, start_ns + limit_ns);
+        return time_now_ns() - start_ns;
+}
+
+static void test_an_empty_queue_is_said_when_it_was_quiet_long_enough(void **state) {
+        int client;
+
+        (void)state;
+        registry_start("127.0.0.1");
+        descriptor_of(1);
+        steer(1, 1, 0, 0);
+        client = client_connect("127.0.0.1");
+        supervisor.apps[0] = (struct app){.is_used = true, .generation = 1};
+        instance_set(INSTANCE_READY, 1);
+        listeners_settle(&supervisor);
+        assert_false(supervisor.listeners.watch.is_set); /* nothing drains: no wake-up */
+        steer(2, 1, 0, 0);
+        instance_set(INSTANCE_DRAINING, 1);
+        listeners_settle(&supervisor);
+        turn_until_said(100 * NS_PER_MS);
+        assert_int_equal(supervisor.event_count, 0); /* one waits */
+        assert_int_equal(accept_one(), 1);
+        close(client);
+        assert_true(turn_until_said(5 * NS_PER_S) >= settings.drain_quiet_ns);
+        assert_int_equal(supervisor.event_count, 1);
+        assert_int_equal(supervisor.events[0].kind, FLEET_EMPTY);
+        assert_int_equal(supervisor.events[0].generation, 1);
+        listeners_settle(&supervisor);
+        assert_false(supervisor.listeners.watch.is_set);
+        instance_set(INSTANCE_STOPPING, 1);
+        listeners_settle(&supervisor);
+        instance_set(INSTANCE_DRAINING, 1); /* again: it is watched again */
+        listeners_settle(&supervisor);
+        assert_true(supervisor.listeners.watch.is_set);
+        registry_end();
+}
+
+static void test_the_socket_of_a_generation_that_nobody_runs_is_closed(void **state) {
+        (void)state;
+        registry_start("127.0.0.1");
+        descriptor_of(1);
+        descriptor_of(2);
+        descriptor_of(3);
+        steer(3, 1, 0, 0);
+        supervisor.fleet.generations[0] = (struct fleet_generation){.is_used = true, .number = 3};
+        supervisor.fleet.target = 0;
+        supervisor.fleet.generations[1] = (struct fleet_generation){.is_used = true, .number = 2};
+        supervisor.fleet.stable = 1;
+        supervisor.apps[0] = (struct app){.is_used = true, .generation = 1};
+        listeners_settle(&supervisor);
+        assert_int_equal(web()->member_count, 3); /* it runs; the stable one and the target may come again */
+        supervisor.apps[0].is_used = false;
+        listeners_settle(&supervisor);
+        assert_int_equal(web()->member_count, 2);
+        supervisor.fleet.stable = 0;
+        listeners_settle(&supervisor);
+        assert_int_equal(web()->member_count, 1);
+        assert_all_land("127.0.0.1", 5, 3);
+        registry_end();
+}
+
+/* ---- adopted ---------------------------------------------------------------------------------------------------------- */
+
+static void test_an_app_that_binds_gets_the_socket_of_its_generation(void **state) {
+        const struct listener_options options = LISTENER_OPTIONS_DEFAULT;
+        struct socket_address address;
+        struct error error = {0};
+        int declared_fd, first, again, second;
+
+        (void)state;
+        registry_start("127.0.0.1");
+        declared_fd = descriptor_of(1);
+        address = web()->address;
+        assert_int_equal(listeners_adopt(&supervisor, 1, &address, &options, &first, &error), 0);
+        assert_int_equal(first, declared_fd);
+        listeners_close(&supervisor);
+        settings.listener_count = 0;
+        supervisor.fleet.settings.is_steered = false;
+        assert_int_equal(listeners_adopt(&supervisor, 1, &address, &options, &first, &error), 0);
+        assert_true(supervisor.fleet.settings.is_steered);
+        assert_int_equal(listeners_adopt(&supervisor, 1, &address, &options, &again, &error), 0);
+        assert_int_equal(again, first);
+        assert_int_equal(listeners_adopt(&supervisor, 2, &address, &options, &second, &error), 0);
+        assert_int_not_equal(second, first);
+        assert_int_equal(client_lands("127.0.0.1"), 1);
+        steer(2, 1, 0, 0);
+        assert_int_equal(client_lands("127.0.0.1"), 2);
+        registry_end();
+}
+
+static void test_an_address_in_use_is_the_apps_own_error(void **state) {
+        const struct listener_options options = LISTENER_OPTIONS_DEFAULT;
+        struct socket_address address;
+        struct error error = {0};
+        int fd, stranger;
+        const int on = 1;
+
+        (void)state;
+        registry_start("127.0.0.1");
+        address = web()->address;
+        registry_end();
+        registry_begin();
+        stranger = socket(AF_INET, SOCK_STREAM, 0);
+        /* Even one of ours that would share it. */
+        setsockopt(stranger, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+        assert_int_equal(bind(stranger, &address.generic, address.length), 0);
+        assert_int_equal(listen(stranger, 5), 0);
+        assert_int_equal(listeners_adopt(&supervisor, 1, &address, &options, &fd, &error), -1);
+        assert_int_equal(error.code, EADDRINUSE);
+        assert_non_null(strstr(error.text, "127.0.0.1:"));
+        assert_true(error.hint[0]);
+        assert_int_equal(supervisor.listeners.count, 0);
+        close(stranger);
+        assert_int_equal(listeners_adopt(&supervisor, 1, &address, &options, &fd, &error), 0);
+        registry_end();
+}
+
+/* ---- shared ------------------------------------------------------------------------------------------------------------- */
+
+static void assert_shared(const char *why) {
+        struct error error = {0};
+        struct listener_view view;
+        int fd;
+
+        assert_int_equal(descriptor_of(1), descriptor_of(2));
+        assert_true(listeners_look(&supervisor, 0, &view));
+        assert_non_null(view.why_shared);
+        assert_non_null(strstr(view.why_shared, why));
+        assert_false(listeners_look(&supervisor, 1, &view));
+        assert_int_equal(listeners_probe(&supervisor, 1, NULL, &fd, &error), LISTENERS_SHARED);
+        assert_false(supervisor.fleet.settings.is_steered);
+        assert_false(listeners_can_probe(&settings, "web"));
+        listeners_drop(&supervisor, 1);
+        assert_true(fcntl(descriptor_of(2), F_GETFD) >= 0);
+}
+
+static void test_what_cannot_have_a_group_is_shared(void **state) {
+        (void)state;
+        registry_begin();
+        declare_free("127.0.0.1")->is_shared = true;
+        registry_open();
+        assert_shared("configuration");
+        assert_int_equal(client_lands("127.0.0.1"), 0);
+        registry_end();
+
+        registry_begin();
+        declare_free("udp:127.0.0.1");
+        registry_open();
+        assert_shared("stream");
+        registry_end();
+
+        registry_begin();
+        declare("web", "@tacet-test-listeners");
+        registry_open();
+        assert_shared("unix");
+        registry_end();
+}
+
+static int inherited_open(bool is_reused) {
+        struct sockaddr_in in4 = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        const int on = is_reused;
+
+        assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on), 0);
+        assert_int_equal(bind(fd, (struct sockaddr *)&in4, sizeof in4), 0);
+        assert_int_equal(listen(fd, 64), 0);
+        return fd;
+}
+
+static void declare_inherited(int fd) {
+        struct listener_settings *listener = declare_free("127.0.0.1");
+
+        listener->inherited_fd = fd;
+        assert_true(socket_address_of(fd, &listener->address));
+}
+
+static void test_a_socket_given_without_reuse_is_shared(void **state) {
+        (void)state;
+        registry_begin();
+        declare_inherited(inherited_open(false));
+        registry_open();
+        assert_shared("SO_REUSEPORT");
+        assert_int_equal(client_lands("127.0.0.1"), 0);
+        registry_end();
+}
+
+/* Whoever gave it keeps a copy: it never leaves the group, so it serves every second generation. */
+static void test_a_socket_given_with_reuse_is_steered_and_never_closed(void **state) {
+        int given = inherited_open(true), copy = dup(given);
+
+        (void)state;
+        registry_begin();
+        declare_inherited(given);
+        assert_true(listeners_can_probe(&settings, "web"));
+        registry_open();
+        assert_int_equal(descriptor_of(1), given);
+        for (uint64_t generation = 2; generation < 8; generation++) {
+                assert_int_equal(descriptor_of(generation) == given, generation % 2);
+                assert_int_equal(probe_lands(generation), generation);
+                steer(generation, 1, 0, 0);
+                listeners_drop(&supervisor, generation - 1);
+                assert_all_land("127.0.0.1", 10, generation);
+        }
+        assert_true(listener_is_listening(copy));
+        registry_end();
+        close(copy);
+}
+
+/* ---- unix sockets --------------------------------------------------------------------------------------------------------- */
+
+static char folder[64];
+
+static struct listener_settings *declare_local(const char *prefix) {
+        static char address[128];
+
+        snprintf(address, sizeof address, "%s%s/s", prefix, folder);
+        return declare("web", address);
+}
+
+static void test_a_unix_socket_has_its_mode_and_goes_with_us(void **state) {
+        struct listener_settings *listener;
+        struct stat status;
+        char path[96];
+
+        (void)state;
+        snprintf(path, sizeof path, "%s/s", folder);
+        for (int round = 0; round < 2; round++) {
+                registry_begin();
+                listener = declare_local(round ? "unix-dgram:" : "");
+                listener->has_mode = true;
+                listener->mode = 0620;
+                registry_open();
+                assert_int_equal(stat(path, &status), 0);
+                assert_int_equal(status.st_mode & 07777, 0620);
+                registry_end();
+                assert_int_equal(stat(path, &status), -1);
+        }
+}
+
+static void test_a_unix_socket_that_nobody_has_is_replaced(void **state) {
+        struct sockaddr_un address = {.sun_family = AF_UNIX};
+        struct error error = {0};
+        struct stat status;
+        int stranger = socket(AF_UNIX, SOCK_STREAM, 0);
+
+        (void)state;
+        snprintf(address.sun_path, sizeof address.sun_path, "%s/s", folder);
+        assert_int_equal(bind(stranger, (struct sockaddr *)&address, sizeof address), 0);
+        assert_int_equal(listen(stranger, 1), 0);
+        registry_begin();
+        declare_local("");
+        assert_int_equal(listeners_open(&supervisor, &error), -1);
+        assert_int_equal(error.code, EADDRINUSE);
+        registry_end();
+        close(stranger);
+        registry_begin();
+        declare_local("");
+        registry_open();
+        /* Somebody has taken our place: that file is not ours to remove. */
+        unlink(address.sun_path);
+        stranger = socket(AF_UNIX, SOCK_STREAM, 0);
+        assert_int_equal(bind(stranger, (struct sockaddr *)&address, sizeof address), 0);
+        registry_end();
+        assert_int_equal(stat(address.sun_path, &status), 0);
+        close(stranger);
+        unlink(address.sun_path);
+}
+
+static void test_a_file_that_is_no_socket_is_left_alone(void **state) {
+        struct error error = {0};
+        char path[96];
+        struct stat status;
+
+        (void)state;
+        snprintf(path, sizeof path, "%s/s", folder);
+        close(creat(path, 0600));
+        registry_begin();
+        declare_local("");
+        assert_int_equal(listeners_open(&supervisor, &error), -1);
+        assert_non_null(strstr(error.text, path));
+        registry_end();
+        assert_int_equal(stat(path, &status), 0);
+        unlink(path);
+}
+
+/* ---- a network of our own ------------------------------------------------------------------------------------------------- */
+
+/* Ports are nobody else's there. Without the right to make one the tests share the machine's loopback. */
+static void network_make(void) {
+        struct ifreq request = {.ifr_name = "lo"};
+        int fd;
+
+        if (unshare(CLONE_NEWNET) < 0)
+                return;
+        fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        request.ifr_flags = IFF_UP | IFF_RUNNING;
+        (void)ioctl(fd, SIOCSIFFLAGS, &request);
+        close(fd);
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_clients_go_by_the_shares_and_probes_to_whom_they_ask_for),
+                cmocka_unit_test(test_the_same_holds_without_any_right),
+                cmocka_unit_test(test_a_canary_gets_about_its_share),
+                cmocka_unit_test(test_who_closes_moves_nobody_else),
+                cmocka_unit_test(test_rotations_leave_nothing_behind),
+                cmocka_unit_test(test_a_generation_without_a_socket_gets_one_when_it_is_steered_to),
+                cmocka_unit_test(test_a_second_probe_at_a_time_is_told_to_wait),
+                cmocka_unit_test(test_a_probe_follows_another_at_once_whoever_closes_first),
+                cmocka_unit_test(test_no_connection_is_lost_while_generations_come_and_go),
+                cmocka_unit_test(test_a_queue_is_counted_and_survives_its_generation),
+                cmocka_unit_test(test_what_is_kept_for_later_is_bounded),
+                cmocka_unit_test(test_a_socket_that_the_app_shut_down_leaves_its_place),
+                cmocka_unit_test(test_an_empty_queue_is_said_when_it_was_quiet_long_enough),
+                cmocka_unit_test(test_the_socket_of_a_generation_that_nobody_runs_is_closed),
+                cmocka_unit_test(test_an_app_that_binds_gets_the_socket_of_its_generation),
+                cmocka_unit_test(test_an_address_in_use_is_the_apps_own_error),
+                cmocka_unit_test(test_what_cannot_have_a_group_is_shared),
+                cmocka_unit_test(test_a_socket_given_without_reuse_is_shared),
+                cmocka_unit_test(test_a_socket_given_with_reuse_is_steered_and_never_closed),
+                cmocka_unit_test(test_a_unix_socket_has_its_mode_and_goes_with_us),
+                cmocka_unit_test(test_a_unix_socket_that_nobody_has_is_replaced),
+                cmocka_unit_test(test_a_file_that_is_no_socket_is_left_alone),
+        };
+        int failed;
+
+        log_setup(LOG_FORMAT_PLAIN, LOG_ERROR, "test");
+        snprintf(folder, sizeof folder, "/tmp/tacet-listeners-XXXXXX");
+        if (!mkdtemp(folder))
+                return 1;
+        network_make();
+        failed = cmocka_run_group_tests_name("listeners", tests, NULL, NULL);
+        (void)rmdir(folder);
+        return failed;
+}
