@@ -73,26 +73,6 @@ static enum fleet_restart restart_of(enum config_restart restart) {
         return FLEET_RESTART_NO;
 }
 
-static enum readiness readiness_of(enum config_ready ready) {
-        switch (ready) {
-        case CONFIG_READY_AUTO:
-                return READINESS_AUTO;
-        case CONFIG_READY_EXEC:
-                return READINESS_EXEC;
-        case CONFIG_READY_LISTEN:
-                return READINESS_LISTEN;
-        case CONFIG_READY_NOTIFY:
-                return READINESS_NOTIFY;
-        case CONFIG_READY_FD:
-                return READINESS_FD;
-        case CONFIG_READY_PROBE:
-                return READINESS_PROBE;
-        case CONFIG_READY_DELAY:
-                return READINESS_DELAY;
-        }
-        return READINESS_AUTO;
-}
-
 /* sd_listen_fds(3): the descriptors are for the process that LISTEN_PID names. All must be open and be handed on: our own, and those
  * of keys, are close-on-exec, and a number that is too large must not give them away. */
 static unsigned listen_count(void) {
@@ -145,6 +125,7 @@ void service_config_plain(struct config *config) {
         config->service.stop_timeout_ns = NS_FOREVER;
         config->rollout.min_healthy_ns = 0;
         config->rollout.ready_timeout_ns = 0;
+        config->service.notify_access = CONFIG_NOTIFY_NONE;
 }
 
 int service_init(
@@ -178,10 +159,7 @@ int service_init(
         environment_fill(&settings->launch.environment, config);
         limits_fill(&settings->launch, config);
         fleet_fill(&settings->fleet, config);
-        settings->readiness = (struct readiness_settings){
-                .ready = readiness_of(config->rollout.ready),
-                .delay_ns = config->rollout.ready_delay_ns,
-        };
+        service_health_fill(settings, config);
         settings->load = load;
         settings->watch_delay_ns = config->rollout.watch_delay_ns;
         settings->stop_signal = service->stop_signal;

@@ -20,6 +20,9 @@ void service_config_plain(struct config *config);
 int service_init(
         struct service *out, const struct config *config, struct load_request *load, struct error *error);
 
+/* The part of it that is in cli/service_health.c: readiness, notify socket, health. */
+void service_health_fill(struct supervisor_settings *out, const struct config *config);
+
 /* How many bytes of secrets execve(2) will still take: a quarter of the app's stack limit (at least 128 KiB, at most 6 MiB)
  * less the arguments, the inherited environment and some room for what the kernel adds. */
 uint64_t service_environment_room(const struct service *service);

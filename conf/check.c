@@ -87,6 +87,34 @@ static int check_service(const struct config *config, struct error *error) {
         return 0;
 }
 
+/* A gate that could never open, and keys that belong to another one. */
+static int check_ready(const struct config *config, struct error *error) {
+        const struct config_rollout *rollout = &config->rollout;
+
+        if (rollout->ready == CONFIG_READY_NOTIFY && config->service.notify_access == CONFIG_NOTIFY_NONE) {
+                error_set(error, 0,
+                        "ready = notify needs a notify socket, and notify_access = none gives none");
+                error_hint(error, "use notify_access = main, or all when a child of the app sends READY=1");
+                return blame(config, "service", "notify_access", error);
+        }
+        if (config->health.watchdog_ns && config->service.notify_access == CONFIG_NOTIFY_NONE) {
+                error_set(error, 0, "watchdog needs a notify socket, and notify_access = none gives none");
+                error_hint(
+                        error, "use notify_access = main, or all when a child of the app sends WATCHDOG=1");
+                return blame(config, "service", "notify_access", error);
+        }
+        if (rollout->ready == CONFIG_READY_FD && rollout->ready_fd == CONFIG_UNSET) {
+                error_set(error, 0, "ready = fd needs the number of the descriptor");
+                error_hint(error, "set ready_fd, for example 9; the app finds it in TACET_READY_FD as well");
+                return blame(config, "rollout", "ready", error);
+        }
+        if (rollout->ready != CONFIG_READY_FD && rollout->ready_fd != CONFIG_UNSET) {
+                error_set(error, 0, "ready_fd without ready = fd has no meaning");
+                return blame(config, "rollout", "ready_fd", error);
+        }
+        return 0;
+}
+
 static int check_rollout(const struct config *config, struct error *error) {
         const struct config_rollout *rollout = &config->rollout;
 
@@ -105,7 +133,7 @@ static int check_rollout(const struct config *config, struct error *error) {
 
 int config_check(const struct config *config, bool needs_command, struct error *error) {
         if (check_sources(config, error) < 0 || check_service(config, error) < 0 ||
-                check_rollout(config, error) < 0)
+                check_rollout(config, error) < 0 || check_ready(config, error) < 0)
                 return -1;
         if (needs_command && config->service.command.count == 0) {
                 error_set(error, 0, "there is no command to run");

@@ -35,6 +35,12 @@ enum config_ready {
         CONFIG_READY_PROBE,
         CONFIG_READY_DELAY,
 };
+enum config_notify_access {
+        CONFIG_NOTIFY_AUTO,
+        CONFIG_NOTIFY_MAIN,
+        CONFIG_NOTIFY_ALL,
+        CONFIG_NOTIFY_NONE,
+};
 enum config_dialect { CONFIG_DIALECT_UNSET, CONFIG_DIALECT_TACET, CONFIG_DIALECT_DOCKER };
 enum config_format { CONFIG_FORMAT_UNSET, CONFIG_FORMAT_DOTENV, CONFIG_FORMAT_JSON };
 enum config_secret_memory { CONFIG_SECRET_MEMORY_PREFER, CONFIG_SECRET_MEMORY_REQUIRE };
@@ -79,6 +85,7 @@ struct config_service {
         int64_t remaining_timeout_ns;
         int32_t parent_death_signal; /* 0: none */
         int32_t replicas;
+        enum config_notify_access notify_access;
 };
 
 struct config_rollout {
@@ -86,11 +93,16 @@ struct config_rollout {
         struct config_portion max_surge, max_unavailable; /* of the replicas; not set: as the strategy says */
         enum config_ready ready;
         int64_t ready_delay_ns;
+        int32_t ready_fd; /* CONFIG_UNSET: none */
         int64_t min_healthy_ns, ready_timeout_ns;
         int32_t failures;
         int64_t hold_ns, progress_timeout_ns, emergency_timeout_ns, keep_previous_ns;
         bool revert;
         int64_t watch_delay_ns;
+};
+
+struct config_health {
+        int64_t watchdog_ns; /* 0: none */
 };
 
 struct config_load {
@@ -135,6 +147,7 @@ struct config_given {
 struct config {
         struct config_service service;
         struct config_rollout rollout;
+        struct config_health health;
         struct config_load load;
         struct config_sandbox sandbox;
         struct config_log log;

@@ -61,10 +61,17 @@ static const struct schema_word ready_words[] = {
         {"auto", CONFIG_READY_AUTO, NULL},
         {"exec", CONFIG_READY_EXEC, NULL},
         {"listen", CONFIG_READY_LISTEN, NULL},
-        {"notify", CONFIG_READY_NOTIFY, "is not available in this version"},
-        {"fd", CONFIG_READY_FD, "is not available in this version"},
+        {"notify", CONFIG_READY_NOTIFY, NULL},
+        {"fd", CONFIG_READY_FD, NULL},
         {"probe", CONFIG_READY_PROBE, "is not available in this version"},
         {"delay", CONFIG_READY_DELAY, NULL},
+        {0},
+};
+static const struct schema_word notify_words[] = {
+        {"auto", CONFIG_NOTIFY_AUTO, NULL},
+        {"main", CONFIG_NOTIFY_MAIN, NULL},
+        {"all", CONFIG_NOTIFY_ALL, NULL},
+        {"none", CONFIG_NOTIFY_NONE, NULL},
         {0},
 };
 static const struct schema_word dialect_words[] = {
@@ -166,6 +173,8 @@ const struct schema_row schema_rows[] = {
                 "parent-death-signal", "what the app gets when tacet itself is killed, or none", RANGE(0, 64)),
         ROW("service", "replicas", SCHEMA_NUMBER, AT(service.replicas), "1", FILE_RUN, "replicas",
                 "instances of the app", RANGE(1, 32)),
+        ROW("service", "notify_access", SCHEMA_ENUM, AT(service.notify_access), "auto", FILE_RUN, "notify-access",
+                "whose sd_notify(3) messages count: the main process's or all of its tree's", .words = notify_words),
 
         ROW("rollout", "strategy", SCHEMA_ENUM, AT(rollout.strategy), "restart", FILE_RUN, "strategy",
                 "how the app moves to new secrets", .words = strategy_words),
@@ -177,6 +186,8 @@ const struct schema_row schema_rows[] = {
                 "the sign that a new instance is ready", .words = ready_words),
         ROW("rollout", "ready_delay", SCHEMA_DURATION, AT(rollout.ready_delay_ns), "1s", FILE_RUN, "ready-delay",
                 "with ready = delay: time a new instance must be up", RANGE(0, 86400 * NS_PER_S)),
+        ROW("rollout", "ready_fd", SCHEMA_NUMBER, AT(rollout.ready_fd), NULL, FILE_RUN, "ready-fd",
+                "with ready = fd: the number of the descriptor that takes the newline", RANGE(3, 65535)),
         ROW("rollout", "min_healthy", SCHEMA_DURATION, AT(rollout.min_healthy_ns), "1s", FILE_RUN, "min-healthy",
                 "time a new instance must stay up before it counts", RANGE(0, 86400 * NS_PER_S)),
         ROW("rollout", "ready_timeout", SCHEMA_DURATION, AT(rollout.ready_timeout_ns), "60s", FILE_RUN, "ready-timeout",
@@ -195,6 +206,9 @@ const struct schema_row schema_rows[] = {
                 "go back when a rotation fails, instead of halting where it is", NO_MORE),
         ROW("rollout", "keep_previous", SCHEMA_DURATION, AT(rollout.keep_previous_ns), "0s", FILE_RUN, "keep-previous",
                 "time the former secrets are kept to go back to", RANGE(0, NS_FOREVER)),
+
+        ROW("health", "watchdog", SCHEMA_DURATION, AT(health.watchdog_ns), "0", FILE_RUN, "watchdog",
+                "longest time between two WATCHDOG=1 of a ready instance; 0: not asked for", RANGE(0, 86400 * NS_PER_S)),
 
         ROW("source", "from", SCHEMA_TEXT, offsetof(struct config_source, from), NULL, SCHEMA_IN_FILE, NULL,
                 "URI of the secrets: age:PATH, age-dir:, dir:, env-file:, unix:, env:PREFIX", NO_MORE),
@@ -243,6 +257,7 @@ const size_t schema_row_count = sizeof schema_rows / sizeof *schema_rows;
 const struct schema_section schema_sections[] = {
         {"service", 0, "the app, how it is started, stopped and restarted"},
         {"rollout", 0, "how a rotation goes"},
+        {"health", 0, "is an instance well"},
         {"source", 1, "where secrets come from"},
         {"identity", 1, "keys that open them"},
         {"load", 0, "limits of loading"},

@@ -3,6 +3,7 @@
  * A pid is only ever signalled between its fork and its reaping, both of which happen in this single thread: the number
  * cannot have become another process's. */
 
+#include <assert.h>
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
@@ -101,47 +102,98 @@ static void held_signals_send(struct supervisor *supervisor, struct app *app) {
                         app_signal(supervisor, app, number, NULL);
 }
 
-void app_spawn(struct supervisor *supervisor, const struct fleet_action *action) {
-        struct app *app = app_unused(supervisor);
-        struct launch_spec spec = supervisor->settings->launch;
-        struct launch_descriptor descriptors[LISTENERS_MAX];
-        struct launch_process process;
-        struct error error;
+void app_gear_variable(struct app_gear *gear, char *string) {
+        assert(gear->variable_count < APP_VARIABLES_MAX);
+        gear->variables[gear->variable_count++] = string;
+}
 
-        spec.descriptors = descriptors;
-        spec.secrets = rotation_bundle(supervisor, action->generation);
+void app_gear_descriptor(struct app_gear *gear, struct launch_descriptor descriptor) {
+        assert(gear->descriptor_count < LAUNCH_DESCRIPTORS_MAX);
+        gear->descriptors[gear->descriptor_count++] = descriptor;
+}
+
+void app_gear_temporary(struct app_gear *gear, int take_fd) {
+        assert(gear->temporary_count < APP_TEMPORARY_MAX);
+        gear->temporary[gear->temporary_count++] = take_fd;
+}
+
+/* What the app finds in its environment and at its descriptors, beside its secrets. */
+static int gear_collect(
+        struct supervisor *supervisor, struct app *app, struct app_gear *gear, struct error *error) {
+        static_assert(LISTENERS_MAX < LAUNCH_DESCRIPTORS_MAX, "declared sockets and some more");
+        if (listeners_descriptors(
+                    supervisor, app->generation, gear->descriptors, &gear->descriptor_count, error) < 0)
+                return -1;
+        notify_equip(supervisor, gear);
+        return readiness_equip(supervisor, app, gear, error);
+}
+
+static int launch(
+        struct supervisor *supervisor, struct app *app, const struct app_gear *gear, struct error *error) {
+        struct launch_spec spec = supervisor->settings->launch;
+        struct launch_process process;
+
+        spec.descriptors = gear->descriptors;
+        spec.descriptor_count = gear->descriptor_count;
+        spec.variables = gear->variable_count ? gear->variables : NULL;
+        spec.suspends_parent &= !gear->descriptor_count && !gear->variable_count;
+        spec.secrets = rotation_bundle(supervisor, app->generation);
         spec.terminal =
                 spec.wants_terminal && terminal_is_ours(&supervisor->terminal) ? supervisor->terminal.fd : -1;
-        if (!app ||
-                listeners_descriptors(
-                        supervisor, action->generation, descriptors, &spec.descriptor_count, &error) < 0 ||
-                launch_start(&spec, &process, &error) < 0) {
-                if (!app)
-                        error_set(
-                                &error, 0, "more than %d processes of the app at once", FLEET_INSTANCES_MAX);
-                log_error(LOG_ERROR, &error);
+        if (launch_start(&spec, &process, error) < 0)
+                return -1;
+        app->pid = process.pid;
+        app->status.fd = process.status_fd;
+        return 0;
+}
+
+static int equip_and_launch(struct supervisor *supervisor, struct app *app, struct error *error) {
+        static struct app_gear gear; /* large, and used by one start at a time */
+        int result;
+
+        memset(&gear, 0, sizeof gear);
+        result = gear_collect(supervisor, app, &gear, error);
+        if (result == 0)
+                result = launch(supervisor, app, &gear, error);
+        for (size_t i = 0; i < gear.temporary_count; i++)
+                fd_close(gear.temporary[i]);
+        return result;
+}
+
+void app_spawn(struct supervisor *supervisor, const struct fleet_action *action) {
+        const struct launch_spec *spec = &supervisor->settings->launch;
+        struct app *app = app_unused(supervisor);
+        struct error error;
+
+        if (!app) {
+                log_write(LOG_ERROR, "more than %d processes of the app at once", FLEET_INSTANCES_MAX);
                 push_spawn_failed(supervisor, action->instance, EXIT_STATUS_SUPERVISOR, false);
                 return;
         }
         *app = (struct app){
-                .is_used = true,
                 .supervisor = supervisor,
-                .pid = process.pid,
                 .number = action->instance,
                 .slot = action->slot,
                 .generation = action->generation,
-                .status = {.fd = process.status_fd, .on_readable = status_on_readable, .owner = supervisor},
+                .status = {.fd = -1, .on_readable = status_on_readable, .owner = supervisor},
         };
+        if (equip_and_launch(supervisor, app, &error) < 0) {
+                log_error(LOG_ERROR, &error);
+                readiness_ended(supervisor, app);
+                push_spawn_failed(supervisor, action->instance, EXIT_STATUS_SUPERVISOR, false);
+                return;
+        }
+        app->is_used = true;
         supervisor->has_no_children = false;
-        if (spec.session != LAUNCH_SAME_GROUP)
-                supervisor->last_groups[action->slot] = process.pid;
+        if (spec->session != LAUNCH_SAME_GROUP)
+                supervisor->last_groups[action->slot] = app->pid;
         held_signals_send(supervisor, app);
         supervisor->has_started = true;
         if (supervisor->settings->fleet.replicas > 1)
                 log_write(LOG_INFO, "replica %u: Spawned child process '%s' with pid %d", action->slot,
-                        spec.argv[0], (int)process.pid);
+                        spec->argv[0], (int)app->pid);
         else
-                log_write(LOG_INFO, "Spawned child process '%s' with pid %d", spec.argv[0], (int)process.pid);
+                log_write(LOG_INFO, "Spawned child process '%s' with pid %d", spec->argv[0], (int)app->pid);
         if (loop_add(&supervisor->loop, &app->status, &error) < 0) {
                 /* Without the pipe a failure still shows, as exit status 125 of the shim. */
                 log_error(LOG_WARNING, &error);

@@ -22,7 +22,7 @@
 #define CHAIN_MAX     4096
 
 struct process {
-        pid_t pid, parent;
+        pid_t pid, parent, group, session;
         uint64_t started;
 };
 
@@ -44,7 +44,7 @@ static bool field_read(const char *rest, unsigned number, uint64_t *out) {
 static bool process_read(pid_t pid, struct process *out) {
         char path[64], text[1024];
         const char *name_end;
-        uint64_t parent, started;
+        uint64_t parent, group, session, started;
         ssize_t length;
         CLEANUP_FD int fd = -1;
 
@@ -55,9 +55,30 @@ static bool process_read(pid_t pid, struct process *out) {
                 return false;
         text[length] = '\0';
         name_end = strrchr(text, ')'); /* the name is in parentheses and may hold anything */
-        if (!name_end || !field_read(name_end + 1, 4, &parent) || !field_read(name_end + 1, 22, &started))
+        if (!name_end || !field_read(name_end + 1, 4, &parent) || !field_read(name_end + 1, 5, &group) ||
+                !field_read(name_end + 1, 6, &session) || !field_read(name_end + 1, 22, &started))
                 return false;
-        *out = (struct process){.pid = pid, .parent = (pid_t)parent, .started = started};
+        *out = (struct process){.pid = pid,
+                .parent = (pid_t)parent,
+                .group = (pid_t)group,
+                .session = (pid_t)session,
+                .started = started};
+        return true;
+}
+
+bool descendant_look(pid_t pid, struct descendant *out) {
+        struct process process;
+        char self[16] = {0};
+        uint64_t number;
+
+        /* A /proc of another pid namespace has other numbers. */
+        if (readlink("/proc/self", self, sizeof self - 1) < 0 || !text_to_u64(self, &number) ||
+                number != (uint64_t)getpid())
+                return false;
+        if (pid <= 0 || !process_read(pid, &process))
+                return false;
+        *out = (struct descendant){
+                .parent = process.parent, .group = process.group, .session = process.session};
         return true;
 }
 

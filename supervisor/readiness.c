@@ -6,7 +6,14 @@
 
 #include "supervisor/readiness.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
 #include "lib/duration.h"
+#include "lib/fd.h"
 #include "lib/log.h"
 #include "supervisor/state.h"
 
@@ -36,6 +43,7 @@ static void say_when_complete(struct supervisor *supervisor, struct app *app) {
         if (!watch->is_running || watch->is_said || (watch->wanted & ~watch->seen))
                 return;
         watch->is_said = true;
+        notify_ready(supervisor, app);
         supervisor_push(supervisor, (struct fleet_event){.kind = FLEET_READY, .instance = app->number});
 }
 
@@ -49,6 +57,67 @@ void readiness_note(struct supervisor *supervisor, struct app *app, enum readine
         say_when_complete(supervisor, app);
 }
 
+static void pipe_close(struct supervisor *supervisor, struct app *app) {
+        struct readiness_watch *watch = &app->readiness;
+
+        if (!watch->is_piped)
+                return;
+        loop_remove(&supervisor->loop, &watch->pipe);
+        fd_cleanup(&watch->pipe.fd);
+        watch->is_piped = false;
+}
+
+/* Whatever comes before the newline is not looked at; without one nothing was said. */
+static void pipe_on_readable(struct loop_source *source) {
+        struct app *app = source->owner;
+        char text[256];
+        ssize_t got = read(source->fd, text, sizeof text);
+
+        if (got < 0 && (errno == EINTR || errno == EAGAIN))
+                return;
+        if (got > 0 && !memchr(text, '\n', (size_t)got))
+                return;
+        if (got <= 0)
+                log_write(
+                        LOG_INFO, "process %d closed its ready descriptor without a newline", (int)app->pid);
+        pipe_close(app->supervisor, app);
+        if (got > 0)
+                readiness_note(app->supervisor, app, READINESS_FD);
+}
+
+static int pipe_equip(
+        struct supervisor *supervisor, struct app *app, struct app_gear *gear, struct error *error) {
+        struct readiness_watch *watch = &app->readiness;
+        int ends[2];
+
+        if (pipe2(ends, O_CLOEXEC) < 0)
+                return error_set(error, errno, "make the ready descriptor of the app (pipe2)");
+        app_gear_temporary(gear, ends[1]);
+        watch->pipe = (struct loop_source){.fd = ends[0], .on_readable = pipe_on_readable, .owner = app};
+        watch->is_piped = true;
+        if (fcntl(ends[0], F_SETFL, O_NONBLOCK) < 0)
+                return error_set(error, errno, "make the ready descriptor non-blocking (fcntl)");
+        if (loop_add(&supervisor->loop, &watch->pipe, error) < 0)
+                return -1;
+        app_gear_descriptor(gear,
+                (struct launch_descriptor){
+                        .fd = ends[1], .name = "ready", .number = supervisor->settings->readiness.fd_number});
+        app_gear_variable(gear, supervisor->ready_fd_variable);
+        return 0;
+}
+
+int readiness_equip(
+        struct supervisor *supervisor, struct app *app, struct app_gear *gear, struct error *error) {
+        const struct readiness_settings *settings = &supervisor->settings->readiness;
+
+        app->readiness.wanted = signs_wanted(settings);
+        if (!(app->readiness.wanted & sign_bit(READINESS_FD)))
+                return 0;
+        snprintf(supervisor->ready_fd_variable, sizeof supervisor->ready_fd_variable, "TACET_READY_FD=%d",
+                settings->fd_number);
+        return pipe_equip(supervisor, app, gear, error);
+}
+
 static void delay_on_due(struct loop_timer *timer) {
         struct app *app = timer->owner;
 
@@ -59,7 +128,6 @@ void readiness_spawned(struct supervisor *supervisor, struct app *app) {
         const struct readiness_settings *settings = &supervisor->settings->readiness;
         struct readiness_watch *watch = &app->readiness;
 
-        watch->wanted = signs_wanted(settings);
         watch->is_running = true;
         if (watch->wanted & sign_bit(READINESS_DELAY)) {
                 watch->delay = (struct loop_timer){.on_due = delay_on_due, .owner = app};
@@ -71,4 +139,6 @@ void readiness_spawned(struct supervisor *supervisor, struct app *app) {
 
 void readiness_ended(struct supervisor *supervisor, struct app *app) {
         loop_timer_clear(&supervisor->loop, &app->readiness.delay);
+        notify_ended(supervisor, app);
+        pipe_close(supervisor, app);
 }

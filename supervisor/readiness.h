@@ -8,9 +8,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "lib/error.h"
 #include "lib/loop.h"
 
 struct app;
+struct app_gear;
 struct supervisor;
 
 enum readiness {
@@ -26,6 +28,7 @@ enum readiness {
 struct readiness_settings {
         enum readiness ready;
         int64_t delay_ns; /* of READINESS_DELAY */
+        int fd_number;    /* of READINESS_FD: the descriptor's number in the app */
         bool has_adopted; /* the app's own bind is answered: its listen is seen */
 };
 
@@ -35,7 +38,13 @@ struct readiness_watch {
         bool is_running;       /* SPAWNED has been said */
         bool is_said;          /* READY has been said */
         struct loop_timer delay;
+        struct loop_source pipe; /* of READINESS_FD; is open while is_piped */
+        bool is_piped;
 };
+
+/* An instance is about to be started: add what it needs to give its sign. Returns 0, or -1 with error: then it cannot be. */
+int readiness_equip(
+        struct supervisor *supervisor, struct app *app, struct app_gear *gear, struct error *error);
 
 /* The app's first instruction has been reached: FLEET_SPAWNED has been pushed, signs are waited for from here on. */
 void readiness_spawned(struct supervisor *supervisor, struct app *app);
@@ -43,5 +52,5 @@ void readiness_spawned(struct supervisor *supervisor, struct app *app);
 /* A sign has come. One that nobody waits for is harmless, and so is one that comes twice or before readiness_spawned(). */
 void readiness_note(struct supervisor *supervisor, struct app *app, enum readiness sign);
 
-/* The instance has ended: nothing of it is watched any more. Idempotent. */
+/* The instance has ended, or could not be started: nothing of it is watched any more. Idempotent. */
 void readiness_ended(struct supervisor *supervisor, struct app *app);

@@ -171,6 +171,7 @@ static int set_up(
         supervisor->terminal.fd = -1;
         supervisor->load_channel.fd = -1;
         supervisor->load.channel = -1;
+        supervisor->notify.source.fd = -1;
         supervisor->stop_signal = settings->stop_signal;
         listen_descriptors_keep(settings);
         /* Ignored, children would vanish unseen; the app gets the caller's choice back. */
@@ -183,6 +184,8 @@ static int set_up(
         if (supervisor->signals.fd < 0)
                 return error_set(error, errno, "read signals from a descriptor (signalfd)");
         if (loop_add(&supervisor->loop, &supervisor->signals, error) < 0)
+                return -1;
+        if (notify_listen(supervisor, error) < 0)
                 return -1;
         terminal_open(&supervisor->terminal);
         fleet_init(&supervisor->fleet, &settings->fleet);

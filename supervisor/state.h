@@ -27,7 +27,24 @@ struct app {
         struct loop_source status; /* the shim's pipe; fd -1 once it has ended */
         struct launch_message failure;
         struct readiness_watch readiness;
+        struct notify_watch notify;
 };
+
+/* What one start of the app is given beside its secrets. The strings live as long as the start takes. */
+#define APP_VARIABLES_MAX 16
+#define APP_TEMPORARY_MAX 4
+struct app_gear {
+        struct launch_descriptor descriptors[LAUNCH_DESCRIPTORS_MAX];
+        size_t descriptor_count;
+        char *variables[APP_VARIABLES_MAX + 1]; /* NULL-terminated NAME=value */
+        size_t variable_count;
+        int temporary
+                [APP_TEMPORARY_MAX]; /* descriptors for the app alone: closed here when it has been started */
+        size_t temporary_count;
+};
+void app_gear_variable(struct app_gear *gear, char *string);
+void app_gear_descriptor(struct app_gear *gear, struct launch_descriptor descriptor);
+void app_gear_temporary(struct app_gear *gear, int take_fd);
 
 /* One sealed set of secrets. */
 struct generation {
@@ -59,6 +76,9 @@ struct supervisor {
 
         struct fleet_event events[EVENTS_MAX];
         size_t event_first, event_count;
+
+        struct notify notify;
+        char ready_fd_variable[32]; /* TACET_READY_FD=N */
 
         int stop_signal; /* the last one that asked for the end: what STOP sends */
         uint64_t

@@ -16,6 +16,7 @@
 #include "shim/launch.h"
 #include "supervisor/core/fleet.h"
 #include "supervisor/manager.h"
+#include "supervisor/notify.h"
 #include "supervisor/readiness.h"
 
 #define LISTENERS_MAX 32
@@ -39,6 +40,7 @@ struct supervisor_settings {
         struct fleet_settings fleet;
         struct readiness_settings readiness;
         struct manager_settings manager;
+        struct notify_settings notify;
         struct load_request *load;    /* NULL: no source; then SIGHUP is forwarded like any signal */
         int64_t watch_delay_ns;       /* quiet time after a change of a watched file, before it is loaded */
         int stop_signal;              /* what SIGTERM becomes on its way to the app */

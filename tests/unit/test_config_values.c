@@ -55,6 +55,9 @@ static void test_defaults_are_those_of_the_table(void **state) {
         assert_int_equal(config.rollout.strategy, CONFIG_STRATEGY_RESTART);
         assert_int_equal(config.rollout.ready, CONFIG_READY_AUTO);
         assert_int_equal(config.rollout.ready_delay_ns, NS_PER_S);
+        assert_int_equal(config.rollout.ready_fd, CONFIG_UNSET);
+        assert_int_equal(config.service.notify_access, CONFIG_NOTIFY_AUTO);
+        assert_int_equal(config.health.watchdog_ns, 0);
         assert_int_equal(config.rollout.min_healthy_ns, NS_PER_S);
         assert_int_equal(config.rollout.ready_timeout_ns, 60 * NS_PER_S);
         assert_int_equal(config.rollout.failures, 0);
@@ -460,6 +463,12 @@ static void test_keys_that_do_not_fit_together_are_refused(void **state) {
                 {"service", "kill_mode", "group"}, {"service", "session", "none"}, {0}};
         static const char *const neither[][3] = {
                 {"rollout", "max_surge", "0"}, {"rollout", "max_unavailable", "30%"}, {0}};
+        static const char *const unnumbered[][3] = {{"rollout", "ready", "fd"}, {0}};
+        static const char *const unasked[][3] = {{"rollout", "ready_fd", "9"}, {0}};
+        static const char *const unheard[][3] = {
+                {"rollout", "ready", "notify"}, {"service", "notify_access", "none"}, {0}};
+        static const char *const unfed[][3] = {
+                {"health", "watchdog", "9s"}, {"service", "notify_access", "none"}, {0}};
         struct config CLEANUP_CONFIG config;
         struct error error;
 
@@ -477,6 +486,15 @@ static void test_keys_that_do_not_fit_together_are_refused(void **state) {
                 "max_surge = 1 starts the new one beside the old, max_unavailable = 1 stops the old one "
                 "first (a "
                 "share of max_unavailable is rounded down)");
+        expect_check_failure(unnumbered, "configuration:3: ready = fd needs the number of the descriptor",
+                "set ready_fd, for example 9; the app finds it in TACET_READY_FD as well");
+        expect_check_failure(unasked, "configuration:3: ready_fd without ready = fd has no meaning", NULL);
+        expect_check_failure(unheard,
+                "configuration:3: ready = notify needs a notify socket, and notify_access = none gives none",
+                "use notify_access = main, or all when a child of the app sends READY=1");
+        expect_check_failure(unfed,
+                "configuration:3: watchdog needs a notify socket, and notify_access = none gives none",
+                "use notify_access = main, or all when a child of the app sends WATCHDOG=1");
         config_init(&config);
         assert_int_equal(config_check(&config, false, &error), 0);
         assert_int_equal(config_check(&config, true, &error), -1);
