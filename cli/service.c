@@ -108,6 +108,7 @@ static void fleet_fill(struct fleet_settings *out, const struct config *config) 
                 .ready_timeout_ns = rollout->ready_timeout_ns,
                 .healthy_min_ns = rollout->min_healthy_ns,
                 .hold_ns = rollout->hold_ns,
+                .queue_timeout_ns = rollout->queue_timeout_ns,
                 .stop_timeout_ns = service->stop_timeout_ns,
                 .emergency_timeout_ns = rollout->emergency_timeout_ns,
                 .progress_timeout_ns = rollout->progress_timeout_ns,
@@ -161,6 +162,7 @@ int service_init(
         fleet_fill(&settings->fleet, config);
         service_health_fill(settings, config);
         settings->load = load;
+        settings->drain_quiet_ns = config->rollout.drain_quiet_ns;
         settings->watch_delay_ns = config->rollout.watch_delay_ns;
         settings->stop_signal = service->stop_signal;
         settings->signals_group = service->kill_mode == CONFIG_KILL_GROUP;

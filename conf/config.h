@@ -96,7 +96,8 @@ struct config_rollout {
         int32_t ready_fd; /* CONFIG_UNSET: none */
         int64_t min_healthy_ns, ready_timeout_ns;
         int32_t failures;
-        int64_t hold_ns, progress_timeout_ns, emergency_timeout_ns, keep_previous_ns;
+        int64_t hold_ns, drain_quiet_ns, queue_timeout_ns, progress_timeout_ns, emergency_timeout_ns,
+                keep_previous_ns;
         bool revert;
         int64_t watch_delay_ns;
 };

@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -78,16 +77,22 @@ struct port_range {
         unsigned low, high;
 };
 
-/* What connect(2) gives to clients (ip(7)). */
+/* What connect(2) gives to clients (ip(7)): two numbers. */
 static struct port_range client_ports(void) {
         CLEANUP_FD int fd = open("/proc/sys/net/ipv4/ip_local_port_range", O_RDONLY | O_CLOEXEC);
-        struct port_range range = {32768, 60999};
         char text[32] = "";
+        ssize_t length = fd >= 0 ? read(fd, text, sizeof text - 1) : -1;
+        char *low = text, *high = strpbrk(text, " \t");
+        uint64_t from, to;
 
-        if (fd >= 0 && read(fd, text, sizeof text - 1) > 0 &&
-                sscanf(text, "%5u %5u", &range.low, &range.high) != 2)
-                range = (struct port_range){32768, 60999};
-        return range;
+        if (length > 0 && high) {
+                *high++ = '\0';
+                high += strspn(high, " \t");
+                high[strcspn(high, "\n")] = '\0';
+                if (text_to_u64(low, &from) && text_to_u64(high, &to) && from <= to && to <= PORT_MAX)
+                        return (struct port_range){(unsigned)from, (unsigned)to};
+        }
+        return (struct port_range){32768, 60999};
 }
 
 /* The next port to try below `port`; those of clients only when there are no others. 0: no more. */
