@@ -55,6 +55,9 @@ struct listeners {
         struct listener_drain drains[FLEET_GENERATIONS_MAX];
 };
 
+/* Is there never more than one instance? Then who connects reaches it, whatever the socket. */
+bool listeners_are_single(const struct supervisor_settings *settings);
+
 /* ---- listener_open.c: making sockets ---- */
 
 /* A socket bound to the listener's address and listening. `is_first`: nobody else may be there; later ones join. */

@@ -152,28 +152,69 @@ static int port_reserve(struct listener *listener, struct listener_member *membe
         return -1;
 }
 
-static int probe_connect(const struct listener *listener, const struct listener_member *member, int *out_fd,
-        struct error *error) {
-        struct socket_address address = {.length = sizeof address.any};
+static int probe_open(const struct listener *listener, int family, int *out_fd, struct error *error) {
+        CLEANUP_FD int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
         const struct linger reset = {.l_onoff = 1};
         const int on = 1;
-        CLEANUP_FD int fd = -1;
 
-        if (getsockname(member->probe_hold, &address.generic, &address.length) == 0)
-                fd = socket(address.generic.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
         if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
                 setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset) < 0)
                 return error_set(error, errno, "open a socket for a health check of '%s'", listener->name);
-        if (bind(fd, &address.generic, address.length) < 0)
-                return error_set(error, errno, "bind the port of the health checks of '%s'", listener->name);
-        port_set(&address, socket_address_port(&listener->address));
-        if (connect(fd, &address.generic, address.length) < 0 && errno != EINPROGRESS) {
-                if (errno == EADDRNOTAVAIL || errno == EADDRINUSE)
-                        return LISTENERS_BUSY;
-                return error_set(error, errno, "connect to '%s' for a health check", listener->name);
-        }
         *out_fd = fd_take(&fd);
         return 0;
+}
+
+static int probe_connect(
+        const struct listener *listener, int fd, struct socket_address *address, struct error *error) {
+        port_set(address, socket_address_port(&listener->address));
+        if (connect(fd, &address->generic, address->length) == 0 || errno == EINPROGRESS)
+                return 0;
+        return errno == EADDRNOTAVAIL || errno == EADDRINUSE
+                       ? LISTENERS_BUSY
+                       : error_set(error, errno, "connect to '%s' for a health check", listener->name);
+}
+
+/* From the reserved port. */
+static int probe_member(const struct listener *listener, const struct listener_member *member, int *out_fd,
+        struct error *error) {
+        struct socket_address source = {.length = sizeof source.any};
+        CLEANUP_FD int fd = -1;
+        int result;
+
+        if (getsockname(member->probe_hold, &source.generic, &source.length) < 0)
+                return error_set(error, errno, "find the port of the health checks of '%s'", listener->name);
+        if (probe_open(listener, source.generic.sa_family, &fd, error) < 0)
+                return -1;
+        if (bind(fd, &source.generic, source.length) < 0)
+                return error_set(error, errno, "bind the port of the health checks of '%s'", listener->name);
+        result = probe_connect(listener, fd, &source, error);
+        if (result == 0)
+                *out_fd = fd_take(&fd);
+        return result;
+}
+
+/* There is only one whom it can reach. */
+static int probe_single(const struct listener *listener, int *out_fd, struct error *error) {
+        struct socket_address targets[SOURCES_MAX];
+        size_t count = sources_of(listener, targets);
+        int result = LISTENERS_SHARED;
+
+        for (size_t i = 0; i < count; i++) {
+                CLEANUP_FD int fd = -1;
+
+                if (probe_open(listener, targets[i].generic.sa_family, &fd, error) < 0)
+                        return -1;
+                result = probe_connect(listener, fd, &targets[i], error);
+                if (result == 0) {
+                        *out_fd = fd_take(&fd);
+                        break;
+                }
+        }
+        return result;
+}
+
+static bool is_tcp(const struct socket_address *address) {
+        return address->type == SOCK_STREAM && !socket_address_is_unix(address);
 }
 
 static struct listener *listener_probed(struct listeners *listeners, const char *name) {
@@ -191,29 +232,33 @@ int listeners_probe(struct supervisor *supervisor, uint64_t generation, const ch
         if (!listener)
                 return LISTENERS_UNKNOWN;
         if (listener->why_shared)
-                return LISTENERS_SHARED;
+                return listeners_are_single(supervisor->settings) && is_tcp(&listener->address)
+                               ? probe_single(listener, out_fd, error)
+                               : LISTENERS_SHARED;
         listener_members_check(listener);
         member = listener_member_of(listener, generation);
         if (!member)
                 return LISTENERS_UNKNOWN;
         if (port_reserve(listener, member, error) < 0)
                 return -1;
-        return probe_connect(listener, member, out_fd, error);
+        return probe_member(listener, member, out_fd, error);
 }
 
 /* What a declared socket will be, asked before it is open. */
-static bool settings_can_probe(const struct listener_settings *settings) {
-        struct listener listener = {.address = settings->address, .ipv6_only = settings->ipv6_only};
+static bool settings_can_probe(
+        const struct supervisor_settings *settings, const struct listener_settings *declared) {
+        struct listener listener = {.address = declared->address, .ipv6_only = declared->ipv6_only};
 
-        return settings->address.type == SOCK_STREAM && !socket_address_is_unix(&settings->address) &&
-               !settings->is_shared &&
-               (settings->inherited_fd < 0 || !listener_inherited_check(&listener, settings->inherited_fd));
+        if (!is_tcp(&declared->address) || listeners_are_single(settings))
+                return is_tcp(&declared->address);
+        return !declared->is_shared &&
+               (declared->inherited_fd < 0 || !listener_inherited_check(&listener, declared->inherited_fd));
 }
 
 bool listeners_can_probe(const struct supervisor_settings *settings, const char *name) {
         for (size_t i = 0; i < settings->listener_count; i++)
                 if ((!name || strcmp(settings->listeners[i].name, name) == 0) &&
-                        settings_can_probe(&settings->listeners[i]))
+                        settings_can_probe(settings, &settings->listeners[i]))
                         return true;
         return false;
 }

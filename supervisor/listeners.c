@@ -18,13 +18,21 @@
 #include "lib/log.h"
 #include "supervisor/state.h"
 
+/* Its successor comes when it has gone, and takes over the very queue: nothing has to be steered or emptied. */
+bool listeners_are_single(const struct supervisor_settings *settings) {
+        return settings->fleet.surge_max == 0 && settings->fleet.replicas <= 1;
+}
+
 /* NULL: it can have a group. */
-static const char *why_shared(const struct socket_address *address, bool is_shared) {
+static const char *why_shared(
+        const struct supervisor_settings *settings, const struct socket_address *address, bool is_shared) {
         if (socket_address_is_unix(address))
                 return "it is a unix socket";
         if (address->type != SOCK_STREAM)
                 return "it is no stream";
-        return is_shared ? "the configuration says so" : NULL;
+        if (is_shared)
+                return "the configuration says so";
+        return listeners_are_single(settings) ? "one instance runs at a time" : NULL;
 }
 
 static struct listener *listener_new(struct listeners *listeners, const struct socket_address *address,
@@ -116,7 +124,7 @@ static int listener_declare(
         listener->is_declared = true;
         listener->backlog = settings->backlog;
         listener->ipv6_only = settings->ipv6_only;
-        listener->why_shared = why_shared(&settings->address, settings->is_shared);
+        listener->why_shared = why_shared(supervisor->settings, &settings->address, settings->is_shared);
         backlog_check(listener);
         if (listener_socket(listener, &file, settings->inherited_fd, &fd, error) < 0)
                 return error_wrap(error, "socket '%s'", settings->name);
@@ -176,7 +184,7 @@ static struct listener *listener_make(struct supervisor *supervisor, const struc
                 return NULL;
         listener->backlog = options->backlog;
         listener->ipv6_only = options->ipv6_only;
-        listener->why_shared = why_shared(address, options->is_shared);
+        listener->why_shared = why_shared(supervisor->settings, address, options->is_shared);
         if (listener_socket(listener, &file, -1, &fd, error) < 0 ||
                 listener_register(supervisor, listener, fd, false, error) < 0)
                 return NULL;

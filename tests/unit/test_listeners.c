@@ -674,6 +674,30 @@ static void test_what_cannot_have_a_group_is_shared(void **state) {
         registry_end();
 }
 
+static void test_where_one_instance_runs_at_a_time_it_has_the_one_socket(void **state) {
+        struct pollfd poll_fd = {.events = POLLOUT};
+        struct error error = {0};
+        const char *const hosts[] = {"127.0.0.1", "[::1]", "*"};
+
+        (void)state;
+        for (size_t i = 0; i < sizeof hosts / sizeof hosts[0]; i++) {
+                registry_begin();
+                settings.fleet.surge_max = 0;
+                declare_free(hosts[i]);
+                assert_true(listeners_can_probe(&settings, "web"));
+                registry_open();
+                assert_int_equal(descriptor_of(1), descriptor_of(2));
+                assert_false(supervisor.fleet.settings.is_steered);
+                assert_int_equal(listeners_probe(&supervisor, 2, NULL, &poll_fd.fd, &error), 0);
+                assert_int_equal(poll(&poll_fd, 1, ANSWER_MS), 1);
+                accept_one();
+                close(poll_fd.fd);
+                settings.fleet.replicas = 2; /* then there are more */
+                assert_false(listeners_are_single(&settings));
+                registry_end();
+        }
+}
+
 static int inherited_open(bool is_reused) {
         struct sockaddr_in in4 = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
         int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -835,6 +859,7 @@ int main(void) {
                 cmocka_unit_test(test_an_app_that_binds_gets_the_socket_of_its_generation),
                 cmocka_unit_test(test_an_address_in_use_is_the_apps_own_error),
                 cmocka_unit_test(test_what_cannot_have_a_group_is_shared),
+                cmocka_unit_test(test_where_one_instance_runs_at_a_time_it_has_the_one_socket),
                 cmocka_unit_test(test_a_socket_given_without_reuse_is_shared),
                 cmocka_unit_test(test_a_socket_given_with_reuse_is_steered_and_never_closed),
                 cmocka_unit_test(test_a_unix_socket_has_its_mode_and_goes_with_us),
