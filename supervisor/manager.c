@@ -27,7 +27,10 @@ enum {
         OWED_BEAT = 32,
 };
 
-#define EXTEND_NS       (20 * NS_PER_S) /* asked for at a time, again after half of it */
+/* Asked for at a time, again after half of it; at the beginning sooner, for systemd arms a timer of its own when the process
+ * that `ExecReload=` started ends, and what was asked for before that is forgotten. */
+#define EXTEND_NS       (20 * NS_PER_S)
+#define EXTEND_FIRST_NS (125 * NS_PER_MS)
 #define STATUS_PAUSE_NS (200 * NS_PER_MS)
 #define RETRY_FIRST_NS  (50 * NS_PER_MS)
 #define RETRY_MAX_NS    (5 * NS_PER_S)
@@ -138,7 +141,10 @@ static void extend_on_due(struct loop_timer *timer) {
                 return;
         supervisor->manager.owed |= OWED_EXTEND;
         flush(supervisor);
-        loop_timer_set(&supervisor->loop, timer, time_add(now_ns, EXTEND_NS / 2));
+        supervisor->manager.extend_pause_ns *= 2;
+        if (supervisor->manager.extend_pause_ns > EXTEND_NS / 2)
+                supervisor->manager.extend_pause_ns = EXTEND_NS / 2;
+        loop_timer_set(&supervisor->loop, timer, time_add(now_ns, supervisor->manager.extend_pause_ns));
 }
 
 static const char *variable(const char *name) {
@@ -243,7 +249,8 @@ static void extend_begin(struct supervisor *supervisor, int64_t until_ns) {
         if (manager->extend.is_set || time_now_ns() >= until_ns)
                 return;
         manager->owed |= OWED_EXTEND;
-        loop_timer_set(&supervisor->loop, &manager->extend, time_add(time_now_ns(), EXTEND_NS / 2));
+        manager->extend_pause_ns = EXTEND_FIRST_NS;
+        loop_timer_set(&supervisor->loop, &manager->extend, time_add(time_now_ns(), EXTEND_FIRST_NS));
 }
 
 static void extend_end(struct supervisor *supervisor) {
