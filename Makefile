@@ -163,10 +163,14 @@ install: all
 	install -D -m 0755 $(OUT)/tacet $(DESTDIR)$(PREFIX)/bin/tacet
 	for page in $(MANUALS); do install -D -m 0644 $$page $(DESTDIR)$(MANDIR)/man$${page##*.}/$${page##*/} || exit 1; done
 	for file in conf/examples/*.ini; do install -D -m 0644 $$file $(DESTDIR)$(PREFIX)/share/doc/tacet/examples/$${file##*/} || exit 1; done
+	for file in systemd/examples/*; do install -D -m 0644 $$file $(DESTDIR)$(PREFIX)/share/doc/tacet/examples/systemd/$${file##*/} || exit 1; done
 	install -D -m 0644 systemd/tacet@.service $(DESTDIR)$(PREFIX)/lib/systemd/system/tacet@.service
+	install -D -m 0644 systemd/tacet.sysusers.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/tacet.conf
+	install -D -m 0644 systemd/tacet.tmpfiles.conf $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/tacet.conf
 
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/system/tacet@.service
+	rm -f $(DESTDIR)$(PREFIX)/lib/sysusers.d/tacet.conf $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/tacet.conf
 	rm -f $(DESTDIR)$(PREFIX)/bin/tacet
 	for page in $(MANUALS); do rm -f $(DESTDIR)$(MANDIR)/man$${page##*.}/$${page##*/}; done
 	rm -rf $(DESTDIR)$(PREFIX)/share/doc/tacet

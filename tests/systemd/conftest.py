@@ -1,0 +1,64 @@
+"""Fixtures of the tests under a real systemd: one machine per version for the whole run."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from machine import Machine, why_impossible  # noqa: E402
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+TREES = tuple(os.environ.get("TACET_SYSTEMD", "installed trixie").split())
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Bound every test in time."""
+    if not config.getoption("timeout", None):
+        config.option.timeout = 90
+
+
+def tree_of(name: str) -> Path:
+    """The root file system of a machine; skips, with the reason, when there is none to be had."""
+    if name == "installed":
+        if not os.access("/lib/systemd/systemd", os.X_OK):
+            pytest.fail("systemd is not installed: packaging/install-dependencies --check does it")
+        return Path("/")
+    made = subprocess.run([str(ROOT / "tests/systemd/tree")], capture_output=True, text=True, timeout=420)
+    if made.returncode != 0:
+        pytest.skip(f"systemd 257 IS NOT TESTED: {made.stderr.strip().splitlines()[-1]}")
+    return Path(made.stdout.strip())
+
+
+@pytest.fixture(scope="session", params=TREES)
+def machine(request: pytest.FixtureRequest) -> Iterator[Machine]:
+    """A booted systemd with tacet installed by `make install`."""
+    reason = why_impossible()
+    if reason:
+        pytest.skip(reason)
+    made = Machine(tree_of(request.param))
+    try:
+        install(made)
+        yield made
+    finally:
+        made.destroy()
+
+
+def install(machine: Machine) -> None:
+    """Put the released files where `make install` puts them; the static program, which needs no library of the tree."""
+    subprocess.run(
+        ["make", "-s", "-C", str(ROOT), "install", f"DESTDIR={machine.root}", "PREFIX=/usr"],
+        check=True,
+        capture_output=True,
+        timeout=120,
+        env=os.environ | {"MAKEFLAGS": ""},
+    )
+    machine.write("/usr/bin/tacet", (ROOT / "build/tacet-static").read_bytes(), 0o755)
+    machine.write("/usr/local/bin/server", (ROOT / "build/tests/tools/server").read_bytes(), 0o755)
+    machine.run("systemctl", "daemon-reload")

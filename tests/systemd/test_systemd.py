@@ -1,0 +1,321 @@
+"""tacet as a service of a real systemd: started, reloaded, killed, stopped, with the units that are released."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from machine import Machine
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "e2e"))
+from secrets_files import Vault, vault_make  # noqa: E402
+
+NOTIFY_RELOAD_VERSION = 253
+numbers = itertools.count(1)
+
+
+def wait_until(claim: Callable[[], object], what: str, seconds: float = 15.0) -> None:
+    """Wait until a claim is true; fail with `what` when it never is."""
+    deadline = time.monotonic() + seconds
+    while not claim():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {seconds:g} s in vain: {what}")
+        time.sleep(0.03)
+
+
+class Service:
+    """One unit: an instance of tacet@.service with its configuration, document and key."""
+
+    def __init__(self, machine: Machine, vault: Vault, unit: str, name: str) -> None:
+        self.machine, self.vault, self.unit, self.name = machine, vault, unit, name
+
+    def write_secrets(self, text: str) -> None:
+        """Put a new encrypted document in place."""
+        self.vault.write(text)
+        self.write_document(self.vault.document.read_bytes())
+
+    def write_document(self, content: bytes) -> None:
+        """Put any bytes in the document's place."""
+        self.machine.write(f"/etc/tacet/{self.name}.env.age", content)
+
+    def drop_in(self, text: str, file: str = "test.conf") -> None:
+        """Change the unit."""
+        self.machine.write(f"/etc/systemd/system/{self.unit}.d/{file}", text)
+
+    def systemctl(self, verb: str, *options: str) -> str:
+        """Run a verb for this unit; it must succeed."""
+        done = self.machine.call("systemctl", verb, *options, self.unit)
+        assert done.returncode == 0, f"systemctl {verb}: {done.stdout}{done.stderr}\n{self.journal()}"
+        return done.stdout
+
+    def show(self, name: str) -> str:
+        """One property of the unit."""
+        return self.machine.run("systemctl", "show", "--value", "-p", name, self.unit).strip()
+
+    def journal(self) -> str:
+        """What the unit has written."""
+        return self.machine.run("journalctl", "--no-pager", "-o", "cat", "-u", self.unit)
+
+    def processes(self) -> list[int]:
+        """The pids, as the machine counts, in the unit's control group."""
+        group = self.machine.path(f"/sys/fs/cgroup{self.show('ControlGroup')}")
+        files = [group / "cgroup.procs", *group.glob("*/cgroup.procs")]
+        return [int(word) for file in files if file.exists() for word in file.read_text().split()]
+
+    def ask(self, path: str = "/") -> str:
+        """Ask the server a question; empty when nobody answers."""
+        return ask(str(self.machine.path(f"/run/{self.name}.sock")), path)
+
+    def password(self) -> str:
+        """The secret that the running app has."""
+        return self.ask("/env?PASSWORD").strip()
+
+
+def ask(address: str, path: str) -> str:
+    """One HTTP request to a unix socket."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(15)
+        try:
+            client.connect(address)
+            client.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+            reply = b""
+            while part := client.recv(4096):
+                reply += part
+        except OSError:
+            return ""
+    return reply.decode().partition("\r\n\r\n")[2]
+
+
+CONFIGURATION = """
+[service]
+command = /usr/local/bin/server
+environment = ADDRESS=/run/{name}.sock
+{service}
+[rollout]
+min_healthy = {healthy}
+{rollout}
+[source file]
+from = age:/etc/tacet/{name}.env.age
+[identity key]
+from = credential:tacet.key
+"""
+
+
+@pytest.fixture
+def make(machine: Machine, tmp_path: Path) -> Iterator[Callable[..., Service]]:
+    """Make services; every one is stopped in the end."""
+    made: list[Service] = []
+
+    def service(service: str = "", rollout: str = "", healthy: str = "200ms", unit: str = "", drop_in: str = "") -> Service:
+        name = f"test{next(numbers)}"
+        vault = vault_make(tmp_path / name, "PASSWORD=first\n")
+        one = Service(machine, vault, unit or f"tacet@{name}.service", name)
+        text = CONFIGURATION.format(name=name, service=service, rollout=rollout, healthy=healthy)
+        machine.write(f"/etc/tacet/{name}.ini", text)
+        machine.write(f"/etc/tacet/{name}.key", vault.identity.read_bytes(), 0o600)
+        one.write_document(vault.document.read_bytes())
+        if drop_in:
+            one.drop_in(drop_in)
+            machine.run("systemctl", "daemon-reload")
+        made.append(one)
+        return one
+
+    yield service
+    for one in made:
+        machine.call("systemctl", "kill", "--signal=KILL", one.unit)
+        machine.call("systemctl", "stop", one.unit)
+        machine.call("systemctl", "reset-failed", one.unit)
+
+
+@pytest.fixture(params=["notify", "notify-reload"])
+def reload_type(request: pytest.FixtureRequest, machine: Machine) -> str:
+    """Both ways of reloading that a unit may choose."""
+    if request.param == "notify-reload" and machine.version < NOTIFY_RELOAD_VERSION:
+        pytest.skip(f"systemd {machine.version} does not know notify-reload, 253 does")
+    return request.param
+
+
+def notify_reload(machine: Machine, reload_type: str) -> str:
+    """The released drop-in, or nothing."""
+    if reload_type == "notify":
+        return ""
+    return machine.path("/usr/share/doc/tacet/examples/systemd/notify-reload.conf").read_text()
+
+
+def test_the_units_are_what_systemd_expects(machine: Machine) -> None:
+    """systemd-analyze has nothing to say about any of them, nor about the users and folders."""
+    examples = machine.path("/usr/share/doc/tacet/examples/systemd")
+    for file in ("tacet-web.socket", "tacet-web.service"):
+        machine.write(f"/etc/systemd/system/{file}", (examples / file).read_bytes())
+    machine.run("systemctl", "daemon-reload")
+    units = ["tacet@some.service", "tacet-web.socket", "tacet-web.service"]
+    done = machine.call("systemd-analyze", "verify", "--man=no", *units)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+    machine.run("systemd-sysusers", "/usr/lib/sysusers.d/tacet.conf")
+    assert re.search(r"^tacet:", machine.path("/etc/passwd").read_text(), re.MULTILINE)
+    machine.run("systemd-tmpfiles", "--create", "/usr/lib/tmpfiles.d/tacet.conf")
+    assert machine.path("/etc/tacet").stat().st_mode & 0o777 == 0o755
+
+
+def test_a_unit_is_active_when_its_first_generation_has_proved_itself(make: Callable[..., Service]) -> None:
+    """Until then it is activating, and systemctl start waits."""
+    service = make(healthy="1500ms")
+    service.systemctl("start", "--no-block")
+    wait_until(lambda: service.password() == "first", "the app answers")
+    wait_until(lambda: service.show("StatusText").startswith("starting generation 1"), "the status tells")
+    assert service.show("ActiveState") == "activating"
+    began = time.monotonic()
+    service.systemctl("start")
+    assert time.monotonic() - began > 0.3
+    assert service.show("ActiveState") == "active"
+    assert service.show("StatusText") == "generation 1 is up"
+
+
+def test_a_start_may_take_longer_than_its_timeout_while_tacet_has_one(make: Callable[..., Service]) -> None:
+    """EXTEND_TIMEOUT_USEC: the configuration knows better how long an app may boot."""
+    service = make(healthy="2500ms", drop_in="[Service]\nTimeoutStartSec=1s\n")
+    service.systemctl("start")
+    assert service.show("ActiveState") == "active"
+
+
+def test_a_start_that_fails_is_a_failed_unit_with_the_status(make: Callable[..., Service]) -> None:
+    """Wrong secrets: 65, and no restart."""
+    service = make()
+    service.write_document(b"not encrypted")
+    assert service.machine.call("systemctl", "start", service.unit).returncode != 0
+    wait_until(lambda: service.show("ActiveState") == "failed", "the unit has failed for good")
+    assert service.show("ExecMainStatus") == "65"
+    assert service.show("NRestarts") == "0"
+
+
+def test_a_reload_brings_the_new_secret(machine: Machine, make: Callable[..., Service], reload_type: str) -> None:
+    """With notify-reload `systemctl reload` returns when the rotation has ended; the main process stays what it was."""
+    service = make(healthy="700ms", drop_in=notify_reload(machine, reload_type))
+    service.systemctl("start")
+    assert service.show("Type") == reload_type
+    main = service.show("MainPID")
+    for value in ("second", "third"):
+        service.write_secrets(f"PASSWORD={value}\n")
+        began = time.monotonic()
+        service.systemctl("reload")
+        if reload_type == "notify-reload":
+            assert time.monotonic() - began > 0.5
+            assert service.password() == value
+            assert re.fullmatch(r"generation \d is up", service.show("StatusText"))
+        else:
+            wait_until(lambda value=value: service.password() == value, "the app has the new secret")
+            wait_until(lambda: service.show("ActiveState") == "active", "the reload has ended")
+    assert service.show("MainPID") == main
+    assert service.show("NRestarts") == "0"
+
+
+def test_a_reload_of_broken_secrets_leaves_the_unit_active_and_says_why(
+    machine: Machine, make: Callable[..., Service], reload_type: str
+) -> None:
+    """The app goes on with what it has."""
+    service = make(drop_in=notify_reload(machine, reload_type))
+    service.systemctl("start")
+    service.write_document(b"not encrypted")
+    service.systemctl("reload")
+    wait_until(lambda: "not loaded" in service.show("StatusText"), "the status tells")
+    wait_until(lambda: service.show("ActiveState") == "active", "the reload has ended")
+    status = service.show("StatusText")
+    assert status.startswith("generation 1 is up; secrets not loaded; nothing was changed: "), status
+    assert service.name in status
+    assert service.password() == "first"
+
+
+def test_a_reload_that_goes_back_leaves_the_unit_active_and_says_so(
+    machine: Machine, make: Callable[..., Service], reload_type: str
+) -> None:
+    """A generation that exits at boot."""
+    service = make(drop_in=notify_reload(machine, reload_type))
+    service.systemctl("start")
+    service.write_secrets("PASSWORD=second\nMODE=exit\n")
+    service.systemctl("reload")
+    wait_until(lambda: "going back" in service.show("StatusText"), "the status tells")
+    wait_until(lambda: service.show("ActiveState") == "active", "the reload has ended")
+    wait_until(lambda: service.password() == "first", "the old secret is back")
+    assert service.show("NRestarts") == "0"
+
+
+def test_a_rotation_may_take_longer_than_the_timeout_of_a_start(
+    machine: Machine, make: Callable[..., Service], reload_type: str
+) -> None:
+    """The same limit is a reload's; it is extended while the rotation runs."""
+    drop_in = notify_reload(machine, reload_type) + "\n[Service]\nTimeoutStartSec=1s\n"
+    service = make(healthy="2500ms", drop_in=drop_in)
+    service.systemctl("start")
+    service.write_secrets("PASSWORD=second\n")
+    service.systemctl("reload")
+    wait_until(lambda: service.show("StatusText") == "generation 2 is up", "the rotation is done")
+    wait_until(lambda: service.show("ActiveState") == "active", "the reload has ended")
+    assert service.password() == "second"
+    assert "timed out" not in service.journal()
+
+
+def test_a_stop_is_clean_and_leaves_nothing(make: Callable[..., Service]) -> None:
+    """Inactive, not failed, and no process in the control group."""
+    service = make()
+    service.systemctl("start")
+    assert len(service.processes()) == 2
+    group = service.show("ControlGroup")
+    service.systemctl("stop")
+    assert service.show("ActiveState") == "inactive"
+    assert service.show("Result") == "success"
+    assert not service.machine.path(f"/sys/fs/cgroup{group}").exists()
+
+
+def test_a_stop_may_take_longer_than_its_timeout_while_tacet_has_one(make: Callable[..., Service]) -> None:
+    """stop_timeout of the configuration counts, not TimeoutStopSec of the unit; tacet kills in the end, not systemd."""
+    service = make(service="stop_timeout = 2500ms", drop_in="[Service]\nTimeoutStopSec=1s\n")
+    service.write_secrets("PASSWORD=first\nMODE=deaf\n")
+    service.systemctl("start")
+    began = time.monotonic()
+    service.systemctl("stop")
+    assert 2.0 < time.monotonic() - began < 10
+    assert "did not stop within stop_timeout" in service.journal()
+    assert service.show("Result") != "timeout"
+
+
+def test_a_killed_supervisor_is_started_anew(make: Callable[..., Service]) -> None:
+    """The app dies with it; the next one has the newest secret."""
+    service = make(drop_in="[Service]\nRestartSec=50ms\n")
+    service.systemctl("start")
+    main, processes = service.show("MainPID"), service.processes()
+    service.write_secrets("PASSWORD=second\n")
+    service.machine.run("kill", "-KILL", main)
+    wait_until(lambda: service.show("MainPID") not in ("0", main), "there is another main process")
+    wait_until(lambda: service.show("ActiveState") == "active", "the unit is active again")
+    assert service.password() == "second"
+    assert not set(processes) & set(service.processes())
+    assert service.show("NRestarts") == "1"
+
+
+def test_a_supervisor_that_hangs_is_noticed_by_the_watchdog(make: Callable[..., Service]) -> None:
+    """One that works is not, however long it idles."""
+    service = make(drop_in="[Service]\nWatchdogSec=1s\nRestartSec=50ms\n")
+    service.systemctl("start")
+    main = service.show("MainPID")
+    time.sleep(2.5)
+    assert (service.show("MainPID"), service.show("ActiveState")) == (main, "active")
+    service.machine.run("kill", "-STOP", main)
+    wait_until(lambda: service.show("MainPID") not in ("0", main), "the hung one was replaced")
+    wait_until(lambda: service.show("ActiveState") == "active", "the unit is active again")
+    assert "watchdog" in service.journal().lower()
+
+
+def test_an_app_that_ends_decides_what_becomes_of_the_unit(make: Callable[..., Service]) -> None:
+    """Status 0 is inactive, another one failed (and restarted where the unit says so)."""
+    service = make(drop_in="[Service]\nRestart=no\n")
+    service.write_secrets("PASSWORD=first\nMODE=crash\nCRASH_MS=600\n")
+    service.systemctl("start")
+    wait_until(lambda: service.show("ActiveState") == "failed", "the unit has failed")
+    assert service.show("Result") == "exit-code"
