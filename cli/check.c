@@ -118,9 +118,15 @@ static void print_table(const struct check *check) {
 
 static void print_summary(const struct check *check) {
         size_t sources = check->request.source_count, count = check->result.item_count;
+        char address[SOCKET_ADDRESS_TEXT_BYTES];
 
         if (check->config.path)
                 printf("%s: the configuration is good\n", check->config.path);
+        for (size_t i = 0; i < check->config.socket_count; i++) {
+                socket_address_format(&check->config.sockets[i].listen, address);
+                printf("socket %s listens on %s, descriptor %zu of the app\n", check->config.sockets[i].name,
+                        address, 3 + i);
+        }
         if (sources == 0)
                 printf("no source of secrets: nothing to load, SIGHUP is forwarded to the app\n");
         else
@@ -142,20 +148,31 @@ static json_t *item_json(const struct check *check, const struct load_item *item
                 *item->fingerprint ? item->fingerprint : NULL);
 }
 
+static json_t *socket_json(const struct config_socket *socket, size_t number) {
+        char address[SOCKET_ADDRESS_TEXT_BYTES];
+
+        socket_address_format(&socket->listen, address);
+        return json_pack("{s:s, s:o, s:s, s:i}", "name", socket->name, "address", text_json(address), "where",
+                socket->where, "descriptor", (int)(3 + number));
+}
+
 static int print_json(const struct check *check, int status) {
-        json_t *sources = json_array(), *secrets = json_array(), *warnings = json_array(), *document;
+        json_t *sources = json_array(), *secrets = json_array(), *warnings = json_array(),
+               *sockets = json_array(), *document;
         int result;
 
         for (size_t i = 0; i < check->request.source_count; i++)
                 json_array_append_new(sources, source_json(&check->request.sources[i]));
         for (size_t i = 0; i < check->result.item_count; i++)
                 json_array_append_new(secrets, item_json(check, &check->result.items[i]));
+        for (size_t i = 0; i < check->config.socket_count; i++)
+                json_array_append_new(sockets, socket_json(&check->config.sockets[i], i));
         if (*check->result.warning)
                 json_array_append_new(warnings, text_json(check->result.warning));
-        document = json_pack("{s:b, s:i, s:o, s:o, s:o, s:o, s:O}", "ok", status == EXIT_STATUS_DONE,
+        document = json_pack("{s:b, s:i, s:o, s:o, s:o, s:o, s:o, s:O}", "ok", status == EXIT_STATUS_DONE,
                 "status", status, "configuration",
                 check->config.path ? text_json(check->config.path) : json_null(), "sources", sources,
-                "secrets", secrets, "warnings", warnings, "errors", check->errors);
+                "secrets", secrets, "sockets", sockets, "warnings", warnings, "errors", check->errors);
         if (!document)
                 return -1;
         result = json_dumpf(document, stdout, JSON_INDENT(2));
@@ -195,8 +212,9 @@ static int check_all(struct check *check, const struct option_table *table, char
                 *out_was_reported = result < 0 && error->status == EXIT_STATUS_CONFIG;
                 return result;
         }
-        if (!check->config.path && check->config.source_count == 0)
-                return option_usage_error(table, error, "there is nothing to check: give -c FILE or -s URI");
+        if (!check->config.path && check->config.source_count == 0 && check->config.socket_count == 0)
+                return option_usage_error(
+                        table, error, "there is nothing to check: give -c FILE, -s URI or --listen");
         if (config_check(&check->config, false, error) < 0 ||
                 service_init(&check->service, &check->config, NULL, error) < 0)
                 return -1;
@@ -231,20 +249,21 @@ int verb_check(int argc, char **argv) {
         struct config_options options;
         struct option_table table = {
                 .command = "tacet check",
-                .synopsis = "[-c FILE] [-s URI]... [-i KEY]... [--json]",
+                .synopsis = "[-c FILE] [-s URI]... [-i KEY]... [--listen [NAME=]ADDRESS]... [--json]",
                 .purpose = "Read the configuration and load every source; print names, sizes, sources and\n"
                            "fingerprints of the secrets, never a value. Nothing is started.",
                 .notes = check_notes,
                 .specs = options.specs,
         };
-        struct check check = {
-                .errors = json_array(), .result = {.bundle = {.fd = -1}, .captured_environment = -1}};
+        static struct check check = {.result = {.bundle = {.fd = -1}, .captured_environment = -1}};
         bool was_reported = false;
         struct error error = {0};
         int result, status;
 
         (void)argc;
+        check.errors = json_array();
         config_options_init(&options);
+        config_options_add_listen(&options);
         config_options_add(
                 &options, (struct option_spec){
                                   .id = CHECK_OPTION_JSON, .name = "json", .help = "print one JSON object"});

@@ -39,6 +39,15 @@ void config_options_init(struct config_options *options) {
                                                     "passphrase-file:PATH, passphrase-fd:N"});
 }
 
+void config_options_add_listen(struct config_options *options) {
+        config_options_add(options, (struct option_spec){.id = CONFIG_OPTION_LISTEN,
+                                            .is_repeatable = true,
+                                            .name = "listen",
+                                            .value = "[NAME=]ADDRESS",
+                                            .help = "open a socket for the app: PORT, IP:PORT, [IPV6]:PORT,\n"
+                                                    "udp:..., PATH, @NAME or unix-dgram:PATH"});
+}
+
 static const struct schema_row *spec_row(const struct option_spec *spec) {
         return &schema_rows[spec->id - CONFIG_OPTION_ROWS];
 }
@@ -115,6 +124,8 @@ static int apply(struct config *config, const struct option_reader *reader, stru
                 return config_add_source(config, reader->value, error);
         if (reader->spec->id == CONFIG_OPTION_IDENTITY)
                 return config_add_identity(config, reader->value, error);
+        if (reader->spec->id == CONFIG_OPTION_LISTEN)
+                return config_add_socket(config, reader->value, error);
         if (!spec_is_row(reader->spec))
                 return 0;
         row = spec_row(reader->spec);

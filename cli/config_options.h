@@ -18,6 +18,7 @@ enum {
         CONFIG_OPTION_FILE = 1,
         CONFIG_OPTION_SOURCE,
         CONFIG_OPTION_IDENTITY,
+        CONFIG_OPTION_LISTEN,
         CONFIG_OPTION_ROWS = 0x100,
         CONFIG_OPTION_OWN = 0x1000,
 };
@@ -33,6 +34,9 @@ struct config_options {
  * OPTION_SPEC_HELP. */
 void config_options_init(struct config_options *options);
 void config_options_add(struct config_options *options, struct option_spec spec);
+
+/* Add --listen, for verbs that look at sockets. */
+void config_options_add_listen(struct config_options *options);
 
 /* Add one option per row that may be given at `place` (SCHEMA_ON_RUN or SCHEMA_ON_EXEC). */
 void config_options_add_rows(struct config_options *options, unsigned place);

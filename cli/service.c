@@ -73,25 +73,21 @@ static enum fleet_restart restart_of(enum config_restart restart) {
         return FLEET_RESTART_NO;
 }
 
-/* sd_listen_fds(3): the descriptors are for the process that LISTEN_PID names. All must be open and be handed on: our own, and those
- * of keys, are close-on-exec, and a number that is too large must not give them away. */
-static unsigned listen_count(void) {
-        const char *pid = environment_find(environ, "LISTEN_PID", 10),
-                   *count = environment_find(environ, "LISTEN_FDS", 10);
-        uint64_t number;
+static unsigned protocols_of(uint32_t protocols) {
+        return (protocols & CONFIG_PROTOCOL_SYSTEMD ? LAUNCH_SYSTEMD : 0) |
+               (protocols & CONFIG_PROTOCOL_SERVER_STARTER ? LAUNCH_SERVER_STARTER : 0) |
+               (protocols & CONFIG_PROTOCOL_EINHORN ? LAUNCH_EINHORN : 0);
+}
 
-        if (!pid || !count || !text_to_u64(pid + 11, &number) || number != (uint64_t)getpid())
-                return 0;
-        if (!text_to_u64(count + 11, &number) || number > LAUNCH_LISTEN_MAX)
-                return 0;
-        for (int fd = 3; fd < 3 + (int)number; fd++)
-                if (fcntl(fd, F_GETFD) != 0) {
-                        log_write(LOG_WARNING,
-                                "LISTEN_FDS=%s is not passed on: descriptor %d is not open, or is a key",
-                                count + 11, fd);
-                        return 0;
-                }
-        return (unsigned)number;
+static void sockets_point(struct service *service) {
+        struct supervisor_settings *settings = &service->settings;
+
+        settings->listeners = service->sockets.listeners;
+        settings->listener_count = service->sockets.listener_count;
+        settings->passed = service->sockets.passed;
+        settings->passed_count = service->sockets.passed_count;
+        if (settings->listener_count || settings->passed_count)
+                settings->launch.suspends_parent = false; /* the shim allocates when there are any */
 }
 
 static void fleet_fill(struct fleet_settings *out, const struct config *config) {
@@ -140,7 +136,8 @@ int service_init(
 
         *out = (struct service){0};
         if (identity_resolve(service->user, service->group, service->supplementary_groups.at, &out->identity,
-                    error) < 0)
+                    error) < 0 ||
+                service_sockets_declare(&out->sockets, config, error) < 0)
                 return -1;
         settings->launch = (struct launch_spec){
                 .argv = service->command.at,
@@ -154,7 +151,8 @@ int service_init(
                 .wants_terminal = service->terminal == CONFIG_TERMINAL_AUTO && !is_crowd,
                 .hides_input = is_crowd && isatty(STDIN_FILENO),
                 .parent_death_signal = service->parent_death_signal,
-                .listen_count = listen_count(),
+                .listen_count = service_sockets_given(),
+                .protocols = protocols_of(service->socket_protocols),
                 .inheritance = *startup_inheritance(),
         };
         environment_fill(&settings->launch.environment, config);
@@ -173,7 +171,17 @@ int service_init(
         /* Never with a change of user: a process of that user must not come near memory that PID 1 shares. */
         settings->launch.suspends_parent = !settings->keeps_directory && !out->identity.is_set;
         supervisor_rewrites_init(settings->rewrites);
+        sockets_point(out);
         return 0;
+}
+
+void service_take_over(struct service *service) {
+        struct launch_spec *launch = &service->settings.launch;
+
+        launch->environment.removed = service_manager_variables;
+        service_sockets_inherit(&service->sockets, launch->listen_count);
+        launch->listen_count = 0;
+        sockets_point(service);
 }
 
 #define ENVIRONMENT_ROOM_MIN ((uint64_t)128 * 1024)      /* ARG_MAX: always granted (execve(2)) */
@@ -195,6 +203,7 @@ uint64_t service_environment_room(const struct service *service) {
         if (room < ENVIRONMENT_ROOM_MIN)
                 room = ENVIRONMENT_ROOM_MIN;
         used = ENVIRONMENT_SLACK + environment_bytes(launch->argv) +
-               environment_bytes_passing(&launch->environment);
+               environment_bytes_passing(&launch->environment) +
+               service_sockets_variable_bytes(&service->sockets);
         return room > used ? room - used : 0;
 }

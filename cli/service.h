@@ -2,6 +2,7 @@
 
 /* From a configuration to what the supervisor and the shim take. */
 
+#include "cli/service_sockets.h"
 #include "conf/config.h"
 #include "secrets/load.h"
 #include "supervisor/supervisor.h"
@@ -9,6 +10,7 @@
 /* What the settings point into; must live as long as they. */
 struct service {
         struct identity identity;
+        struct service_sockets sockets;
         struct supervisor_settings settings;
 };
 
@@ -22,6 +24,10 @@ int service_init(
 
 /* The part of it that is in cli/service_health.c: readiness, notify socket, health. */
 void service_health_fill(struct supervisor_settings *out, const struct config *config);
+
+/* For `tacet run`: tacet stands between a service manager and the app, so what the manager gave is taken, and what it says of
+ * itself is not passed on. Call once, after service_init(). */
+void service_take_over(struct service *service);
 
 /* How many bytes of secrets execve(2) will still take: a quarter of the app's stack limit (at least 128 KiB, at most 6 MiB)
  * less the arguments, the inherited environment and some room for what the kernel adds. */

@@ -51,9 +51,20 @@ static int key_descriptors_keep(
         return 0;
 }
 
-static int settings_make(struct service_verb *verb, struct error *error) {
+/* `exec` leaves nobody behind who could hold a socket. */
+static int sockets_refuse(const struct config *config, struct error *error) {
+        if (config->socket_count == 0)
+                return 0;
+        error_set(error, 0, "%s: tacet exec opens no sockets", config->sockets[0].where);
+        error_hint(error, "use tacet run, or have the service manager open them");
+        return error_status(error, EXIT_STATUS_CONFIG);
+}
+
+static int settings_make(struct service_verb *verb, unsigned place, struct error *error) {
         bool hides_input = false;
 
+        if (place == SCHEMA_ON_EXEC && sockets_refuse(&verb->config, error) < 0)
+                return -1;
         verb->has_sources = verb->config.source_count > 0;
         if (verb->has_sources) {
                 startup_harden();
@@ -90,12 +101,14 @@ int service_verb_prepare(
                                                    .name = "verbose",
                                                    .is_repeatable = true,
                                                    .help = "say more on standard error; twice for details"});
-        if (place == SCHEMA_ON_RUN)
+        if (place == SCHEMA_ON_RUN) {
                 config_options_add(
                         &verb->options, (struct option_spec){.id = OPTION_WATCH,
                                                 .name = "watch",
                                                 .is_repeatable = true,
                                                 .help = "rotate when a file that -s names changes"});
+                config_options_add_listen(&verb->options);
+        }
         config_options_add_rows(&verb->options, place);
         config_options_add(&verb->options, (struct option_spec)OPTION_SPEC_HELP);
         table.specs = verb->options.specs;
@@ -114,7 +127,7 @@ int service_verb_prepare(
                 config_check(&verb->config, true, &error) < 0)
                 return startup_error_exit(&error);
         log_setup((enum log_format)verb->config.log.format, level_of(verb), "tacet");
-        if (settings_make(verb, &error) < 0)
+        if (settings_make(verb, place, &error) < 0)
                 return startup_error_exit(&error);
         return SERVICE_VERB_READY;
 }

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "conf/check_sockets.h"
 #include "conf/config.h"
 #include "conf/schema.h"
 
@@ -133,7 +134,8 @@ static int check_rollout(const struct config *config, struct error *error) {
 
 int config_check(const struct config *config, bool needs_command, struct error *error) {
         if (check_sources(config, error) < 0 || check_service(config, error) < 0 ||
-                check_rollout(config, error) < 0 || check_ready(config, error) < 0)
+                check_rollout(config, error) < 0 || check_ready(config, error) < 0 ||
+                config_check_sockets(config, error) < 0)
                 return -1;
         if (needs_command && config->service.command.count == 0) {
                 error_set(error, 0, "there is no command to run");

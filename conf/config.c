@@ -6,12 +6,12 @@
 
 #include "conf/config.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "conf/named.h"
 #include "conf/schema.h"
 #include "conf/text.h"
 #include "conf/value.h"
@@ -19,56 +19,18 @@
 
 #define COMMAND_LINE "command line"
 
-static void *member(void *record, const struct schema_row *row) {
-        return (char *)record + row->offset;
-}
-
-/* Free what the rows of `section` own inside `record`. */
-static void record_deinit(void *record, const char *section) {
-        for (size_t i = 0; i < schema_row_count; i++) {
-                const struct schema_row *row = &schema_rows[i];
-
-                if (value_is_scalar(row->type) || strcmp(row->section, section) != 0)
-                        continue;
-                if (row->type == SCHEMA_TEXT || row->type == SCHEMA_PATH)
-                        free(*(char **)member(record, row));
-                else
-                        words_deinit(member(record, row));
-        }
-}
-
 void config_init(struct config *config) {
         *config = (struct config){0};
-        for (size_t i = 0; i < schema_row_count; i++) {
-                const struct schema_row *row = &schema_rows[i];
-                int result = 0;
-
-                if (schema_find_section(row->section)->is_named)
-                        continue;
-                if (row->default_text)
-                        result = value_parse(row, row->default_text, member(config, row), NULL);
-                else if (row->type == SCHEMA_NUMBER || row->type == SCHEMA_MODE)
-                        *(int32_t *)member(config, row) = CONFIG_UNSET;
-                assert(result == 0);
-        }
+        for (size_t i = 0; i < schema_section_count; i++)
+                if (!schema_sections[i].is_named)
+                        record_init(config, schema_sections[i].name);
 }
 
 void config_deinit(struct config *config) {
-        for (size_t i = 0; i < config->source_count; i++) {
-                record_deinit(&config->sources[i], "source");
-                free(config->sources[i].name);
-                free(config->sources[i].where);
-        }
-        for (size_t i = 0; i < config->identity_count; i++) {
-                record_deinit(&config->identities[i], "identity");
-                free(config->identities[i].name);
-                free(config->identities[i].where);
-        }
         for (size_t i = 0; i < schema_section_count; i++)
                 if (!schema_sections[i].is_named)
                         record_deinit(config, schema_sections[i].name);
-        free(config->sources);
-        free(config->identities);
+        named_deinit(config);
         free(config->path);
         free(config->given);
         *config = (struct config){0};
@@ -76,98 +38,6 @@ void config_deinit(struct config *config) {
 
 void config_cleanup(struct config *config) {
         config_deinit(config);
-}
-
-/* ---- named sections: sources and identities ---- */
-
-static bool is_source_section(const char *section) {
-        return strcmp(section, "source") == 0;
-}
-
-/* The n-th record of a named section, with its name and place; NULL behind the last. */
-static void *named_at(const struct config *config, const char *section, size_t n, const char **out_name,
-        const char **out_where) {
-        if (n >= (is_source_section(section) ? config->source_count : config->identity_count))
-                return NULL;
-        if (is_source_section(section)) {
-                *out_name = config->sources[n].name;
-                *out_where = config->sources[n].where;
-                return &config->sources[n];
-        }
-        *out_name = config->identities[n].name;
-        *out_where = config->identities[n].where;
-        return &config->identities[n];
-}
-
-static void *named_find(const struct config *config, const char *section, const char *name, size_t *out_n,
-        const char **out_where) {
-        const char *other;
-        void *record;
-
-        for (size_t n = 0; (record = named_at(config, section, n, &other, out_where)) != NULL; n++)
-                if (strcmp(other, name) == 0) {
-                        *out_n = n;
-                        return record;
-                }
-        return NULL;
-}
-
-static int source_add(struct config *config, const char *name, const char *where, struct error *error) {
-        size_t n = config->source_count;
-        struct config_source *grown = realloc(config->sources, (n + 1) * sizeof *grown);
-
-        if (!grown)
-                return error_set(error, ENOMEM, "hold the configuration");
-        config->sources = grown;
-        grown[n] = (struct config_source){0};
-        if (text_copy(&grown[n].name, name, error) < 0 || text_copy(&grown[n].where, where, error) < 0) {
-                free(grown[n].name);
-                return -1;
-        }
-        config->source_count++;
-        return 0;
-}
-
-static int identity_add(struct config *config, const char *name, const char *where, struct error *error) {
-        size_t n = config->identity_count;
-        struct config_identity *grown = realloc(config->identities, (n + 1) * sizeof *grown);
-
-        if (!grown)
-                return error_set(error, ENOMEM, "hold the configuration");
-        config->identities = grown;
-        grown[n] = (struct config_identity){0};
-        if (text_copy(&grown[n].name, name, error) < 0 || text_copy(&grown[n].where, where, error) < 0) {
-                free(grown[n].name);
-                return -1;
-        }
-        config->identity_count++;
-        return 0;
-}
-
-static int named_add(struct config *config, const char *section, const char *name, const char *where,
-        struct error *error) {
-        size_t count = is_source_section(section) ? config->source_count : config->identity_count;
-
-        if (count >= CONFIG_SECTIONS_MAX)
-                return error_set(error, 0, "more than %d of [%s NAME]", CONFIG_SECTIONS_MAX, section);
-        return is_source_section(section) ? source_add(config, name, where, error)
-                                          : identity_add(config, name, where, error);
-}
-
-static int instance_check(const char *section, const char *instance, struct error *error) {
-        static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
-
-        if (!instance || !*instance) {
-                error_set(error, 0, "[%s] needs a name", section);
-                return error_hint(error, "write [%s NAME]; messages use the name", section);
-        }
-        if (strspn(instance, allowed) != strlen(instance))
-                return error_set(error, 0,
-                        "the name in [%s NAME] may hold letters, digits, '.', '_' and '-' only", section);
-        if (strlen(instance) > CONFIG_INSTANCE_BYTES_MAX)
-                return error_set(error, 0, "the name in [%s NAME] is longer than %d bytes", section,
-                        CONFIG_INSTANCE_BYTES_MAX);
-        return 0;
 }
 
 static int section_find(
@@ -183,23 +53,24 @@ static int section_find(
         if (!section->is_named && instance && *instance)
                 return error_set(error, 0, "[%s] takes no name", name);
         *out = section;
-        return section->is_named ? instance_check(name, instance, error) : 0;
+        return section->is_named ? named_check(name, instance, error) : 0;
 }
 
 static int section_begin(struct config *config, const char *name, const char *instance, const char *where,
         uint32_t line, struct error *error) {
         const struct schema_section *section;
-        const char *former;
+        const struct named_record *former;
         size_t n;
 
         if (section_find(name, instance, &section, error) < 0)
                 return -1;
         if (!section->is_named)
                 return 0;
-        if (!named_find(config, name, instance, &n, &former))
-                return named_add(config, name, instance, where, error);
+        former = named_find(config, name, instance, &n);
+        if (!former)
+                return named_add(config, name, instance, where, error) ? 0 : -1;
         return line ? error_set(error, 0, "[%s %s] stands a second time; the first is %s", name, instance,
-                              former)
+                              former->where)
                     : 0;
 }
 
@@ -314,7 +185,6 @@ static int set_key(struct config *config, const char *section, const char *insta
         const struct schema_section *kind;
         const struct schema_row *row;
         const struct config_given *former;
-        const char *place_of_section;
         void *record = config;
         size_t n = 0;
 
@@ -322,16 +192,16 @@ static int set_key(struct config *config, const char *section, const char *insta
                 given_make_room(config, error) < 0)
                 return -1;
         if (kind->is_named) {
-                if (!named_find(config, section, instance, &n, &place_of_section) &&
-                        named_add(config, section, instance, where, error) < 0)
+                if (!named_find(config, section, instance, &n) &&
+                        !named_add(config, section, instance, where, error))
                         return -1;
-                record = named_find(config, section, instance, &n, &place_of_section);
+                record = named_find(config, section, instance, &n);
         }
         former = given_find(config, (size_t)(row - schema_rows), n);
         if (former && former->line && line && !row_is_list(row))
                 return error_set(
                         error, 0, "%s is given a second time; the first is in line %u", key, former->line);
-        if (set_value(row, value, line == 0, member(record, row), error) < 0)
+        if (set_value(row, value, line == 0, record_member(record, row), error) < 0)
                 return -1;
         config->given[config->given_count++] =
                 (struct config_given){(uint16_t)(row - schema_rows), (uint16_t)n, line};
@@ -353,7 +223,7 @@ static int empty_argument(const char *option, struct error *error) {
 int config_add_source(struct config *config, const char *uri, struct error *error) {
         if (!*uri)
                 return empty_argument("-s", error);
-        if (named_add(config, "source", uri, COMMAND_LINE, error) < 0)
+        if (!named_add(config, "source", uri, COMMAND_LINE, error))
                 return place(error, "-s", 0);
         return text_copy(&config->sources[config->source_count - 1].from, uri, error);
 }
@@ -361,7 +231,7 @@ int config_add_source(struct config *config, const char *uri, struct error *erro
 int config_add_identity(struct config *config, const char *spec, struct error *error) {
         if (!*spec)
                 return empty_argument("-i", error);
-        if (named_add(config, "identity", spec, COMMAND_LINE, error) < 0)
+        if (!named_add(config, "identity", spec, COMMAND_LINE, error))
                 return place(error, "-i", 0);
         return text_copy(&config->identities[config->identity_count - 1].from, spec, error);
 }
@@ -382,6 +252,53 @@ int config_watch_command_line(struct config *config, struct error *error) {
         error_set(error, 0, "--watch: no source of the command line is a file");
         error_hint(error, "in a file of -c it is 'watch = yes' in [source NAME]");
         return error_status(error, EXIT_STATUS_USAGE);
+}
+
+/* "listen", "listen-2", ...: the first that no socket has. */
+static void socket_name_choose(const struct config *config, char *out) {
+        size_t unused;
+
+        snprintf(out, 32, "listen");
+        for (unsigned n = 2; named_find(config, "socket", out, &unused); n++)
+                snprintf(out, 32, "listen-%u", n);
+}
+
+/* A path may hold '=', and an address of the internet has no room for a name: it is one when nothing before the '=' belongs to
+ * an address. */
+static size_t socket_name_length(const char *text) {
+        size_t length = strcspn(text, "=");
+
+        return text[length] && strcspn(text, "/@[:") > length ? length : 0;
+}
+
+/* Has an option given this socket its address? */
+static bool socket_is_given(const struct config *config, const char *name) {
+        size_t row = (size_t)(schema_find("socket", "listen") - schema_rows), n;
+
+        if (!named_find(config, "socket", name, &n))
+                return false;
+        for (size_t i = 0; i < config->given_count; i++)
+                if (config->given[i].row == row && config->given[i].instance == n && !config->given[i].line)
+                        return true;
+        return false;
+}
+
+int config_add_socket(struct config *config, const char *text, struct error *error) {
+        char name[CONFIG_SOCKET_NAME_BYTES_MAX + 2];
+        size_t length = socket_name_length(text);
+
+        if (!*text)
+                return empty_argument("--listen", error);
+        if (length)
+                snprintf(name, sizeof name, "%.*s", (int)length, text);
+        else
+                socket_name_choose(config, name);
+        if (socket_is_given(config, name)) {
+                error_set(error, 0, "the name '%s' is given a second time", name);
+                return place(error, "--listen", 0);
+        }
+        return config_set(
+                config, "socket", name, "listen", text + length + (length > 0), "--listen", 0, error);
 }
 
 int config_set_command(struct config *config, char *const *words, struct error *error) {

@@ -11,13 +11,15 @@
 #include <sys/resource.h>
 
 #include "lib/error.h"
+#include "lib/socket_address.h"
 
-#define CONFIG_FILE_BYTES_MAX     ((size_t)1024 * 1024)
-#define CONFIG_LINE_BYTES_MAX     ((size_t)64 * 1024) /* one logical line, without its line end */
-#define CONFIG_WORDS_MAX          4096                /* of one command or list */
-#define CONFIG_SECTIONS_MAX       64                  /* sources; identities */
-#define CONFIG_INSTANCE_BYTES_MAX 40                  /* NAME of [source NAME] */
-#define CONFIG_UNSET              INT32_MIN           /* a number that was not given */
+#define CONFIG_FILE_BYTES_MAX        ((size_t)1024 * 1024)
+#define CONFIG_LINE_BYTES_MAX        ((size_t)64 * 1024) /* one logical line, without its line end */
+#define CONFIG_WORDS_MAX             4096                /* of one command or list */
+#define CONFIG_SECTIONS_MAX          64                  /* sources; identities */
+#define CONFIG_INSTANCE_BYTES_MAX    40                  /* NAME of [source NAME] */
+#define CONFIG_SOCKET_NAME_BYTES_MAX 255                 /* NAME of [socket NAME]: sd_listen_fds(3) */
+#define CONFIG_UNSET                 INT32_MIN           /* a number that was not given */
 
 enum config_restart { CONFIG_RESTART_NO, CONFIG_RESTART_ON_FAILURE, CONFIG_RESTART_ALWAYS };
 enum config_on_conflict { CONFIG_CONFLICT_REPLACE, CONFIG_CONFLICT_KEEP, CONFIG_CONFLICT_REFUSE };
@@ -44,6 +46,13 @@ enum config_notify_access {
 enum config_dialect { CONFIG_DIALECT_UNSET, CONFIG_DIALECT_TACET, CONFIG_DIALECT_DOCKER };
 enum config_format { CONFIG_FORMAT_UNSET, CONFIG_FORMAT_DOTENV, CONFIG_FORMAT_JSON };
 enum config_secret_memory { CONFIG_SECRET_MEMORY_PREFER, CONFIG_SECRET_MEMORY_REQUIRE };
+
+enum config_ipv6_only { CONFIG_IPV6_ONLY_AUTO, CONFIG_IPV6_ONLY_YES, CONFIG_IPV6_ONLY_NO };
+
+/* Bits of config_service.socket_protocols. */
+#define CONFIG_PROTOCOL_SYSTEMD        1U
+#define CONFIG_PROTOCOL_SERVER_STARTER 2U
+#define CONFIG_PROTOCOL_EINHORN        4U
 
 /* A list of words. at[count] is NULL, so that a command is an argv; at is NULL while nothing was given. */
 struct config_words {
@@ -86,6 +95,7 @@ struct config_service {
         int32_t parent_death_signal; /* 0: none */
         int32_t replicas;
         enum config_notify_access notify_access;
+        uint32_t socket_protocols; /* CONFIG_PROTOCOL_... */
 };
 
 struct config_rollout {
@@ -139,9 +149,21 @@ struct config_identity {
         char *from;
 };
 
+/* [socket NAME], or one --listen. */
+struct config_socket {
+        char *name;
+        char *where;
+        struct socket_address listen; /* type 0: not given */
+        int32_t backlog;
+        int32_t mode;       /* of the file of a unix socket; CONFIG_UNSET: by umask */
+        char *user, *group; /* who owns it; NULL: unchanged */
+        enum config_ipv6_only ipv6_only;
+        bool shared;
+};
+
 /* Where a key was given, for duplicates and for messages. */
 struct config_given {
-        uint16_t row, instance; /* of schema_rows; of sources or identities */
+        uint16_t row, instance; /* of schema_rows; of sources, identities or sockets */
         uint32_t line;          /* 0: command line */
 };
 
@@ -156,6 +178,8 @@ struct config {
         size_t source_count;
         struct config_identity *identities;
         size_t identity_count;
+        struct config_socket *sockets;
+        size_t socket_count;
         char *path; /* of the file that was read, or NULL */
         struct config_given *given;
         size_t given_count, given_room;
@@ -194,6 +218,10 @@ int config_watch_command_line(struct config *config, struct error *error);
 
 /* True when a source's URI names files, whose changes can be seen. */
 bool config_source_is_file(const char *uri);
+
+/* Add `--listen [NAME=]ADDRESS`. Without a name it is "listen", the second one "listen-2", and so on. A socket of the file with
+ * that name gets this address; two options with one name are an error. */
+int config_add_socket(struct config *config, const char *text, struct error *error);
 
 /* The command after `--`: replaces that of the file. `words` is NULL-terminated and copied. */
 int config_set_command(struct config *config, char *const *words, struct error *error);

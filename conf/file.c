@@ -22,7 +22,7 @@
 #include "lib/fd.h"
 
 #define BLANKS     " \t\r\f\v" /* what inih strips at both ends (isspace), less the line end */
-#define NAME_SHOWN 48 /* bytes of a section or key that a message repeats; also inih's limit for a section */
+#define NAME_SHOWN 48          /* bytes of a section or key that a message repeats */
 
 struct reader {
         struct config *config;
@@ -35,9 +35,9 @@ struct reader {
         char *text, *at, *end; /* the file; the next unread byte */
         uint32_t line;         /* of the logical line that inih has now, 1-based; its first physical one */
         uint32_t lines_read;
-        bool in_section, skips_section; /* a wrong section's keys are not reported as well */
-        char section[NAME_SHOWN + 1];   /* of the current section */
-        char instance[NAME_SHOWN + 1];
+        bool in_section, skips_section;                  /* a wrong section's keys are not reported as well */
+        char section[NAME_SHOWN + 1];                    /* of the current section */
+        char instance[CONFIG_SOCKET_NAME_BYTES_MAX + 2]; /* one more than the longest: a longer one is seen */
         char key[NAME_SHOWN + 1];
 };
 
@@ -121,7 +121,7 @@ static void begin_section(struct reader *reader, const char *at) {
         const char *close = strchr(at, ']');
         char where[ERROR_TEXT_BYTES];
         struct error error;
-        size_t length, name_length;
+        size_t name_length;
 
         reader->in_section = true;
         reader->skips_section = true;
@@ -134,12 +134,11 @@ static void begin_section(struct reader *reader, const char *at) {
                         "a comment stands on a line of its own");
                 return;
         }
-        length = (size_t)(close - at);
-        if (length > NAME_SHOWN) {
+        name_length = strcspn(at, " \t]");
+        if (name_length > NAME_SHOWN) {
                 fail_line(reader, "the name of a section is longer than 48 bytes", NULL);
                 return;
         }
-        name_length = strcspn(at, " \t]");
         snprintf(reader->section, sizeof reader->section, "%.*s", (int)name_length, at);
         at += name_length + strspn(at + name_length, " \t");
         snprintf(reader->instance, sizeof reader->instance, "%.*s", (int)(close - at), at);

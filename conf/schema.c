@@ -89,6 +89,18 @@ static const struct schema_word memory_words[] = {
         {"require", CONFIG_SECRET_MEMORY_REQUIRE, NULL},
         {0},
 };
+static const struct schema_word ipv6_words[] = {
+        {"auto", CONFIG_IPV6_ONLY_AUTO, NULL},
+        {"yes", CONFIG_IPV6_ONLY_YES, NULL},
+        {"no", CONFIG_IPV6_ONLY_NO, NULL},
+        {0},
+};
+static const struct schema_word protocol_words[] = {
+        {"systemd", CONFIG_PROTOCOL_SYSTEMD, NULL},
+        {"server-starter", CONFIG_PROTOCOL_SERVER_STARTER, NULL},
+        {"einhorn", CONFIG_PROTOCOL_EINHORN, NULL},
+        {0},
+};
 static const struct schema_word level_words[] = {
         {"error", LOG_ERROR, NULL},
         {"warning", LOG_WARNING, NULL},
@@ -175,6 +187,8 @@ const struct schema_row schema_rows[] = {
                 "instances of the app", RANGE(1, 32)),
         ROW("service", "notify_access", SCHEMA_ENUM, AT(service.notify_access), "auto", FILE_RUN, "notify-access",
                 "whose sd_notify(3) messages count: the main process's or all of its tree's", .words = notify_words),
+        ROW("service", "socket_protocols", SCHEMA_SET, AT(service.socket_protocols), "systemd", FILE_RUN,
+                "socket-protocols", "how the app is told of its sockets", .words = protocol_words),
 
         ROW("rollout", "strategy", SCHEMA_ENUM, AT(rollout.strategy), "restart", FILE_RUN, "strategy",
                 "how the app moves to new secrets", .words = strategy_words),
@@ -226,6 +240,21 @@ const struct schema_row schema_rows[] = {
         ROW("identity", "from", SCHEMA_TEXT, offsetof(struct config_identity, from), NULL, SCHEMA_IN_FILE, NULL,
                 "key: PATH, fd:N, credential:NAME, env:NAME, passphrase-file:PATH, passphrase-fd:N", NO_MORE),
 
+        ROW("socket", "listen", SCHEMA_ADDRESS, offsetof(struct config_socket, listen), NULL, SCHEMA_IN_FILE, NULL,
+                "where it listens: PORT, IP:PORT, [IPV6]:PORT, udp:..., PATH, @NAME, unix-dgram:PATH", NO_MORE),
+        ROW("socket", "backlog", SCHEMA_NUMBER, offsetof(struct config_socket, backlog), "4096", SCHEMA_IN_FILE, NULL,
+                "connections that may wait to be accepted", RANGE(1, 65535)),
+        ROW("socket", "mode", SCHEMA_MODE, offsetof(struct config_socket, mode), NULL, SCHEMA_IN_FILE, NULL,
+                "mode of the file of a unix socket", NO_MORE),
+        ROW("socket", "user", SCHEMA_TEXT, offsetof(struct config_socket, user), NULL, SCHEMA_IN_FILE, NULL,
+                "owner of the file of a unix socket (name or number)", NO_MORE),
+        ROW("socket", "group", SCHEMA_TEXT, offsetof(struct config_socket, group), NULL, SCHEMA_IN_FILE, NULL,
+                "group of the file of a unix socket (name or number)", NO_MORE),
+        ROW("socket", "ipv6_only", SCHEMA_ENUM, offsetof(struct config_socket, ipv6_only), "auto", SCHEMA_IN_FILE, NULL,
+                "whether an IPv6 socket leaves IPv4 to others", .words = ipv6_words),
+        ROW("socket", "shared", SCHEMA_BOOLEAN, offsetof(struct config_socket, shared), "no", SCHEMA_IN_FILE, NULL,
+                "one socket for all generations, even where each could have its own", NO_MORE),
+
         ROW("load", "timeout", SCHEMA_DURATION, AT(load.timeout_ns), "30s", FILE_RUN_EXEC, "load-timeout",
                 "time one load may take", RANGE(10 * NS_PER_MS, 86400 * NS_PER_S)),
         ROW("load", "source_bytes_max", SCHEMA_SIZE, AT(load.source_bytes_max), "8M", FILE_RUN_EXEC, "source-bytes-max",
@@ -264,6 +293,7 @@ const struct schema_section schema_sections[] = {
         {"health", 0, "is an instance well"},
         {"source", 1, "where secrets come from"},
         {"identity", 1, "keys that open them"},
+        {"socket", 1, "where the app is reached: opened once, kept over every restart"},
         {"load", 0, "limits of loading"},
         {"sandbox", 0, "resource limits of the app"},
         {"log", 0, "messages of tacet itself"},
@@ -355,17 +385,17 @@ const char *schema_near_word(const struct schema_word *words, const char *word) 
 
 /* Write the words of an enum that can be had: "a, b or c" with separators ", " and " or ". */
 static void words_join(
-        const struct schema_word *words, const char *between, const char *last, char out[static 256]) {
+        const struct schema_word *words, const char *between, const char *last, char *out, size_t room) {
         size_t length = 0, left = 0;
 
         for (const struct schema_word *word = words; word->word; word++)
                 left += !word->refusal;
         out[0] = '\0';
-        for (; words->word && length < 200; words++) {
+        for (; words->word && length + 56 < room; words++) {
                 if (words->refusal)
                         continue;
                 left--;
-                length += (size_t)snprintf(out + length, 256 - length, "%s%s", words->word,
+                length += (size_t)snprintf(out + length, room - length, "%s%s", words->word,
                         left == 0   ? ""
                         : left == 1 ? last
                                     : between);
@@ -390,19 +420,25 @@ const char *schema_accepts(const struct schema_row *row, char out[static 256]) {
                         (long long)row->maximum);
                 return out;
         case SCHEMA_ENUM:
-                words_join(row->words, ", ", " or ", out);
+                words_join(row->words, ", ", " or ", out, 256);
                 return out;
         case SCHEMA_SIGNAL:
                 return row->minimum == 0 ? "a signal such as TERM, INT, RTMIN+3 or 15, or none"
                                          : "a signal such as TERM, INT, RTMIN+3 or 15";
         case SCHEMA_MODE:
-                return "an octal mask such as 022 or 077";
+                return "an octal number such as 022 or 0660";
         case SCHEMA_LIMIT:
                 return "SOFT or SOFT:HARD, each a number, a size such as 64M, or infinity";
         case SCHEMA_PORTION:
                 snprintf(out, 256, "a number from %lld to %lld, or a share from 0%% to 100%%",
                         (long long)row->minimum, (long long)row->maximum);
                 return out;
+        case SCHEMA_SET:
+                snprintf(out, 256, "one or more of ");
+                words_join(row->words, ", ", " and ", out + strlen(out), 256 - strlen(out));
+                return out;
+        case SCHEMA_ADDRESS:
+                return "an address such as 8080, 127.0.0.1:8080, [::1]:8080 or /run/app.sock";
         case SCHEMA_COMMAND:
                 return "a command: words with \"...\", '...' and \\ as quotes";
         case SCHEMA_WORDS:
@@ -430,7 +466,7 @@ const char *schema_argument(const struct schema_row *row, char out[static 256]) 
         case SCHEMA_NUMBER:
                 return "N";
         case SCHEMA_ENUM:
-                words_join(row->words, "|", "|", out);
+                words_join(row->words, "|", "|", out, 256);
                 return out;
         case SCHEMA_SIGNAL:
                 return "SIGNAL";
@@ -440,6 +476,11 @@ const char *schema_argument(const struct schema_row *row, char out[static 256]) 
                 return "SOFT[:HARD]";
         case SCHEMA_PORTION:
                 return "N|N%";
+        case SCHEMA_SET:
+                words_join(row->words, ",", ",", out, 256);
+                return out;
+        case SCHEMA_ADDRESS:
+                return "ADDRESS";
         case SCHEMA_COMMAND:
                 return "COMMAND";
         case SCHEMA_WORDS:

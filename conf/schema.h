@@ -20,6 +20,8 @@ enum schema_type {
         SCHEMA_MODE,     /* int32_t, octal 0 to 0777 */
         SCHEMA_LIMIT,    /* struct config_limit: SOFT[:HARD] */
         SCHEMA_PORTION,  /* struct config_portion: a number to `maximum`, or 0% to 100% */
+        SCHEMA_SET,      /* uint32_t: bits, from `words`, with commas or blanks between them */
+        SCHEMA_ADDRESS,  /* struct socket_address */
         SCHEMA_COMMAND,  /* struct config_words: quoted words; given once */
         SCHEMA_WORDS,    /* struct config_words: quoted words; appends */
         SCHEMA_NAMES,    /* as WORDS; each is NAME or PREFIX* */
@@ -41,7 +43,7 @@ struct schema_row {
         const char *section, *key;
         enum schema_type type;
         uint8_t places;
-        uint16_t offset; /* in struct config; in config_source or config_identity for named sections */
+        uint16_t offset;          /* in struct config; in the record of a named section */
         const char *default_text; /* as the manual writes it; NULL: not set */
         const char *option;       /* long option without its dashes; NULL: none */
         const char *help;         /* one line, no full stop */

@@ -160,6 +160,33 @@ static int parse_portion(
         return 0;
 }
 
+/* Words of a table with commas or blanks between them. */
+static int parse_set(const struct schema_row *row, const char *text, uint32_t *out, struct error *error) {
+        static const char separators[] = ", \t";
+        uint32_t bits = 0;
+
+        for (const char *at = text + strspn(text, separators); *at; at += strspn(at, separators)) {
+                size_t length = strcspn(at, separators);
+                const struct schema_word *word = row->words;
+
+                while (word->word && (strlen(word->word) != length || strncmp(word->word, at, length) != 0))
+                        word++;
+                if (!word->word)
+                        return refuse(row, text, error);
+                bits |= word->value;
+                at += length;
+        }
+        if (!bits)
+                return refuse(row, text, error);
+        *out = bits;
+        return 0;
+}
+
+static int parse_address(
+        const struct schema_row *row, const char *text, struct socket_address *out, struct error *error) {
+        return socket_address_parse(text, out, error) < 0 ? error_wrap(error, "%s", row->key) : 0;
+}
+
 bool value_is_scalar(enum schema_type type) {
         switch (type) {
         case SCHEMA_DURATION:
@@ -171,6 +198,8 @@ bool value_is_scalar(enum schema_type type) {
         case SCHEMA_MODE:
         case SCHEMA_LIMIT:
         case SCHEMA_PORTION:
+        case SCHEMA_SET:
+        case SCHEMA_ADDRESS:
                 return true;
         case SCHEMA_TEXT:
         case SCHEMA_PATH:
@@ -203,6 +232,10 @@ int value_parse(const struct schema_row *row, const char *text, void *out, struc
                 return parse_limit(row, text, out, error);
         case SCHEMA_PORTION:
                 return parse_portion(row, text, out, error);
+        case SCHEMA_SET:
+                return parse_set(row, text, out, error);
+        case SCHEMA_ADDRESS:
+                return parse_address(row, text, out, error);
         case SCHEMA_TEXT:
         case SCHEMA_PATH:
         case SCHEMA_COMMAND:

@@ -49,7 +49,17 @@ static int user_find(const char *text, struct identity *out, bool *out_has_entry
         return is_number ? 0 : refuse_unknown(error, "user", text, "/etc/passwd");
 }
 
-static int group_find(const char *text, gid_t *out, struct error *error) {
+int identity_find_user(const char *user, uid_t *out, struct error *error) {
+        struct identity identity = {0};
+        bool has_entry;
+
+        if (user_find(user, &identity, &has_entry, error) < 0)
+                return -1;
+        *out = identity.user;
+        return 0;
+}
+
+int identity_find_group(const char *text, gid_t *out, struct error *error) {
         CLEANUP_FILE FILE *file = NULL;
         const struct group *entry;
 
@@ -102,7 +112,7 @@ int identity_resolve(const char *user, const char *group, char *const *supplemen
         out->is_set = true;
         if (user && user_find(user, out, &has_entry, error) < 0)
                 return -1;
-        if (group && group_find(group, &out->group, error) < 0)
+        if (group && identity_find_group(group, &out->group, error) < 0)
                 return -1;
         if (!has_entry && !group) {
                 error_set(error, 0, "user %s has no entry in /etc/passwd, so its group is not known", user);
@@ -112,7 +122,7 @@ int identity_resolve(const char *user, const char *group, char *const *supplemen
         if (!supplementary_groups)
                 return groups_of_user(out, error);
         for (; *supplementary_groups; supplementary_groups++)
-                if (group_find(*supplementary_groups, &number, error) < 0 ||
+                if (identity_find_group(*supplementary_groups, &number, error) < 0 ||
                         groups_add(out, number, error) < 0)
                         return -1;
         return 0;

@@ -26,3 +26,7 @@ struct identity {
  * With all three NULL, out->is_set is false. Errors carry EXIT_STATUS_CONFIG. */
 int identity_resolve(const char *user, const char *group, char *const *supplementary_groups,
         struct identity *out, struct error *error);
+
+/* One user or one group, by name or number. Errors carry EXIT_STATUS_CONFIG. */
+int identity_find_user(const char *user, uid_t *out, struct error *error);
+int identity_find_group(const char *group, gid_t *out, struct error *error);

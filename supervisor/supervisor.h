@@ -35,6 +35,16 @@ struct listener_settings {
         int inherited_fd; /* it is open already: a service manager gave it. Taken. -1: to be opened */
 };
 
+/* A listener that a service manager keeps for the next supervisor (FDSTORE) has this before its name there, so that what the
+ * manager gives by itself is told from what comes back. */
+#define LISTENER_KEPT_PREFIX "tacet-kept."
+
+/* A descriptor that a service manager gave and that is no listening socket: every instance gets it. */
+struct passed_descriptor {
+        struct launch_descriptor descriptor;
+        size_t position; /* how many listeners come before it */
+};
+
 struct supervisor_settings {
         struct launch_spec launch; /* secrets and terminal are filled in by the supervisor for each start */
         struct fleet_settings fleet;
@@ -54,6 +64,8 @@ struct supervisor_settings {
         int64_t remaining_timeout_ns; /* TERM to KILL for the descendants that the app left behind */
         const struct listener_settings *listeners;
         size_t listener_count; /* at most LISTENERS_MAX */
+        const struct passed_descriptor *passed;
+        size_t passed_count;
         int64_t drain_quiet_ns; /* how long an accept queue must have been empty before its generation is stopped */
         uint8_t rewrites[SIGNAL_MAX + 1]; /* by signal number: what is forwarded instead; 0: nothing */
 };

@@ -160,7 +160,7 @@ static void test_a_line_may_go_on_in_the_next(void **state) {
                 read_text(&config, "[service]\ncommand = /bin/app \\\n   --one \\\r\n   --two\numask = 9\n",
                         &error),
                 -1);
-        expect_error(&error, 5, "umask = 9 is not an octal mask such as 022 or 077");
+        expect_error(&error, 5, "umask = 9 is not an octal number such as 022 or 0660");
         assert_int_equal(config.service.command.count, 3);
         assert_string_equal(config.service.command.at[2], "--two");
         config_deinit(&config);

@@ -1,0 +1,34 @@
+#pragma once
+
+/* The sockets of a service: those that its configuration declares, and those that a service manager gave. */
+
+#include "conf/config.h"
+#include "supervisor/supervisor.h"
+
+/* What the settings point into. */
+struct service_sockets {
+        struct listener_settings listeners[LISTENERS_MAX];
+        size_t listener_count;
+        struct passed_descriptor passed[LAUNCH_LISTEN_MAX];
+        size_t passed_count;
+        char *names; /* LISTEN_FDNAMES, cut into its names; heap, for as long as the program runs */
+};
+
+/* Fill out->listeners from `config` (borrowed): owners of unix sockets are looked up, nothing is opened.
+ * Returns 0, or -1 with error, which carries its status. */
+int service_sockets_declare(struct service_sockets *out, const struct config *config, struct error *error);
+
+/* sd_listen_fds(3): how many descriptors from 3 on were given to this process; 0 when LISTEN_PID is another's. All must be open and
+ * be handed on: our own, and those of keys, are close-on-exec, and a number that is too large must not give them away. */
+unsigned service_sockets_given(void);
+
+/* Take `count` descriptors from 3 on. What has the name or the address of a declared socket is that socket; any other socket
+ * that listens becomes one of its own; what is none is handed on as it is. All are close-on-exec from now on. What is
+ * unexpected about one is a warning. */
+void service_sockets_inherit(struct service_sockets *sockets, unsigned count);
+
+/* Bytes that execve(2) counts for the variables that tell of them: an upper bound. */
+size_t service_sockets_variable_bytes(const struct service_sockets *sockets);
+
+/* NULL-terminated names of what a service manager says to its own child alone: never the app's. */
+extern char *const service_manager_variables[];
