@@ -20,6 +20,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -353,20 +354,39 @@ static void test_a_probe_follows_another_at_once_whoever_closes_first(void **sta
 
 /* ---- under load ------------------------------------------------------------------------------------------------------- */
 
-/* Accepts for ever and says who it is. */
+/* Ends with this program, also when a claim of it fails: these children never end by themselves. */
+static pid_t child_fork(void) {
+        pid_t parent = getpid(), pid = fork();
+
+        if (pid == 0 && (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent))
+                _exit(1);
+        return pid;
+}
+
+static volatile sig_atomic_t is_asked_to_end;
+
+static void on_terminate(int number) {
+        (void)number;
+        is_asked_to_end = 1;
+}
+
+/* Accepts and says who it is, until SIGTERM; what it has accepted it answers. */
 static pid_t server_start(int fd, char name) {
-        pid_t pid = fork();
+        pid_t pid = child_fork();
+        struct pollfd listening = {.fd = fd, .events = POLLIN};
 
         if (pid != 0)
                 return pid;
-        for (;;) {
-                int connection = accept(fd, NULL, NULL);
+        signal(SIGTERM, on_terminate);
+        while (!is_asked_to_end) {
+                int connection = poll(&listening, 1, 10) > 0 ? accept(fd, NULL, NULL) : -1;
 
                 if (connection >= 0) {
                         (void)!write(connection, &name, 1);
                         close(connection);
                 }
         }
+        _exit(0);
 }
 
 struct counts {
@@ -375,7 +395,7 @@ struct counts {
 
 static pid_t clients_start(struct counts *counts) {
         uint16_t port = socket_address_port(&web()->address);
-        pid_t pid = fork();
+        pid_t pid = child_fork();
 
         if (pid != 0)
                 return pid;
@@ -394,9 +414,17 @@ static pid_t clients_start(struct counts *counts) {
         }
 }
 
-static void child_end(pid_t pid) {
-        kill(pid, SIGKILL);
+static void child_end(pid_t pid, int number) {
+        kill(pid, number);
         waitpid(pid, NULL, 0);
+}
+
+/* Empty for 20 ms, as the supervisor waits for it; ten seconds at most, for a machine that is busy. */
+static void queue_await_empty(uint64_t generation) {
+        for (int looks = 0, empty = 0; looks < 5000 && empty < 10; looks++) {
+                empty = listeners_waiting(&supervisor, generation) == 0 ? empty + 1 : 0;
+                usleep(2000);
+        }
 }
 
 /* Generation after generation: its server starts, it is steered to, the one before empties its queue and goes. */
@@ -420,18 +448,18 @@ static void test_no_connection_is_lost_while_generations_come_and_go(void **stat
                         steer(generation, 1, 0, 0);
                         usleep(2000);
                 }
-                usleep(20000);
+                queue_await_empty(generation - 1);
                 assert_int_equal(listeners_waiting(&supervisor, generation - 1), 0);
-                child_end(servers[0]);
+                child_end(servers[0], SIGTERM);
                 listeners_drop(&supervisor, generation - 1);
                 servers[0] = servers[1];
         }
         for (int i = 0; i < 4; i++) {
-                child_end(clients[i]);
+                child_end(clients[i], SIGKILL);
                 done += counts[i].done;
                 failed += counts[i].failed;
         }
-        child_end(servers[0]);
+        child_end(servers[0], SIGTERM);
         assert_int_equal(failed, 0);
         assert_true(done > 200);
         munmap(counts, 4 * sizeof *counts);
