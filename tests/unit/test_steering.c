@@ -242,6 +242,9 @@ static void test_a_version_that_is_neither_goes_where_clients_go(void **state) {
                 packet.bytes[0] = (uint8_t)(version << 4 | 5);
                 packet.length = 80;
                 assert_int_equal(steered(&steering, packet, 0), version == 4);
+                packet = packet6(loopback6, 6, RESERVED);
+                packet.bytes[0] = (uint8_t)(version << 4);
+                assert_int_equal(steered(&steering, packet, 0), version == 6);
         }
 }
 
@@ -256,8 +259,10 @@ static void test_a_family_without_probes_has_none(void **state) {
         steering.has_ipv6 = false;
         assert_int_equal(steered(&steering, packet4(loopback4, 5, RESERVED), 0), 1);
         assert_int_equal(steered(&steering, packet6(loopback6, 6, RESERVED), 0), 0);
+        steering.routes[0].port = 6; /* is not what the version is compared with */
+        assert_int_equal(steered(&steering, packet6(loopback6, 6, RESERVED), 0), 0);
         steering.has_ipv4 = false;
-        assert_int_equal(steered(&steering, packet4(loopback4, 5, RESERVED), 0), 0);
+        assert_int_equal(steered(&steering, packet4(loopback4, 5, 6), 0), 0);
 }
 
 static void test_every_route_has_its_own_member(void **state) {
@@ -284,12 +289,12 @@ static void test_weights_are_met_exactly(void **state) {
         unsigned counts[4] = {0};
 
         (void)state;
-        for (uint32_t random = 0; random < 1000; random++)
+        for (uint32_t random = 0; random < 10000; random++)
                 counts[steered(&steering, client4(), random)]++;
-        assert_int_equal(counts[3], 10);
-        assert_int_equal(counts[1], 900);
+        assert_int_equal(counts[3], 100);
+        assert_int_equal(counts[1], 9000);
         assert_int_equal(counts[2], 0);
-        assert_int_equal(counts[0], 90);
+        assert_int_equal(counts[0], 900);
 }
 
 static void test_the_largest_weights_and_numbers_stay_in_range(void **state) {
