@@ -90,6 +90,19 @@ static void sockets_point(struct service *service) {
                 settings->launch.suspends_parent = false; /* the shim allocates when there are any */
 }
 
+/* conf/check.c has said what is wrong with an address; here is left what it let pass. */
+static int adopts_fill(struct service *out, const struct config *config, struct error *error) {
+        const struct config_words *words = &config->service.adopt;
+
+        for (size_t i = 0; i < words->count && i < ADOPT_RULES_MAX; i++)
+                if (socket_address_parse(words->at[i], &out->adopts[i], error) < 0)
+                        return -1;
+        out->settings.adopts = out->adopts;
+        out->settings.adopt_count = words->count;
+        out->settings.readiness.has_adopted = words->count > 0;
+        return 0;
+}
+
 static void fleet_fill(struct fleet_settings *out, const struct config *config) {
         const struct config_service *service = &config->service;
         const struct config_rollout *rollout = &config->rollout;
@@ -159,6 +172,8 @@ int service_init(
         limits_fill(&settings->launch, config);
         fleet_fill(&settings->fleet, config);
         service_health_fill(settings, config);
+        if (adopts_fill(out, config, error) < 0)
+                return -1;
         settings->load = load;
         settings->drain_quiet_ns = config->rollout.drain_quiet_ns;
         settings->watch_delay_ns = config->rollout.watch_delay_ns;

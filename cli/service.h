@@ -5,12 +5,14 @@
 #include "cli/service_sockets.h"
 #include "conf/config.h"
 #include "secrets/load.h"
+#include "supervisor/adopt.h"
 #include "supervisor/supervisor.h"
 
 /* What the settings point into; must live as long as they. */
 struct service {
         struct identity identity;
         struct service_sockets sockets;
+        struct socket_address adopts[ADOPT_RULES_MAX];
         struct supervisor_settings settings;
 };
 

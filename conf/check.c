@@ -6,6 +6,7 @@
 #include "conf/check_sockets.h"
 #include "conf/config.h"
 #include "conf/schema.h"
+#include "lib/socket_address.h"
 
 /* Begin a message with the place of the key that is to blame: FILE:LINE, its option, or the key itself when it has its
  * default. The last mention counts: it is the one in force. */
@@ -65,6 +66,42 @@ static int check_sources(const struct config *config, struct error *error) {
                         error_hint(error, "say where the key is, e.g. from = /etc/tacet/key.txt");
                         return error_status(error, EXIT_STATUS_CONFIG);
                 }
+        return 0;
+}
+
+static int check_adopted(const char *text, struct socket_address *out, struct error *error) {
+        if (socket_address_parse(text, out, error) < 0)
+                return -1;
+        if (out->type != SOCK_STREAM) {
+                error_set(error, 0, "%s: only tcp and unix stream sockets can be adopted", text);
+                return error_hint(
+                        error, "udp has no listen and no queue: leave it out, the app keeps its own socket");
+        }
+        return 0;
+}
+
+static int check_adopt(const struct config *config, struct error *error) {
+        const struct config_words *words = &config->service.adopt;
+        struct socket_address addresses[CONFIG_ADOPTS_MAX];
+
+        if (words->count > CONFIG_ADOPTS_MAX) {
+                error_set(error, 0, "more than %d addresses", CONFIG_ADOPTS_MAX);
+                return blame(config, "service", "adopt", error);
+        }
+        if (words->count == 0 && config->rollout.ready == CONFIG_READY_LISTEN) {
+                error_set(error, 0, "ready = listen without adopt: nobody sees the app listen");
+                error_hint(error, "name the address that it binds: adopt = 8080");
+                return blame(config, "rollout", "ready", error);
+        }
+        for (size_t i = 0; i < words->count; i++) {
+                if (check_adopted(words->at[i], &addresses[i], error) < 0)
+                        return blame(config, "service", "adopt", error);
+                for (size_t other = 0; other < i; other++)
+                        if (socket_address_equal(&addresses[i], &addresses[other])) {
+                                error_set(error, 0, "%s is given twice", words->at[i]);
+                                return blame(config, "service", "adopt", error);
+                        }
+        }
         return 0;
 }
 
@@ -135,7 +172,7 @@ static int check_rollout(const struct config *config, struct error *error) {
 int config_check(const struct config *config, bool needs_command, struct error *error) {
         if (check_sources(config, error) < 0 || check_service(config, error) < 0 ||
                 check_rollout(config, error) < 0 || check_ready(config, error) < 0 ||
-                config_check_sockets(config, error) < 0)
+                config_check_sockets(config, error) < 0 || check_adopt(config, error) < 0)
                 return -1;
         if (needs_command && config->service.command.count == 0) {
                 error_set(error, 0, "there is no command to run");

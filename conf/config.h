@@ -19,7 +19,8 @@
 #define CONFIG_SECTIONS_MAX          64                  /* sources; identities */
 #define CONFIG_INSTANCE_BYTES_MAX    40                  /* NAME of [source NAME] */
 #define CONFIG_SOCKET_NAME_BYTES_MAX 255                 /* NAME of [socket NAME]: sd_listen_fds(3) */
-#define CONFIG_UNSET                 INT32_MIN           /* a number that was not given */
+#define CONFIG_ADOPTS_MAX            16
+#define CONFIG_UNSET                 INT32_MIN /* a number that was not given */
 
 enum config_restart { CONFIG_RESTART_NO, CONFIG_RESTART_ON_FAILURE, CONFIG_RESTART_ALWAYS };
 enum config_on_conflict { CONFIG_CONFLICT_REPLACE, CONFIG_CONFLICT_KEEP, CONFIG_CONFLICT_REFUSE };
@@ -96,6 +97,7 @@ struct config_service {
         int32_t replicas;
         enum config_notify_access notify_access;
         uint32_t socket_protocols; /* CONFIG_PROTOCOL_... */
+        struct config_words adopt; /* addresses; checked by config_check() */
 };
 
 struct config_rollout {

@@ -189,6 +189,9 @@ const struct schema_row schema_rows[] = {
                 "whose sd_notify(3) messages count: the main process's or all of its tree's", .words = notify_words),
         ROW("service", "socket_protocols", SCHEMA_SET, AT(service.socket_protocols), "systemd", FILE_RUN,
                 "socket-protocols", "how the app is told of its sockets", .words = protocol_words),
+        ROW("service", "adopt", SCHEMA_WORDS, AT(service.adopt), NULL, FILE_RUN, "adopt",
+                "addresses that the app binds itself and gets tacet's socket for, such as 8080",
+                NO_MORE),
 
         ROW("rollout", "strategy", SCHEMA_ENUM, AT(rollout.strategy), "restart", FILE_RUN, "strategy",
                 "how the app moves to new secrets", .words = strategy_words),

@@ -22,6 +22,10 @@
 
 #include "lib/fd.h"
 
+#ifndef SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
+#define SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV (1UL << 5)
+#endif
+
 static const struct sock_filter adopt_filter[] = {
 #define ADOPT_CALL(arch, number, call)
 #define ADOPT_INSTRUCTION(code, jt, jf, k) {code, jt, jf, k},
@@ -52,7 +56,14 @@ static int filter_load(void) {
         struct sock_fprog program = {.len = sizeof adopt_filter / sizeof *adopt_filter,
                 .filter = (struct sock_filter *)(uintptr_t)adopt_filter};
 
-        return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &program);
+        /* A signal shall not interrupt a bind that is being answered; before Linux 5.19 it can. */
+        unsigned flags = SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
+        long fd = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
+
+        if (fd < 0 && errno == EINVAL)
+                fd = syscall(
+                        SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &program);
+        return (int)fd;
 }
 
 int adopt_filter_install(void) {
@@ -131,11 +142,9 @@ int adopt_descriptor_receive(int channel) {
         if (got < 0)
                 return -1;
         header = CMSG_FIRSTHDR(&message);
-        if (got == 0 || !header || header->cmsg_type != SCM_RIGHTS ||
-                header->cmsg_len != CMSG_LEN(sizeof fd)) {
-                errno = EPIPE; /* closed; or out of descriptors here, and the kernel has dropped it */
+        errno = got == 0 ? EPIPE : EMFILE; /* no room for one here, and the kernel has dropped it */
+        if (got == 0 || !header || header->cmsg_type != SCM_RIGHTS || header->cmsg_len != CMSG_LEN(sizeof fd))
                 return -1;
-        }
         memcpy(&fd, CMSG_DATA(header), sizeof fd);
         return fd;
 }

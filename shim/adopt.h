@@ -34,7 +34,7 @@ const char *adopt_filter_hint(int code);
 /* Hand the descriptor over a socketpair(2). Returns 0, or -1 with errno. */
 int adopt_descriptor_send(int channel, int fd);
 
-/* The other end. Returns the descriptor (close-on-exec), or -1: EAGAIN, or EPIPE when the sender is gone without one. */
+/* The other end. Returns the descriptor (close-on-exec), or -1: EAGAIN; EPIPE when the sender is gone without one; EMFILE. */
 int adopt_descriptor_receive(int channel);
 
 /* Can all that adopting needs be had here? Tries it in a child, which takes a fraction of a millisecond and may only be

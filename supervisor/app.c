@@ -132,6 +132,7 @@ static int launch(
         struct supervisor *supervisor, struct app *app, const struct app_gear *gear, struct error *error) {
         struct launch_spec spec = supervisor->settings->launch;
         struct launch_process process;
+        int result;
 
         spec.descriptors = gear->descriptors;
         spec.descriptor_count = gear->descriptor_count;
@@ -140,7 +141,11 @@ static int launch(
         spec.secrets = rotation_bundle(supervisor, app->generation);
         spec.terminal =
                 spec.wants_terminal && terminal_is_ours(&supervisor->terminal) ? supervisor->terminal.fd : -1;
-        if (launch_start(&spec, &process, error) < 0)
+        result = adopt_prepare(supervisor, app->number, app->generation, &spec.adopt_fd, error);
+        if (result == 0)
+                result = launch_start(&spec, &process, error);
+        fd_cleanup(&spec.adopt_fd);
+        if (result < 0)
                 return -1;
         app->pid = process.pid;
         app->status.fd = process.status_fd;
@@ -187,6 +192,8 @@ void app_spawn(struct supervisor *supervisor, const struct fleet_action *action)
         supervisor->has_no_children = false;
         if (spec->session != LAUNCH_SAME_GROUP)
                 supervisor->last_groups[action->slot] = app->pid;
+        if (supervisor->adopt.is_off) /* nothing will be seen to listen: that it runs must do */
+                readiness_note(supervisor, app, READINESS_LISTEN);
         held_signals_send(supervisor, app);
         supervisor->has_started = true;
         if (supervisor->settings->fleet.replicas > 1)

@@ -66,6 +66,7 @@ static void perform(struct supervisor *supervisor, const struct fleet_action *ac
                 perform_on_instance(supervisor, action);
                 return;
         case FLEET_DO_DROP:
+                adopt_drop(supervisor, action->generation);
                 listeners_drop(supervisor, action->generation);
                 rotation_drop(supervisor, action->generation);
                 return;
@@ -161,6 +162,13 @@ static void listen_descriptors_keep(const struct supervisor_settings *settings) 
                 (void)fcntl(3 + (int)n, F_SETFD, FD_CLOEXEC);
 }
 
+static void fleet_begin(struct supervisor *supervisor) {
+        struct fleet_settings fleet = supervisor->settings->fleet;
+
+        adopt_begin(supervisor, &fleet);
+        fleet_init(&supervisor->fleet, &fleet);
+}
+
 static int set_up(
         struct supervisor *supervisor, const struct supervisor_settings *settings, struct error *error) {
         /* Field by field: it is zero already, and writing all of it would make pages resident that are never used. */
@@ -188,7 +196,7 @@ static int set_up(
         if (notify_listen(supervisor, error) < 0)
                 return -1;
         terminal_open(&supervisor->terminal);
-        fleet_init(&supervisor->fleet, &settings->fleet);
+        fleet_begin(supervisor);
         if (listeners_open(supervisor, error) < 0)
                 return -1;
         manager_open(supervisor);

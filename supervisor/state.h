@@ -7,6 +7,7 @@
 #include "lib/loop.h"
 #include "supervisor/listener.h"
 #include "supervisor/manager.h"
+#include "supervisor/adopt.h"
 #include "supervisor/supervisor.h"
 #include "supervisor/terminal.h"
 
@@ -66,10 +67,13 @@ struct supervisor {
         struct generation generations[FLEET_GENERATIONS_MAX];
         uint64_t generation_last;
 
+        struct adopt adopt;
+
         struct load_process load;
         struct loop_source load_channel; /* fd -1: no loader runs */
         uint32_t load_number;
-        uint32_t loud_load; /* the last load that somebody asked for: that it brought nothing new is said aloud */
+        uint32_t
+                loud_load; /* the last load that somebody asked for: that it brought nothing new is said aloud */
         bool has_loaded; /* a load has succeeded: what only the first one may see has been wiped */
 
         struct manager manager;

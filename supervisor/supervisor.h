@@ -51,6 +51,8 @@ struct supervisor_settings {
         struct readiness_settings readiness;
         struct manager_settings manager;
         struct notify_settings notify;
+        const struct socket_address *adopts; /* addresses that instances bind themselves: adopt.h */
+        size_t adopt_count;
         struct load_request *load;    /* NULL: no source; then SIGHUP is forwarded like any signal */
         int64_t watch_delay_ns;       /* quiet time after a change of a watched file, before it is loaded */
         int stop_signal;              /* what SIGTERM becomes on its way to the app */

@@ -52,6 +52,7 @@ static void test_defaults_are_those_of_the_table(void **state) {
         assert_int_equal(config.service.remaining_timeout_ns, 5 * NS_PER_S);
         assert_int_equal(config.service.parent_death_signal, 9);
         assert_int_equal(config.service.replicas, 1);
+        assert_int_equal(config.service.adopt.count, 0);
         assert_int_equal(config.rollout.strategy, CONFIG_STRATEGY_RESTART);
         assert_int_equal(config.rollout.ready, CONFIG_READY_AUTO);
         assert_int_equal(config.rollout.ready_delay_ns, NS_PER_S);

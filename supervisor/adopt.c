@@ -1,0 +1,256 @@
+/* Trees, notifications and listen: see adopt.h. Runs in the supervisor, for processes that it need not trust.
+ *
+ * A notification is answered in the turn in which it is read, whatever it says, and a turn answers a few only: an app that
+ * binds a thousand times a second slows down itself. The descriptor of a tree hangs up when its last process has ended. */
+
+#include "supervisor/adopt.h"
+
+#include <errno.h>
+#include <linux/seccomp.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "lib/fd.h"
+#include "lib/log.h"
+#include "supervisor/adopt_call.h"
+#include "supervisor/caller.h"
+#include "supervisor/state.h"
+
+#define CALLS_PER_TURN 16
+
+static void tree_close(struct supervisor *supervisor, struct adopt_tree *tree) {
+        loop_remove(&supervisor->loop, &tree->source);
+        fd_cleanup(&tree->source.fd);
+        tree->is_used = false;
+}
+
+/* Instances are never more than there is room for: what must go is the tree whose instance has ended longest ago. Its processes get
+ * ENOSYS from then on. */
+static struct adopt_tree *tree_take(struct supervisor *supervisor) {
+        struct adopt_tree *oldest = NULL;
+
+        for (size_t i = 0; i < ADOPT_TREES_MAX; i++) {
+                struct adopt_tree *tree = &supervisor->adopt.trees[i];
+
+                if (!tree->is_used)
+                        return tree;
+                if (!app_by_number(supervisor, tree->instance) &&
+                        (!oldest || tree->instance < oldest->instance))
+                        oldest = tree;
+        }
+        if (oldest)
+                tree_close(supervisor, oldest);
+        return oldest;
+}
+
+struct adopt_socket *adopt_socket_by_inode(struct adopt_tree *tree, uint64_t inode) {
+        for (size_t i = 0; i < tree->socket_count; i++)
+                if (inode && tree->sockets[i].inode == inode)
+                        return &tree->sockets[i];
+        return NULL;
+}
+
+void adopt_complain(struct adopt_tree *tree, pid_t thread, int code, const char *what) {
+        if (tree->has_complained)
+                return;
+        tree->has_complained = true;
+        log_write(LOG_WARNING,
+                "cannot %s of process %d: %s; what it binds stays its own and is not handed over (tacet "
+                "needs the "
+                "app's user, or CAP_SYS_PTRACE, and /proc)",
+                what, (int)thread, strerror(code));
+}
+
+int adopt_match(const struct socket_address rules[], size_t count, const struct socket_address *address) {
+        bool is_internet = address->generic.sa_family == AF_INET || address->generic.sa_family == AF_INET6;
+
+        for (size_t i = 0; i < count; i++) {
+                if (rules[i].is_any && is_internet && address->type == SOCK_STREAM &&
+                        socket_address_port(&rules[i]) == socket_address_port(address))
+                        return (int)i;
+                if (!rules[i].is_any && socket_address_equal(&rules[i], address))
+                        return (int)i;
+        }
+        return -1;
+}
+
+int adopt_rule_of(const struct supervisor *supervisor, const struct socket_address *address) {
+        return adopt_match(supervisor->settings->adopts, supervisor->settings->adopt_count, address);
+}
+
+/* socketcall(2): the arguments stand in memory, as 32-bit words. */
+static bool call_unpack(struct adopt_request *call, const struct seccomp_data *data) {
+        uint32_t words[3];
+        size_t count = data->args[0] == 2 ? 3 : 2;
+
+        if (data->args[0] != 2 && data->args[0] != 4) /* SYS_BIND, SYS_LISTEN of <linux/net.h> */
+                return false;
+        if (caller_read_memory(call->thread, data->args[1], words, count * sizeof *words) != 0)
+                return false;
+        call->kind = data->args[0] == 2 ? ADOPT_CALL_BIND : ADOPT_CALL_LISTEN;
+        call->number = (int)words[0];
+        call->address = words[1];
+        call->length = count == 3 ? words[2] : 0;
+        return true;
+}
+
+static bool call_read(struct adopt_request *call, const struct seccomp_notif *request) {
+        const struct seccomp_data *data = &request->data;
+
+        call->id = request->id;
+        call->thread = (pid_t)request->pid; /* 0: in a PID namespace that we cannot see */
+        call->kind = adopt_call_of(data->arch, data->nr);
+        if (call->thread <= 0 || call->kind == ADOPT_CALL_NONE)
+                return false;
+        if (call->kind == ADOPT_CALL_SOCKETCALL)
+                return call_unpack(call, data);
+        call->number = (int)data->args[0];
+        call->address = data->args[1];
+        call->length = (uint32_t)data->args[2];
+        return true;
+}
+
+/* A listen on an adopted socket changes nothing: the socket listens since it was made, with a backlog that no app's may shrink. It is
+ * the sign that the instance is ready, once every address of the configuration has had its own. */
+static int answer_listen(const struct adopt_request *call) {
+        struct supervisor *supervisor = call->supervisor;
+        struct adopt_tree *tree = call->tree;
+        struct app *app = app_by_number(supervisor, tree->instance);
+        const struct adopt_socket *entry =
+                adopt_socket_by_inode(tree, caller_inode(call->thread, call->number));
+        int rule = entry ? adopt_rule_of(supervisor, &entry->address) : -1;
+
+        if (rule >= 0)
+                tree->listened |= UINT32_C(1) << rule;
+        /* What could not be adopted is at least seen to listen. */
+        if (app && (tree->has_complained ||
+                           tree->listened + 1 == UINT32_C(1) << supervisor->settings->adopt_count))
+                readiness_note(supervisor, app, READINESS_LISTEN);
+        return rule >= 0 ? 0 : ADOPT_GOES_ON;
+}
+
+static void answer(struct adopt_request *call, int verdict) {
+        /* The kernel's struct may be larger than that of our headers. */
+        union {
+                struct seccomp_notif_resp response;
+                char room[256];
+        } out = {.response = {.id = call->id}};
+
+        if (verdict == ADOPT_GOES_ON)
+                out.response.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
+        else
+                out.response.error = verdict;
+        if (adopt_ioctl(call->tree, SECCOMP_IOCTL_NOTIF_SEND, &out.response) == 0 && call->placed)
+                call->placed->is_unanswered = false;
+}
+
+static void notification_handle(struct adopt_tree *tree) {
+        struct adopt_request call = {.supervisor = tree->supervisor, .tree = tree};
+        union {
+                struct seccomp_notif request;
+                char room[256];
+        } in = {0};
+        int verdict = ADOPT_GOES_ON;
+
+        /* ENOENT: the caller was killed, or interrupted, before we looked. */
+        if (adopt_ioctl(tree, SECCOMP_IOCTL_NOTIF_RECV, &in.request) < 0)
+                return;
+        if (!tree->is_dropped && call_read(&call, &in.request))
+                verdict = call.kind == ADOPT_CALL_BIND ? adopt_answer_bind(&call) : answer_listen(&call);
+        answer(&call, verdict);
+}
+
+/* RECV waits when there is nothing to receive, so each is asked for by poll(2). */
+static void notify_on_readable(struct loop_source *source) {
+        struct adopt_tree *tree = source->owner;
+
+        for (int n = 0; n < CALLS_PER_TURN; n++) {
+                struct pollfd ready = {.fd = source->fd, .events = POLLIN};
+
+                if (poll(&ready, 1, 0) <= 0)
+                        return;
+                if (!(ready.revents & POLLIN)) {
+                        tree_close(tree->supervisor, tree);
+                        return;
+                }
+                notification_handle(tree);
+        }
+}
+
+static void channel_on_readable(struct loop_source *source) {
+        struct adopt_tree *tree = source->owner;
+        struct supervisor *supervisor = tree->supervisor;
+        int fd = adopt_descriptor_receive(source->fd);
+        struct error error;
+
+        if (fd < 0 && errno == EAGAIN)
+                return;
+        if (fd < 0) {
+                /* EPIPE: the shim has failed and says why by its pipe. */
+                if (errno != EPIPE)
+                        log_write(LOG_ERROR, "cannot watch what the app binds, so it cannot bind: %s",
+                                strerror(errno));
+                tree_close(supervisor, tree);
+                return;
+        }
+        loop_remove(&supervisor->loop, source);
+        fd_close(source->fd);
+        *source = (struct loop_source){.fd = fd, .on_readable = notify_on_readable, .owner = tree};
+        if (loop_add(&supervisor->loop, source, &error) < 0) {
+                log_error(LOG_ERROR, &error);
+                tree_close(supervisor, tree);
+        }
+}
+
+/* ---- the start ---- */
+
+void adopt_begin(struct supervisor *supervisor, struct fleet_settings *fleet) {
+        struct error error;
+
+        if (supervisor->settings->adopt_count == 0 || adopt_probe(&error) == 0)
+                return;
+        supervisor->adopt.is_off = true;
+        error_wrap(
+                &error, "sockets of the app cannot be adopted, so instances are replaced and do not overlap");
+        log_error(LOG_WARNING, &error);
+        fleet->surge_max = 0;
+        if (fleet->unavailable_max == 0)
+                fleet->unavailable_max = 1;
+}
+
+void adopt_drop(struct supervisor *supervisor, uint64_t generation) {
+        for (size_t i = 0; i < ADOPT_TREES_MAX; i++)
+                if (supervisor->adopt.trees[i].is_used && supervisor->adopt.trees[i].generation == generation)
+                        supervisor->adopt.trees[i].is_dropped = true;
+}
+
+int adopt_prepare(struct supervisor *supervisor, uint64_t instance, uint64_t generation, int *out_fd,
+        struct error *error) {
+        struct adopt_tree *tree;
+        int ends[2];
+
+        *out_fd = -1;
+        if (supervisor->settings->adopt_count == 0 || supervisor->adopt.is_off)
+                return 0;
+        tree = tree_take(supervisor);
+        if (!tree)
+                return error_set(error, 0, "more than %d instances with adopted sockets", ADOPT_TREES_MAX);
+        if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+                return error_set(error, errno, "make a channel for adopted sockets (socketpair)");
+        *tree = (struct adopt_tree){
+                .is_used = true,
+                .supervisor = supervisor,
+                .instance = instance,
+                .generation = generation,
+                .source = {.fd = ends[0], .on_readable = channel_on_readable, .owner = tree},
+        };
+        if (loop_add(&supervisor->loop, &tree->source, error) < 0) {
+                tree_close(supervisor, tree);
+                fd_close(ends[1]);
+                return -1;
+        }
+        *out_fd = ends[1];
+        return 0;
+}

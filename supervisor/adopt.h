@@ -1,0 +1,68 @@
+#pragma once
+
+/* Adopted sockets: an app that binds a port of its own gets the listening socket of its generation in its place.
+ *
+ * shim/adopt.h reports every bind(2) and listen(2) of an instance and of all that it starts. A bind to an address of
+ * settings->adopts is answered by putting the generation's socket (listeners.h) on the very descriptor number of the
+ * call; every other call goes on as if nobody had looked. The app notices nothing, and its listen is the sign that it is ready. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/error.h"
+#include "lib/loop.h"
+#include "lib/socket_address.h"
+#include "supervisor/core/fleet.h"
+
+struct supervisor;
+
+#define ADOPT_RULES_MAX   16
+#define ADOPT_BACKLOG     4096
+#define ADOPT_SOCKETS_MAX 8 /* addresses that one instance can have adopted at a time */
+/* Instances, and some that have ended but left processes behind. */
+#define ADOPT_TREES_MAX (FLEET_INSTANCES_MAX + 16)
+
+/* One address that an instance has bound. */
+struct adopt_socket {
+        struct socket_address address;
+        uint64_t inode;
+        pid_t process; /* who bound it, and as which descriptor */
+        int number;
+        int reuses_port;    /* it had SO_REUSEPORT; -1: not known */
+        bool is_unanswered; /* the descriptor is in place, but the call was interrupted before it heard so */
+};
+
+/* The processes of one instance. It outlives the instance while others of them run. */
+struct adopt_tree {
+        bool is_used;
+        bool is_dropped;     /* its generation is gone, and the sockets with it: its binds are its own */
+        bool has_complained; /* said once what cannot be done for it */
+        struct supervisor *supervisor;
+        uint64_t instance, generation;
+        uint32_t listened; /* bits: index in settings->adopts */
+        struct loop_source
+                source; /* the descriptor that reports, or before it the channel on which it comes */
+        size_t socket_count;
+        struct adopt_socket sockets[ADOPT_SOCKETS_MAX];
+};
+
+struct adopt {
+        bool is_off; /* wanted, but not to be had here: instances listen on their own */
+        struct adopt_tree trees[ADOPT_TREES_MAX];
+};
+
+/* Once, before fleet_init and the first child: try whether adopting works. When it does not, say so, and let instances be
+ * replaced instead of overlapping: two cannot bind the same port. */
+void adopt_begin(struct supervisor *supervisor, struct fleet_settings *fleet);
+
+/* Before the start of an instance. *out_fd is for launch_spec.adopt_fd, to be closed after launch_start(); -1 when nothing is
+ * adopted. Returns 0, or -1 with error: then it must not be started now. */
+int adopt_prepare(struct supervisor *supervisor, uint64_t instance, uint64_t generation, int *out_fd,
+        struct error *error);
+
+/* FLEET_DO_DROP: what may still run of this generation gets no socket any more. */
+void adopt_drop(struct supervisor *supervisor, uint64_t generation);
+
+/* Index of the rule that asks for this address, or -1. */
+int adopt_match(const struct socket_address rules[], size_t count, const struct socket_address *address);

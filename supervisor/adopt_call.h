@@ -1,0 +1,38 @@
+#pragma once
+
+/* One reported call on its way to its answer: what adopt.c and adopt_bind.c share. */
+
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "shim/adopt.h"
+#include "supervisor/adopt.h"
+
+/* What a call is answered with: 0, an errno below 0, or this. */
+enum { ADOPT_GOES_ON = 1 };
+
+struct adopt_request {
+        struct supervisor *supervisor;
+        struct adopt_tree *tree;
+        uint64_t id;
+        pid_t thread;
+        enum adopt_call kind;
+        int number; /* the descriptor */
+        uint64_t address, length;
+        struct adopt_socket *placed; /* out: what the app has when the answer, 0, has reached it */
+};
+
+/* ioctl(2) on the descriptor of a tree; the C libraries disagree about the type of the request. */
+static inline int adopt_ioctl(const struct adopt_tree *tree, unsigned long request, void *argument) {
+        return (int)syscall(SYS_ioctl, tree->source.fd, request, argument);
+}
+
+/* Decide a bind, and put the socket in place when it is ours to answer. Waits for nothing. */
+int adopt_answer_bind(struct adopt_request *call);
+
+int adopt_rule_of(const struct supervisor *supervisor, const struct socket_address *address);
+struct adopt_socket *adopt_socket_by_inode(struct adopt_tree *tree, uint64_t inode);
+
+/* Say once per instance what will not work. */
+void adopt_complain(struct adopt_tree *tree, pid_t thread, int code, const char *what);

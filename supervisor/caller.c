@@ -1,0 +1,291 @@
+/* Reading what a waiting process has: see caller.h. Runs in the supervisor.
+ *
+ * Only files of /proc/THREAD are opened, and links there are read as text, never followed into a file system: a mount of the app's
+ * own making could hold up PID 1 for ever. Where the kernel refuses, the same is tried once more with the caller's user
+ * and groups as those for files, which is what it asks for there (ptrace(2), PTRACE_MODE_FSCREDS). */
+
+#include "supervisor/caller.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/fsuid.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "lib/bytes.h"
+#include "lib/fd.h"
+
+#define PROC_PATH_BYTES   64
+#define PROC_STATUS_BYTES 1024 /* "Tgid:" stands among the first lines */
+
+static void proc_path(pid_t thread, const char *name, char out[static PROC_PATH_BYTES]) {
+        snprintf(out, PROC_PATH_BYTES, "/proc/%d/%s", (int)thread, name);
+}
+
+/* ---- as whom ---- */
+
+struct borrowed {
+        bool is_borrowed;
+        int user, group; /* to go back to */
+        int death_signal;
+};
+
+/* A change of the user for files makes the kernel forget two settings of this process: they are made anew. */
+static void identity_return(struct borrowed *borrowed) {
+        if (!borrowed->is_borrowed)
+                return;
+        (void)setfsuid((uid_t)borrowed->user);
+        (void)setfsgid((gid_t)borrowed->group);
+        (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+        if (borrowed->death_signal)
+                (void)prctl(PR_SET_PDEATHSIG, borrowed->death_signal, 0, 0, 0);
+        borrowed->is_borrowed = false;
+}
+#define CLEANUP_IDENTITY __attribute__((cleanup(identity_return)))
+
+/* Returns false when there is nothing to gain. */
+static bool identity_borrow(pid_t thread, struct borrowed *out) {
+        char path[PROC_PATH_BYTES];
+        struct stat owner;
+
+        proc_path(thread, "", path);
+        if (out->is_borrowed || stat(path, &owner) < 0)
+                return false;
+        (void)prctl(PR_GET_PDEATHSIG, &out->death_signal, 0, 0, 0);
+        out->group = setfsgid(owner.st_gid);
+        out->user = setfsuid(owner.st_uid);
+        out->is_borrowed = true;
+        return (uid_t)out->user != owner.st_uid || (gid_t)out->group != owner.st_gid;
+}
+
+static bool is_refused(int code) {
+        return code == EACCES || code == EPERM;
+}
+
+static int proc_open(pid_t thread, const char *name, struct borrowed *borrowed) {
+        char path[PROC_PATH_BYTES];
+        int fd;
+
+        proc_path(thread, name, path);
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+        if (fd < 0 && is_refused(errno)) {
+                int code = errno;
+
+                if (identity_borrow(thread, borrowed))
+                        fd = open(path, O_RDONLY | O_CLOEXEC);
+                else
+                        errno = code;
+        }
+        return fd;
+}
+
+/* A link as text. Returns its length, or -1 with errno; one that does not fit is too long. */
+static ssize_t proc_link(
+        pid_t thread, const char *name, struct borrowed *borrowed, char *out, size_t out_bytes) {
+        char path[PROC_PATH_BYTES];
+        ssize_t length;
+
+        proc_path(thread, name, path);
+        length = readlink(path, out, out_bytes);
+        if (length < 0 && is_refused(errno)) {
+                int code = errno;
+
+                if (identity_borrow(thread, borrowed))
+                        length = readlink(path, out, out_bytes);
+                else
+                        errno = code;
+        }
+        if (length < 0)
+                return -1;
+        if ((size_t)length == out_bytes) {
+                errno = ENAMETOOLONG;
+                return -1;
+        }
+        out[length] = '\0';
+        return length;
+}
+
+/* ---- memory ---- */
+
+int caller_read_memory(pid_t thread, uint64_t address, void *out, size_t size) {
+        CLEANUP_IDENTITY struct borrowed borrowed = {0};
+        CLEANUP_FD int fd = proc_open(thread, "mem", &borrowed);
+        ssize_t got;
+
+        if (fd < 0)
+                return errno;
+        if (address > INT64_MAX)
+                return EFAULT;
+        got = fd_pread_full(fd, out, size, (off_t)address);
+        if (got < 0)
+                return errno;
+        return (size_t)got == size ? 0 : EFAULT;
+}
+
+/* ---- the socket ---- */
+
+static uint64_t inode_of(pid_t thread, int number, struct borrowed *borrowed) {
+        char name[32], text[64];
+        uint64_t inode;
+        ssize_t length;
+
+        snprintf(name, sizeof name, "fd/%d", number);
+        length = proc_link(thread, name, borrowed, text, sizeof text);
+        if (length < 0)
+                return 0;
+        errno = ENOTSOCK;
+        if (length < 10 || strncmp(text, "socket:[", 8) != 0 || text[length - 1] != ']')
+                return 0;
+        text[length - 1] = '\0';
+        return text_to_u64(text + 8, &inode) ? inode : 0;
+}
+
+uint64_t caller_inode(pid_t thread, int number) {
+        CLEANUP_IDENTITY struct borrowed borrowed = {0};
+
+        return inode_of(thread, number, &borrowed);
+}
+
+/* The number in a line "KEY\tNUMBER" of a file below /proc; false when there is none. */
+static bool proc_number(
+        pid_t thread, const char *name, const char *key, bool is_octal, struct borrowed *borrowed, int *out) {
+        CLEANUP_FD int fd = proc_open(thread, name, borrowed);
+        char text[PROC_STATUS_BYTES];
+        ssize_t got = fd < 0 ? -1 : fd_read_full(fd, text, sizeof text - 1);
+        const char *at;
+        int number = 0;
+
+        if (got <= 0)
+                return false;
+        text[got] = '\0';
+        at = strstr(text, key);
+        if (!at)
+                return false;
+        at += strlen(key);
+        at += strspn(at, " \t");
+        if (*at < '0' || *at > '9')
+                return false;
+        for (int digits = 0; *at >= '0' && *at <= '9' && digits < 9; digits++)
+                number = number * (is_octal ? 8 : 10) + (*at++ - '0');
+        *out = number;
+        return true;
+}
+
+static void flags_read(pid_t thread, int number, struct borrowed *borrowed, struct caller_socket *out) {
+        char name[32];
+
+        snprintf(name, sizeof name, "fdinfo/%d", number);
+        if (!proc_number(thread, name, "\nflags:", true, borrowed, &out->flags))
+                out->flags = -1;
+}
+
+/* The kernel tells the name of a socket's protocol as an extended attribute (sockets_xattr). */
+static void protocol_read(pid_t thread, int number, struct caller_socket *out) {
+        static const struct {
+                const char *name;
+                int domain, type;
+        } protocols[] = {
+                {"TCP", AF_INET, SOCK_STREAM},
+                {"TCPv6", AF_INET6, SOCK_STREAM},
+                {"MPTCP", AF_INET, SOCK_STREAM},
+                {"MPTCPv6", AF_INET6, SOCK_STREAM},
+                {"UNIX-STREAM", AF_UNIX, SOCK_STREAM},
+                {"UNIX", AF_UNIX, SOCK_DGRAM},
+                {"UDP", AF_INET, SOCK_DGRAM},
+                {"UDPv6", AF_INET6, SOCK_DGRAM},
+        };
+        char path[PROC_PATH_BYTES], name[32] = "";
+
+        snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)thread, number);
+        if (getxattr(path, "system.sockprotoname", name, sizeof name - 1) < 0)
+                return;
+        for (size_t i = 0; i < sizeof protocols / sizeof *protocols; i++)
+                if (strcmp(protocols[i].name, name) == 0) {
+                        out->domain = protocols[i].domain;
+                        out->type = protocols[i].type;
+                }
+}
+
+static bool namespace_differs(pid_t thread, const char *name) {
+        char path[PROC_PATH_BYTES], own[PROC_PATH_BYTES];
+        struct stat there, here;
+
+        proc_path(thread, name, path);
+        snprintf(own, sizeof own, "/proc/self/%s", name);
+        return stat(path, &there) == 0 && stat(own, &here) == 0 &&
+               (there.st_ino != here.st_ino || there.st_dev != here.st_dev);
+}
+
+/* pidfd_open(2) takes the first thread of a process; the call may come from another one. */
+static int process_open(pid_t thread, struct borrowed *borrowed, pid_t *out_process) {
+        int fd = (int)syscall(SYS_pidfd_open, thread, 0);
+
+        *out_process = thread;
+        if (fd >= 0)
+                return fd;
+        if (!proc_number(thread, "status", "\nTgid:", false, borrowed, out_process))
+                *out_process = 0;
+        return *out_process > 0 ? (int)syscall(SYS_pidfd_open, *out_process, 0) : -1;
+}
+
+static void duplicate_read(struct caller_socket *socket) {
+        socklen_t length = sizeof(int);
+        int value;
+
+        if (getsockopt(socket->fd, SOL_SOCKET, SO_DOMAIN, &value, &length) == 0)
+                socket->domain = value;
+        if (getsockopt(socket->fd, SOL_SOCKET, SO_TYPE, &value, &length) == 0)
+                socket->type = value;
+}
+
+int caller_look(pid_t thread, int number, struct caller_socket *out) {
+        CLEANUP_IDENTITY struct borrowed borrowed = {0};
+        CLEANUP_FD int process_fd = -1;
+
+        *out = CALLER_SOCKET_NONE;
+        out->inode = inode_of(thread, number, &borrowed);
+        if (!out->inode)
+                return errno;
+        flags_read(thread, number, &borrowed, out);
+        out->is_elsewhere = namespace_differs(thread, "ns/net");
+        process_fd = process_open(thread, &borrowed, &out->process);
+        if (process_fd >= 0)
+                out->fd = (int)syscall(SYS_pidfd_getfd, process_fd, number, 0);
+        if (out->fd >= 0)
+                duplicate_read(out);
+        else
+                protocol_read(thread, number, out);
+        return 0;
+}
+
+void caller_socket_deinit(struct caller_socket *socket) {
+        fd_cleanup(&socket->fd);
+}
+
+/* ---- paths ---- */
+
+bool caller_path(pid_t thread, const char *path, char out[static CALLER_PATH_BYTES]) {
+        CLEANUP_IDENTITY struct borrowed borrowed = {0};
+        char directory[CALLER_PATH_BYTES];
+        int length;
+
+        if (proc_link(thread, "root", &borrowed, directory, sizeof directory) < 0 ||
+                strcmp(directory, "/") != 0 || namespace_differs(thread, "ns/mnt"))
+                return false;
+        while (path[0] == '.' && path[1] == '/')
+                path += 2;
+        if (path[0] == '/')
+                length = snprintf(out, CALLER_PATH_BYTES, "%s", path);
+        else if (proc_link(thread, "cwd", &borrowed, directory, sizeof directory) >= 0)
+                length = snprintf(
+                        out, CALLER_PATH_BYTES, "%s/%s", strcmp(directory, "/") == 0 ? "" : directory, path);
+        else
+                return false;
+        return length > 0 && length < CALLER_PATH_BYTES;
+}
