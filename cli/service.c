@@ -118,6 +118,10 @@ static void fleet_fill(struct fleet_settings *out, const struct config *config) 
                 .healthy_min_ns = rollout->min_healthy_ns,
                 .hold_ns = rollout->hold_ns,
                 .queue_timeout_ns = rollout->queue_timeout_ns,
+                .canary_percent = rollout->canary.value,
+                .canary_ns = rollout->canary_time_ns,
+                .is_signalled = rollout->strategy == CONFIG_STRATEGY_SIGNAL,
+                .drain_ns = service->drain_time_ns,
                 .stop_timeout_ns = service->stop_timeout_ns,
                 .emergency_timeout_ns = rollout->emergency_timeout_ns,
                 .progress_timeout_ns = rollout->progress_timeout_ns,
@@ -174,10 +178,16 @@ int service_init(
         service_health_fill(settings, config);
         if (adopts_fill(out, config, error) < 0)
                 return -1;
+        if (settings->fleet.is_signalled && load)
+                log_write(LOG_WARNING, "strategy = signal: a rotation changes nothing in the environment of "
+                                       "an app that runs; it has to "
+                                       "read its secrets itself");
         settings->load = load;
         settings->drain_quiet_ns = config->rollout.drain_quiet_ns;
         settings->watch_delay_ns = config->rollout.watch_delay_ns;
         settings->stop_signal = service->stop_signal;
+        settings->drain_signal = service->drain_signal;
+        settings->reload_signal = config->rollout.reload_signal;
         settings->signals_group = service->kill_mode == CONFIG_KILL_GROUP;
         settings->is_subreaper = true;
         settings->waits_for_all = service->exit_when == CONFIG_EXIT_ALL;

@@ -153,9 +153,37 @@ static int check_ready(const struct config *config, struct error *error) {
         return 0;
 }
 
+/* What a share of the connections needs: somebody else who gets the rest. */
+static int check_canary(const struct config *config, struct error *error) {
+        const struct config_rollout *rollout = &config->rollout;
+
+        if (rollout->canary.value == 0)
+                return 0;
+        if (rollout->strategy == CONFIG_STRATEGY_SIGNAL)
+                error_set(error, 0, "a canary needs new instances; strategy = signal starts none");
+        else if (rollout->canary.value >= 100)
+                error_set(error, 0, "canary = 100%% leaves nothing to the instances that are known to work");
+        else if (config->service.replicas == 1 && config_surge_max(config) == 0)
+                error_set(error, 0, "a canary needs an instance beside it that is known to work");
+        else
+                return 0;
+        error_hint(error, "use strategy = handoff with a share such as 10%%, or leave canary out");
+        return blame(config, "rollout", "canary", error);
+}
+
 static int check_rollout(const struct config *config, struct error *error) {
         const struct config_rollout *rollout = &config->rollout;
 
+        if (check_canary(config, error) < 0)
+                return -1;
+        if (rollout->strategy == CONFIG_STRATEGY_SIGNAL &&
+                (config_surge_max(config) > 0 || config_unavailable_max(config) == 0)) {
+                error_set(error, 0,
+                        "strategy = signal starts nothing beside an instance and takes it away while it "
+                        "reads its secrets");
+                error_hint(error, "leave max_surge out, and max_unavailable at 1 or more");
+                return blame(config, "rollout", "strategy", error);
+        }
         if (config_surge_max(config) > 0 || config_unavailable_max(config) > 0)
                 return 0;
         error_set(error, 0,

@@ -90,6 +90,8 @@ struct config_service {
         int32_t restart_limit; /* 0: none */
         int32_t stop_signal;
         int64_t stop_timeout_ns;
+        int32_t drain_signal; /* 0: none */
+        int64_t drain_time_ns;
         enum config_kill_mode kill_mode;
         enum config_exit_when exit_when;
         int64_t remaining_timeout_ns;
@@ -112,6 +114,9 @@ struct config_rollout {
                 keep_previous_ns;
         bool revert;
         int64_t watch_delay_ns;
+        struct config_portion canary; /* of new connections */
+        int64_t canary_time_ns;
+        int32_t reload_signal;
 };
 
 struct config_health {

@@ -54,7 +54,7 @@ static const struct schema_word exit_words[] = {
 static const struct schema_word strategy_words[] = {
         {"restart", CONFIG_STRATEGY_RESTART, NULL},
         {"handoff", CONFIG_STRATEGY_HANDOFF, NULL},
-        {"signal", CONFIG_STRATEGY_SIGNAL, "is not available in this version"},
+        {"signal", CONFIG_STRATEGY_SIGNAL, NULL},
         {0},
 };
 static const struct schema_word ready_words[] = {
@@ -175,6 +175,10 @@ const struct schema_row schema_rows[] = {
                 "signal that asks the app to end", RANGE(1, 64)),
         ROW("service", "stop_timeout", SCHEMA_DURATION, AT(service.stop_timeout_ns), "30s", FILE_RUN, "stop-timeout",
                 "time from stop_signal to KILL", RANGE(0, NS_FOREVER)),
+        ROW("service", "drain_signal", SCHEMA_SIGNAL, AT(service.drain_signal), "none", FILE_RUN, "drain-signal",
+                "signal that asks the app to finish its work, drain_time before stop_signal", RANGE(0, 64)),
+        ROW("service", "drain_time", SCHEMA_DURATION, AT(service.drain_time_ns), "0s", FILE_RUN, "drain-time",
+                "time the app has to finish its work before stop_signal", RANGE(0, 86400 * NS_PER_S)),
         ROW("service", "kill_mode", SCHEMA_ENUM, AT(service.kill_mode), "process", FILE_RUN, "kill-mode",
                 "who gets signals: the app's process or its group", .words = kill_words),
         ROW("service", "exit_when", SCHEMA_ENUM, AT(service.exit_when), "main", FILE_RUN, "exit-when",
@@ -227,6 +231,12 @@ const struct schema_row schema_rows[] = {
                 "go back when a rotation fails, instead of halting where it is", NO_MORE),
         ROW("rollout", "keep_previous", SCHEMA_DURATION, AT(rollout.keep_previous_ns), "0s", FILE_RUN, "keep-previous",
                 "time the former secrets are kept to go back to", RANGE(0, NS_FOREVER)),
+        ROW("rollout", "canary", SCHEMA_PORTION, AT(rollout.canary), "0%", FILE_RUN, "canary",
+                "share of new connections that the first new instance gets for canary_time", RANGE(0, 0)),
+        ROW("rollout", "canary_time", SCHEMA_DURATION, AT(rollout.canary_time_ns), "30s", FILE_RUN, "canary-time",
+                "time for which the canary has its share alone", RANGE(NS_PER_MS, 86400 * NS_PER_S)),
+        ROW("rollout", "reload_signal", SCHEMA_SIGNAL, AT(rollout.reload_signal), "HUP", FILE_RUN, "reload-signal",
+                "strategy = signal: tells the app to read its secrets again", RANGE(1, 64)),
 
         ROW("health", "watchdog", SCHEMA_DURATION, AT(health.watchdog_ns), "0", FILE_RUN, "watchdog",
                 "longest time between two WATCHDOG=1 of a ready instance; 0: not asked for", RANGE(0, 86400 * NS_PER_S)),
@@ -433,6 +443,8 @@ const char *schema_accepts(const struct schema_row *row, char out[static 256]) {
         case SCHEMA_LIMIT:
                 return "SOFT or SOFT:HARD, each a number, a size such as 64M, or infinity";
         case SCHEMA_PORTION:
+                if (row->maximum == 0)
+                        return "a share such as 10%, from 0% to 100%";
                 snprintf(out, 256, "a number from %lld to %lld, or a share from 0%% to 100%%",
                         (long long)row->minimum, (long long)row->maximum);
                 return out;
@@ -478,7 +490,7 @@ const char *schema_argument(const struct schema_row *row, char out[static 256]) 
         case SCHEMA_LIMIT:
                 return "SOFT[:HARD]";
         case SCHEMA_PORTION:
-                return "N|N%";
+                return row->maximum == 0 ? "N%" : "N|N%";
         case SCHEMA_SET:
                 words_join(row->words, ",", ",", out, 256);
                 return out;

@@ -19,7 +19,7 @@ enum schema_type {
         SCHEMA_SIGNAL,   /* int32_t; 0 is `none`, only where minimum is 0 */
         SCHEMA_MODE,     /* int32_t, octal 0 to 0777 */
         SCHEMA_LIMIT,    /* struct config_limit: SOFT[:HARD] */
-        SCHEMA_PORTION,  /* struct config_portion: a number to `maximum`, or 0% to 100% */
+        SCHEMA_PORTION, /* struct config_portion: a number to `maximum`, or 0% to 100%; maximum 0: a share alone */
         SCHEMA_SET,      /* uint32_t: bits, from `words`, with commas or blanks between them */
         SCHEMA_ADDRESS,  /* struct socket_address */
         SCHEMA_COMMAND,  /* struct config_words: quoted words; given once */

@@ -154,7 +154,7 @@ static int parse_portion(
         uint64_t value, maximum = is_percent ? 100 : (uint64_t)row->maximum;
 
         if (!bytes_to_u64(text, is_percent ? length - 1 : length, &value) || value > maximum ||
-                (!is_percent && value < (uint64_t)row->minimum))
+                (!is_percent && (value < (uint64_t)row->minimum || row->maximum == 0)))
                 return refuse(row, text, error);
         *out = (struct config_portion){.is_set = true, .is_percent = is_percent, .value = (uint32_t)value};
         return 0;

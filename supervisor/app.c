@@ -1,4 +1,4 @@
-/* The processes of the fleet: spawning through the shim, signalling, and their end. See state.h.
+/* The processes of the fleet: spawning through the shim, and their end. See state.h; ending.c signals them.
  *
  * A pid is only ever signalled between its fork and its reaping, both of which happen in this single thread: the number
  * cannot have become another process's. */
@@ -209,41 +209,6 @@ void app_spawn(struct supervisor *supervisor, const struct fleet_action *action)
         }
 }
 
-static pid_t app_target(const struct supervisor *supervisor, const struct app *app, bool to_group) {
-        bool has_group = supervisor->settings->launch.session != LAUNCH_SAME_GROUP;
-
-        return to_group && has_group ? -app->pid : app->pid;
-}
-
-/* The group may not exist yet, or not any more: then the process itself. */
-static void target_signal(const struct app *app, pid_t target, int number) {
-        if (kill(target, number) < 0 && errno == ESRCH && target != app->pid)
-                (void)kill(app->pid, number);
-}
-
-void app_signal(struct supervisor *supervisor, struct app *app, int number, const union sigval *value) {
-        pid_t target = app_target(supervisor, app, supervisor->settings->signals_group);
-
-        /* sigqueue(3) keeps the value of a real-time signal; it knows no groups. */
-        if (value && target > 0 && sigqueue(target, number, *value) == 0)
-                return;
-        target_signal(app, target, number);
-}
-
-/* TERM stays pending in a stopped process, so it must go on. One that stops later is seen by waitpid: reap.c. */
-void app_stop(struct supervisor *supervisor, struct app *app) {
-        app->is_ending = true;
-        app_signal(supervisor, app, supervisor->stop_signal, NULL);
-        if (app->is_stopped)
-                app_signal(supervisor, app, SIGCONT, NULL);
-}
-
-/* At the deadline the whole group goes, whatever kill_mode says: nothing that the app started may hold its place. */
-void app_kill(struct supervisor *supervisor, struct app *app) {
-        target_signal(app, app_target(supervisor, app, true), SIGKILL);
-        (void)kill(app->pid, SIGKILL);
-}
-
 static void describe_failure(struct supervisor *supervisor, struct app *app, struct error *error) {
         launch_failure_describe(&app->failure, &supervisor->settings->launch, error);
         log_error(LOG_ERROR, error);
@@ -263,6 +228,7 @@ void app_ended(struct supervisor *supervisor, struct app *app, int wait_status) 
         if (app->status.fd >= 0)
                 status_close(supervisor, app);
         terminal_take_back(&supervisor->terminal, app->pid);
+        loop_timer_clear(&supervisor->loop, &app->drain);
         if (app->has_failure) {
                 describe_failure(supervisor, app, &error);
                 push_spawn_failed(supervisor, app->number, error.status, failure_is_permanent(&app->failure));

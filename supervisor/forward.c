@@ -25,16 +25,30 @@ static void forward_to_all(struct supervisor *supervisor, int number, const stru
 }
 
 /* A signal that asks for the end. The app gets it at once in every state: the core answers with STOP for each instance. */
-static void ask_to_stop(struct supervisor *supervisor, int received, int forwarded) {
+static void ask_to_stop(struct supervisor *supervisor, int received, int forwarded, bool is_delivered) {
         supervisor->stop_signal =
                 received == SIGTERM && forwarded == SIGTERM ? supervisor->settings->stop_signal : forwarded;
         supervisor->is_told_to_stop = true;
-        supervisor_push(supervisor, (struct fleet_event){.kind = FLEET_STOP, .signal = received});
+        /* SIGTERM is a request of somebody who waits; the others are of somebody who is impatient. */
+        supervisor_push(supervisor, (struct fleet_event){.kind = FLEET_STOP,
+                                            .signal = received,
+                                            .is_at_once = received != SIGTERM,
+                                            .is_delivered = is_delivered});
 }
 
 /* The terminal sends Ctrl-C and its like to the whole foreground group: an app in our own group has it already. */
 static bool came_from_terminal(const struct supervisor *supervisor, const struct signalfd_siginfo *info) {
         return info->ssi_code == SI_KERNEL && supervisor->settings->launch.session == LAUNCH_SAME_GROUP;
+}
+
+/* Would something be started although the app ended? Else Ctrl-C is the app's own affair: an interpreter may live on. */
+static bool goes_on_by_itself(const struct supervisor *supervisor) {
+        const struct fleet_settings *settings = &supervisor->settings->fleet;
+        struct fleet_view view;
+
+        fleet_look(&supervisor->fleet, &view);
+        return settings->restart != FLEET_RESTART_NO || settings->replicas > 1 || view.is_loading ||
+               (view.phase != FLEET_PHASE_STARTING && view.phase != FLEET_PHASE_IDLE);
 }
 
 /* The shell said `fg` (or `bg`): hand on the foreground if we were given it, and let the whole job go on. */
@@ -70,14 +84,19 @@ static void signal_handle(struct supervisor *supervisor, const struct signalfd_s
                 rotation_ask(supervisor, false, false, false);
                 return;
         }
-        if (number == 0 || came_from_terminal(supervisor, info))
+        if (number == 0)
                 return;
+        if (came_from_terminal(supervisor, info)) {
+                if ((received == SIGINT || received == SIGQUIT) && goes_on_by_itself(supervisor))
+                        ask_to_stop(supervisor, received, number, true);
+                return;
+        }
         if (received == SIGCONT && number == SIGCONT && supervisor->terminal.fd >= 0) {
                 job_continued(supervisor, info);
                 return;
         }
         if (received == SIGTERM || received == SIGINT || received == SIGQUIT)
-                ask_to_stop(supervisor, received, number);
+                ask_to_stop(supervisor, received, number, false);
         else
                 forward_to_all(supervisor, number, info);
         if (supervisor->settings->suspends_itself &&

@@ -237,6 +237,13 @@ void manager_report(struct supervisor *supervisor, const struct fleet_action *ac
         case FLEET_REPORT_STUCK:
         case FLEET_REPORT_STOPPING:
         case FLEET_REPORT_STOP_AGAIN:
+        case FLEET_REPORT_READY:
+        case FLEET_REPORT_AVAILABLE:
+        case FLEET_REPORT_CANARY:
+        case FLEET_REPORT_CANARY_PASSED:
+        case FLEET_REPORT_DRAINED:
+        case FLEET_REPORT_QUEUE_TIMEOUT:
+        case FLEET_REPORT_STOPPED:
                 return;
         }
 }

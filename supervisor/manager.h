@@ -36,7 +36,7 @@ struct manager {
         bool is_stopping;                   /* STOPPING=1 was due */
         bool is_reload_asked;               /* since the last update */
         int64_t reload_ns;                  /* when the reload began that runs */
-        int64_t extend_pause_ns;    /* until it is asked for again */
+        int64_t extend_pause_ns;            /* until it is asked for again */
         int64_t extend_until_ns;            /* nothing may take longer than this */
         int64_t status_earliest_ns;         /* a STATUS= for its own sake is not sent before */
         char outcome[MANAGER_STATUS_BYTES]; /* of the last reload, when it did not simply succeed */

@@ -6,7 +6,8 @@
 #include "lib/log.h"
 #include "supervisor/state.h"
 
-/* What a FLEET_REPORT line says and how loud. %g generation, %r reason, %s status, %d delay. */
+/* What a FLEET_REPORT line says and how loud. %g generation, %r reason, %s status, %d delay, %a the app or its replica, %i the
+ * same where it is one of many steps. */
 static const struct {
         enum log_level level;
         const char *text;
@@ -19,23 +20,31 @@ static const struct {
         [FLEET_REPORT_ROLLOUT] = {LOG_NOTICE, "rotation to generation %g begins"},
         [FLEET_REPORT_SUPERSEDED] = {LOG_NOTICE, "rotation to generation %g given up for a newer one"},
         [FLEET_REPORT_CANCELLED] = {LOG_NOTICE, "rotation to generation %g cancelled"},
-        [FLEET_REPORT_FAILED] = {LOG_WARNING, "the app of generation %g failed: %r"},
-        [FLEET_REPORT_RETRY] = {LOG_NOTICE, "trying again in %d"},
+        [FLEET_REPORT_FAILED] = {LOG_WARNING, "%a of generation %g failed: %r"},
+        [FLEET_REPORT_RETRY] = {LOG_NOTICE, "trying %a again in %d"},
         [FLEET_REPORT_REVERTED] = {LOG_ERROR, "generation %g failed (%r): going back to the one before"},
         [FLEET_REPORT_RESTORED] = {LOG_NOTICE, "back on generation %g"},
         [FLEET_REPORT_COMMITTED] = {LOG_NOTICE, "rotation to generation %g done"},
         [FLEET_REPORT_HALTED] = {LOG_ERROR, "rotation to generation %g halted: %r"},
         [FLEET_REPORT_RESUMED] = {LOG_NOTICE, "going on with the way back to generation %g"},
         [FLEET_REPORT_NO_PREVIOUS] = {LOG_WARNING, "there is no generation to go back to"},
-        [FLEET_REPORT_RESTART] = {LOG_NOTICE, "restarting the app in %d"},
-        [FLEET_REPORT_ENDED] = {LOG_DEBUG, "the app ended with status %s"},
+        [FLEET_REPORT_RESTART] = {LOG_NOTICE, "restarting %a in %d"},
+        [FLEET_REPORT_ENDED] = {LOG_DEBUG, "%a ended with status %s"},
         [FLEET_REPORT_GAVE_UP] = {LOG_ERROR, "giving up: the app cannot be kept running (last status %s)"},
-        [FLEET_REPORT_UNHEALTHY] = {LOG_WARNING, "the app is unhealthy; restart = no, so it is left alone"},
-        [FLEET_REPORT_STOP_TIMEOUT] = {LOG_WARNING, "the app did not stop within stop_timeout: killing it"},
+        [FLEET_REPORT_UNHEALTHY] = {LOG_WARNING, "%a is unhealthy; restart = no, so it is left alone"},
+        [FLEET_REPORT_STOP_TIMEOUT] = {LOG_WARNING, "%a did not stop within stop_timeout: killing it"},
         [FLEET_REPORT_STUCK] = {LOG_ERROR,
-                "the app does not die of SIGKILL (is it in an uninterruptible system call?)"},
+                "%a does not die of SIGKILL (is it in an uninterruptible system call?)"},
         [FLEET_REPORT_STOPPING] = {LOG_INFO, "stopping"},
         [FLEET_REPORT_STOP_AGAIN] = {LOG_INFO, "asked to stop once more"},
+        [FLEET_REPORT_READY] = {LOG_INFO, "%i is ready"},
+        [FLEET_REPORT_AVAILABLE] = {LOG_NOTICE, "%i has proved itself"},
+        [FLEET_REPORT_CANARY] = {LOG_NOTICE, "%i is the canary for %d"},
+        [FLEET_REPORT_CANARY_PASSED] = {LOG_NOTICE, "rotation to generation %g: the canary has passed"},
+        [FLEET_REPORT_DRAINED] = {LOG_INFO, "%i has an empty accept queue"},
+        [FLEET_REPORT_QUEUE_TIMEOUT] = {LOG_WARNING,
+                "%i still has connections in its accept queue, and is stopped all the same"},
+        [FLEET_REPORT_STOPPED] = {LOG_NOTICE, "%i has stopped"},
 };
 
 static void reason_format(const struct fleet_action *action, char out[static 96]) {
@@ -51,11 +60,37 @@ static void reason_format(const struct fleet_action *action, char out[static 96]
         }
 }
 
+static int app_format(
+        const struct supervisor *supervisor, char *out, size_t room, const struct fleet_action *action) {
+        if (supervisor->settings->fleet.replicas > 1)
+                return snprintf(out, room, "replica %u", action->slot);
+        return snprintf(out, room, "the app");
+}
+
+/* "rotation to generation 3: replica 2", of an older generation if it is. Outside of a rotation the app alone. */
+static int step_format(
+        const struct supervisor *supervisor, char *out, size_t room, const struct fleet_action *action) {
+        unsigned long long own = action->generation, target = supervisor->rotation_target;
+        char app[32];
+
+        app_format(supervisor, app, sizeof app, action);
+        if (!supervisor->rotation_began_ns)
+                return snprintf(out, room, "%s", app);
+        if (own == target)
+                return snprintf(out, room, "rotation to generation %llu: %s", target, app);
+        return snprintf(out, room, "rotation to generation %llu: %s of generation %llu", target, app, own);
+}
+
 /* Expand one %x; returns how many characters were wanted. */
-static int place_format(char *out, size_t room, char what, const struct fleet_action *action) {
+static int place_format(const struct supervisor *supervisor, char *out, size_t room, char what,
+        const struct fleet_action *action) {
         char buffer[96], duration[32];
 
         switch (what) {
+        case 'a':
+                return app_format(supervisor, out, room, action);
+        case 'i':
+                return step_format(supervisor, out, room, action);
         case 'g':
                 return snprintf(out, room, "%llu", (unsigned long long)action->generation);
         case 's':
@@ -70,6 +105,10 @@ static int place_format(char *out, size_t room, char what, const struct fleet_ac
         }
 }
 
+static bool report_is_step(enum fleet_report report) {
+        return report >= FLEET_REPORT_READY;
+}
+
 /* Without restarts the exit status says it all: a plain init is silent. */
 static enum log_level report_level(const struct supervisor *supervisor, const struct fleet_action *action) {
         bool is_plain = supervisor->settings->fleet.restart == FLEET_RESTART_NO;
@@ -78,24 +117,75 @@ static enum log_level report_level(const struct supervisor *supervisor, const st
                 return LOG_INFO;
         if (action->report == FLEET_REPORT_UNCHANGED && rotation_was_quiet(supervisor))
                 return LOG_INFO;
+        if (report_is_step(action->report) && !supervisor->rotation_began_ns)
+                return LOG_INFO;
         return report_texts[action->report].level;
+}
+
+/* A rotation is under way from its first report to its last. */
+static void rotation_note(struct supervisor *supervisor, const struct fleet_action *action) {
+        const bool has_ended =
+                action->report == FLEET_REPORT_COMMITTED || action->report == FLEET_REPORT_RESTORED ||
+                action->report == FLEET_REPORT_HALTED || action->report == FLEET_REPORT_STOPPING;
+
+        if (action->report == FLEET_REPORT_ROLLOUT) {
+                supervisor->rotation_target = action->generation;
+                supervisor->rotation_began_ns = rotation_asked(supervisor, action->generation);
+        } else if (has_ended) {
+                supervisor->rotation_began_ns = 0;
+        }
+}
+
+/* How long the rotation has taken so far: on every line about it. */
+static const char *elapsed_format(
+        const struct supervisor *supervisor, enum fleet_report report, char out[static 32]) {
+        const bool is_apart = report == FLEET_REPORT_LOAD_FAILED || report == FLEET_REPORT_UNCHANGED ||
+                              report == FLEET_REPORT_REFUSED || report == FLEET_REPORT_STOPPING;
+
+        out[0] = '\0';
+        if (supervisor->rotation_began_ns && !is_apart)
+                snprintf(out, 32, " (+%lld ms)",
+                        (long long)((time_now_ns() - supervisor->rotation_began_ns) / NS_PER_MS));
+        return out;
 }
 
 void report_write(struct supervisor *supervisor, const struct fleet_action *action) {
         bool is_first = action->report == FLEET_REPORT_LOAD_FAILED && supervisor->generation_last == 0;
         const char *at =
                 is_first ? "secrets not loaded; nothing was started" : report_texts[action->report].text;
-        char line[512];
+        char line[512], elapsed[32];
+        enum log_level level;
         size_t used = 0;
 
+        if (action->report == FLEET_REPORT_ROLLOUT)
+                rotation_note(supervisor, action);
         for (; *at && used < sizeof line - 1; at++) {
                 if (*at != '%') {
                         line[used++] = *at;
                         continue;
                 }
-                used += (size_t)place_format(line + used, sizeof line - used, *++at, action);
+                used += (size_t)place_format(supervisor, line + used, sizeof line - used, *++at, action);
         }
         line[used < sizeof line ? used : sizeof line - 1] = '\0';
-        log_write(report_level(supervisor, action), "%s", line);
+        elapsed_format(supervisor, action->report, elapsed);
+        level = report_level(supervisor, action);
+        rotation_note(supervisor, action);
+        log_write(level, "%s%s", line, elapsed);
         manager_report(supervisor, action, line);
+}
+
+void report_steer(const struct supervisor *supervisor) {
+        const struct fleet_actions *actions = &supervisor->actions;
+        unsigned long long all = 0;
+        char line[512] = "", elapsed[32];
+        size_t used = 0;
+
+        for (size_t i = 0; i < actions->share_count; i++)
+                all += actions->shares[i].weight;
+        for (size_t i = 0; i < actions->share_count && used < sizeof line; i++)
+                used += (size_t)snprintf(line + used, sizeof line - used, "%s%.4g%% to generation %llu",
+                        i ? ", " : "", 100.0 * actions->shares[i].weight / (double)all,
+                        (unsigned long long)actions->shares[i].generation);
+        log_write(supervisor->rotation_began_ns ? LOG_NOTICE : LOG_INFO, "new connections: %s%s", line,
+                elapsed_format(supervisor, FLEET_REPORT_READY, elapsed));
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "lib/duration.h"
 #include "lib/fd.h"
 #include "lib/log.h"
 #include "supervisor/state.h"
@@ -14,6 +15,16 @@ const struct bundle *rotation_bundle(const struct supervisor *supervisor, uint64
                 if (supervisor->generations[i].is_used && supervisor->generations[i].number == number)
                         return &supervisor->generations[i].bundle;
         return NULL;
+}
+
+int64_t rotation_asked(const struct supervisor *supervisor, uint64_t number) {
+        const struct generation *found = NULL;
+
+        for (size_t i = 0; i < FLEET_GENERATIONS_MAX; i++)
+                if (supervisor->generations[i].is_used && supervisor->generations[i].number == number)
+                        found = &supervisor->generations[i];
+        /* A generation that is gone back to was asked for long ago. */
+        return found && number == supervisor->generation_last ? found->asked_ns : time_now_ns();
 }
 
 void rotation_drop(struct supervisor *supervisor, uint64_t number) {
@@ -50,6 +61,7 @@ static struct generation *generation_keep(struct supervisor *supervisor, struct 
                         continue;
                 generation->is_used = true;
                 generation->number = ++supervisor->generation_last;
+                generation->asked_ns = supervisor->load_began_ns;
                 bundle_move(&generation->bundle, take_bundle);
                 return generation;
         }
@@ -113,6 +125,7 @@ void rotation_load(struct supervisor *supervisor, uint32_t load) {
         struct error error = {0};
 
         supervisor->load_number = load;
+        supervisor->load_began_ns = time_now_ns();
         if (load_start(request, &supervisor->load, &error) < 0) {
                 log_error(LOG_ERROR, &error);
                 push_load_failed(supervisor, &error);

@@ -45,7 +45,9 @@ static void perform_on_instance(struct supervisor *supervisor, const struct flee
         struct app *app = app_by_number(supervisor, action->instance);
 
         if (app && action->kind == FLEET_DO_STOP)
-                app_stop(supervisor, app);
+                app_stop_as(supervisor, app, action);
+        else if (app && action->kind == FLEET_DO_SIGNAL)
+                app_reload(supervisor, app, action->generation);
         else if (app)
                 app_kill(supervisor, app);
 }
@@ -61,6 +63,7 @@ static void perform(struct supervisor *supervisor, const struct fleet_action *ac
         case FLEET_DO_SPAWN:
                 app_spawn(supervisor, action);
                 return;
+        case FLEET_DO_SIGNAL:
         case FLEET_DO_STOP:
         case FLEET_DO_KILL:
                 perform_on_instance(supervisor, action);
@@ -71,11 +74,12 @@ static void perform(struct supervisor *supervisor, const struct fleet_action *ac
                 rotation_drop(supervisor, action->generation);
                 return;
         case FLEET_DO_STEER:
+                report_steer(supervisor);
                 listeners_steer(supervisor, supervisor->actions.shares, supervisor->actions.share_count);
                 return;
         case FLEET_DO_REPORT:
                 report_write(supervisor, action);
-                if (action->report == FLEET_REPORT_STOP_AGAIN)
+                if (action->report == FLEET_REPORT_STOP_AGAIN && !action->is_delivered)
                         stop_again(supervisor);
                 return;
         case FLEET_DO_EXIT:

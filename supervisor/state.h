@@ -29,6 +29,7 @@ struct app {
         struct launch_message failure;
         struct readiness_watch readiness;
         struct notify_watch notify;
+        struct loop_timer drain; /* until the stop signal */
 };
 
 /* What one start of the app is given beside its secrets. The strings live as long as the start takes. */
@@ -51,6 +52,7 @@ void app_gear_temporary(struct app_gear *gear, int take_fd);
 struct generation {
         bool is_used;
         uint64_t number;
+        int64_t asked_ns; /* when its load began */
         struct bundle bundle;
 };
 
@@ -74,6 +76,9 @@ struct supervisor {
         uint32_t load_number;
         uint32_t
                 loud_load; /* the last load that somebody asked for: that it brought nothing new is said aloud */
+        int64_t load_began_ns;
+        int64_t rotation_began_ns; /* of the one that runs; 0: none */
+        uint64_t rotation_target;
         bool has_loaded; /* a load has succeeded: what only the first one may see has been wiped */
 
         struct manager manager;
@@ -100,7 +105,7 @@ struct supervisor {
 /* Queue a fact for the core; handled after the actions of the step that runs. */
 void supervisor_push(struct supervisor *supervisor, struct fleet_event event);
 
-/* ---- app.c: processes ---- */
+/* ---- app.c: processes; ending.c: signals to them ---- */
 void app_spawn(struct supervisor *supervisor, const struct fleet_action *action);
 struct app *app_by_pid(struct supervisor *supervisor, pid_t pid);
 struct app *app_by_number(struct supervisor *supervisor, uint64_t number);
@@ -111,6 +116,12 @@ void app_signal(struct supervisor *supervisor, struct app *app, int number, cons
 
 /* The stop signal, and CONT where it is needed: a stopped app must be able to end. */
 void app_stop(struct supervisor *supervisor, struct app *app);
+
+/* As a FLEET_DO_STOP says: drain first, or nothing because it has the signal. */
+void app_stop_as(struct supervisor *supervisor, struct app *app, const struct fleet_action *action);
+
+/* The reload signal; the process is one of `generation` from now on. */
+void app_reload(struct supervisor *supervisor, struct app *app, uint64_t generation);
 void app_kill(struct supervisor *supervisor, struct app *app);
 
 /* The process was reaped with this wait status: tell the core, forget the instance. */
@@ -132,10 +143,15 @@ void rotation_ask(struct supervisor *supervisor, bool is_forced, bool is_emergen
 /* The load that ran last was asked for by nobody but the watch. */
 bool rotation_was_quiet(const struct supervisor *supervisor);
 void rotation_drop(struct supervisor *supervisor, uint64_t number);
+/* When that generation was asked for; now, when it is not known any more. */
+int64_t rotation_asked(const struct supervisor *supervisor, uint64_t number);
 const struct bundle *rotation_bundle(const struct supervisor *supervisor, uint64_t number);
 
 /* ---- report.c: what happened, in words ---- */
 void report_write(struct supervisor *supervisor, const struct fleet_action *action);
+
+/* Where new connections go by the shares of the step that runs. */
+void report_steer(const struct supervisor *supervisor);
 
 /* ---- remaining.c: after the app's end ---- */
 void remaining_end(struct supervisor *supervisor);

@@ -56,6 +56,8 @@ struct supervisor_settings {
         struct load_request *load;    /* NULL: no source; then SIGHUP is forwarded like any signal */
         int64_t watch_delay_ns;       /* quiet time after a change of a watched file, before it is loaded */
         int stop_signal;              /* what SIGTERM becomes on its way to the app */
+        int drain_signal;             /* sent fleet.drain_ns before it; 0: none */
+        int reload_signal;            /* tells the app to read its secrets again (fleet.is_signalled) */
         bool signals_group;           /* signals go to the app's process group instead of the app alone */
         bool is_subreaper;            /* adopt orphans also when not PID 1 (prctl(2)); PID 1 always does */
         bool waits_for_all;           /* after the app's end wait until every descendant has left by itself */

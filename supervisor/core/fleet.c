@@ -9,6 +9,7 @@
 #include "supervisor/core/state.h"
 
 #define RESTART_DELAY_NS_MIN (10 * NS_PER_MS)
+#define CANARY_PERCENT_MAX   99 /* with all of them it would be no canary */
 
 /* A step settles in a few rounds: every move changes a slot toward one target, and a settled rollout is settled. */
 #define ROUNDS_MAX (4 * FLEET_REPLICAS_MAX)
@@ -25,8 +26,16 @@ void fleet_init(struct fleet *fleet, const struct fleet_settings *settings) {
                 own->surge_max = own->replicas;
         if (own->unavailable_max > own->replicas)
                 own->unavailable_max = own->replicas;
+        if (own->is_signalled) {
+                own->surge_max = 0; /* nothing runs beside anything */
+                own->is_steered = false;
+        }
         if (own->surge_max == 0 && own->unavailable_max == 0)
                 own->unavailable_max = 1;
+        if (!own->is_steered || own->canary_ns <= 0)
+                own->canary_percent = 0;
+        if (own->canary_percent > CANARY_PERCENT_MAX)
+                own->canary_percent = CANARY_PERCENT_MAX;
         if (own->restart_delay_ns < RESTART_DELAY_NS_MIN)
                 own->restart_delay_ns = RESTART_DELAY_NS_MIN;
         if (own->restart_delay_max_ns < own->restart_delay_ns)
@@ -68,13 +77,17 @@ static void instance_gone(struct fleet *fleet, struct fleet_actions *actions, st
                 instance_failed(fleet, actions, slot, &gone, failure);
         else if (!gone.has_failed)
                 backoff_forget(fleet, slot, &gone);
+        if (was_asked)
+                report_instance(fleet, actions, FLEET_REPORT_STOPPED, slot, &gone);
 }
 
 static void instance_unhealthy(struct fleet *fleet, struct fleet_actions *actions, struct fleet_slot *slot,
         struct fleet_instance *instance) {
         const struct fleet_failure failure = {.reason = FLEET_REASON_UNHEALTHY};
-        if (instance->state == INSTANCE_DRAINING)
+        if (instance->state == INSTANCE_DRAINING) {
+                instance->is_unhealthy = true;
                 instance_stop(fleet, actions, instance); /* nobody will want it back */
+        }
         if (!instance_is_staying(instance) || instance->is_unhealthy)
                 return;
         const bool is_attempt =
@@ -89,13 +102,15 @@ static void instance_unhealthy(struct fleet *fleet, struct fleet_actions *action
                 instance_stop(fleet, actions, instance);
 }
 
-static void instance_ready(struct fleet *fleet, struct fleet_instance *instance) {
+static void instance_ready(struct fleet *fleet, struct fleet_actions *actions, struct fleet_slot *slot,
+        struct fleet_instance *instance) {
         if (instance->state != INSTANCE_SPAWNING && instance->state != INSTANCE_BOOTING)
                 return;
         instance->state = INSTANCE_READY;
         instance->was_ready = true;
         instance->deadline_ns = time_after(fleet->now_ns, fleet->settings.healthy_min_ns);
         fleet->has_run = true;
+        report_instance(fleet, actions, FLEET_REPORT_READY, slot, instance);
 }
 
 static void instance_event(
@@ -113,7 +128,7 @@ static void instance_event(
                 failure.is_permanent = event->is_permanent;
                 instance_gone(fleet, actions, slot, instance, &failure);
         } else if (event->kind == FLEET_READY) {
-                instance_ready(fleet, instance);
+                instance_ready(fleet, actions, slot, instance);
         } else if (event->kind == FLEET_EXTEND) {
                 if ((instance->state == INSTANCE_SPAWNING || instance->state == INSTANCE_BOOTING) &&
                         extended_ns > instance->deadline_ns)
@@ -139,7 +154,16 @@ static void start_event(struct fleet *fleet, struct fleet_actions *actions, cons
 static void stop_event(struct fleet *fleet, struct fleet_actions *actions, const struct fleet_event *event) {
         if (!fleet->is_stopping)
                 fleet->stop_signal = event->signal;
+        fleet->is_undrained |= event->is_at_once || event->is_delivered;
+        fleet->is_delivering = event->is_delivered;
         fleet_stop(fleet, actions, event->is_hard);
+        fleet->is_delivering = false;
+}
+
+static void instance_drained(struct fleet *fleet, struct fleet_actions *actions,
+        const struct fleet_slot *slot, struct fleet_instance *instance, enum fleet_report report) {
+        report_instance(fleet, actions, report, slot, instance);
+        instance_stop(fleet, actions, instance);
 }
 
 static void empty_event(struct fleet *fleet, struct fleet_actions *actions, uint64_t generation) {
@@ -147,7 +171,8 @@ static void empty_event(struct fleet *fleet, struct fleet_actions *actions, uint
                 for (size_t place = 0; place < 2; place++) {
                         struct fleet_instance *instance = &fleet->slots[i].pair[place];
                         if (instance->state == INSTANCE_DRAINING && instance->generation == generation)
-                                instance_stop(fleet, actions, instance);
+                                instance_drained(
+                                        fleet, actions, &fleet->slots[i], instance, FLEET_REPORT_DRAINED);
                 }
 }
 
@@ -211,13 +236,16 @@ static void instance_expire(struct fleet *fleet, struct fleet_actions *actions, 
                 instance->available_ns = fleet->now_ns;
                 instance->deadline_ns = NS_FOREVER;
                 slot->has_ended = false;
-                if (generation_is(fleet, fleet->target, instance->generation))
+                report_instance(fleet, actions, FLEET_REPORT_AVAILABLE, slot, instance);
+                if (generation_is(fleet, fleet->target, instance->generation)) {
                         slot->is_turning = false;
+                        canary_begin(fleet, actions, slot, instance);
+                }
                 break;
         case INSTANCE_AVAILABLE:
                 break;
         case INSTANCE_DRAINING:
-                instance_stop(fleet, actions, instance);
+                instance_drained(fleet, actions, slot, instance, FLEET_REPORT_QUEUE_TIMEOUT);
                 break;
         case INSTANCE_STOPPING:
                 report_instance(fleet, actions, FLEET_REPORT_STOP_TIMEOUT, slot, instance);
@@ -241,6 +269,7 @@ static void deadlines_expire(struct fleet *fleet, struct fleet_actions *actions)
                         if (instance_is_live(instance) && instance->deadline_ns <= fleet->now_ns)
                                 instance_expire(fleet, actions, &fleet->slots[i], instance);
                 }
+        canary_expire(fleet, actions);
         if (fleet->progress_deadline_ns <= fleet->now_ns && fleet_is_rolling(fleet) && !fleet->is_stopping) {
                 fleet->is_blamed = true;
                 rollout_fail(fleet, actions, &failure);

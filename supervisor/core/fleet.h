@@ -50,13 +50,18 @@ struct fleet_settings {
         uint32_t failures_max;    /* failed new instances that a rollout survives; one more reverts it */
         bool is_revert_off;       /* a failed rollout halts where it is instead of going back */
         bool is_steered; /* every generation has its own listening sockets: STEER and EMPTY are used */
+        bool is_signalled; /* new content is told to instances that run, instead of replacing them; not with is_steered */
+        uint32_t
+                canary_percent; /* of new connections, for the first available instance of a rollout; 0: none */
 
         int64_t load_timeout_ns;  /* LOAD to its answer; 0: no limit, the caller watches alone */
         int64_t ready_timeout_ns; /* SPAWN to READY; 0: no limit */
         int64_t healthy_min_ns;   /* how long an instance must be ready before it counts as available */
         int64_t hold_ns;          /* how long an old instance stands by after its successor is available */
+        int64_t canary_ns;        /* how long the canary has its share before the rollout goes on; 0: none */
         int64_t queue_timeout_ns; /* steered: longest wait for EMPTY before the last old instance is stopped */
-        int64_t stop_timeout_ns;  /* STOP to KILL */
+        int64_t drain_ns;         /* how long one that serves may finish its work before its stop signal */
+        int64_t stop_timeout_ns;  /* stop signal to KILL */
         int64_t emergency_timeout_ns; /* the same in an emergency rollout (the smaller of both counts) */
         int64_t progress_timeout_ns;  /* longest time of a whole rollout; 0: no limit */
         int64_t previous_keep_ns; /* how long the generation before is kept for ROLLBACK; 0: dropped at commit */
@@ -84,7 +89,8 @@ enum fleet_event_kind {
         FLEET_EXITED,    /* instance, is_signal, status: exit code or signal number, reaped */
         FLEET_EMPTY,     /* generation: its accept queue has been empty long enough */
         FLEET_ROLLBACK, /* go back to the generation before (of a rollout that runs: to the one it started from) */
-        FLEET_STOP, /* signal: which one asked (0: none); is_hard: KILL now. Every further one: effects forward it */
+        FLEET_STOP, /* signal: which one asked (0: none); is_hard: KILL now; is_at_once: without draining; is_delivered: the
+                        instances have that signal already. Every further one: effects forward it */
 };
 
 struct fleet_event {
@@ -103,13 +109,17 @@ struct fleet_event {
         bool is_permanent;
         bool is_signal;
         bool is_hard;
+        bool is_at_once;
+        bool is_delivered;
 };
 
 enum fleet_action_kind {
         FLEET_DO_LOAD,        /* load: start a loader; answer with this number */
         FLEET_DO_CANCEL_LOAD, /* load: end it; its answer is no longer wanted */
         FLEET_DO_SPAWN,       /* slot, instance (a new number), generation */
-        FLEET_DO_STOP,   /* instance: stop signal, then SIGCONT (its shim, if the app is not there yet) */
+        FLEET_DO_SIGNAL, /* instance: tell it to read its secrets again; from now on it is one of `generation` */
+        FLEET_DO_STOP, /* instance: stop signal, then SIGCONT (its shim, if the app is not there yet). delay_ns: drain for so
+                             long before it (a second STOP without ends that). is_delivered: it has the signal already */
         FLEET_DO_KILL,   /* instance: SIGKILL, group and all; may come again if it does not die */
         FLEET_DO_DROP,   /* generation: close it; never named again */
         FLEET_DO_STEER,  /* new connections go by fleet_actions.shares (steered fleets only) */
@@ -142,7 +152,14 @@ enum fleet_report {
         FLEET_REPORT_STOP_TIMEOUT, /* the instance did not stop in time: KILL */
         FLEET_REPORT_STUCK,        /* it did not even die of KILL yet: KILL again */
         FLEET_REPORT_STOPPING,     /* STOP begins */
-        FLEET_REPORT_STOP_AGAIN,   /* a further STOP: forward its signal; no clock is moved */
+        FLEET_REPORT_STOP_AGAIN, /* a further STOP: forward its signal (unless is_delivered); no clock is moved */
+        FLEET_REPORT_READY,      /* the instance is ready */
+        FLEET_REPORT_AVAILABLE, /* it has proved itself */
+        FLEET_REPORT_CANARY,    /* the canary share goes to this instance for delay_ns */
+        FLEET_REPORT_CANARY_PASSED, /* generation: its canary's time is over without a failure, the rollout goes on */
+        FLEET_REPORT_DRAINED, /* the accept queue of the instance's generation is empty: it is told to stop */
+        FLEET_REPORT_QUEUE_TIMEOUT, /* the same, although its queue was never seen empty */
+        FLEET_REPORT_STOPPED,       /* an instance that was told to stop is gone */
 };
 
 enum fleet_reason {
@@ -164,6 +181,7 @@ struct fleet_action {
         uint64_t instance;
         uint64_t generation;
         int64_t delay_ns;
+        bool is_delivered;
 };
 
 /* How many of every 'total of all weights' new connections a generation gets. */
@@ -203,8 +221,9 @@ struct fleet_instance {
         uint64_t number;
         uint64_t generation;
         int64_t started_ns;
-        int64_t available_ns; /* since when */
-        int64_t deadline_ns;  /* of its state; NS_FOREVER where only a fact ends it */
+        int64_t available_ns;   /* since when */
+        int64_t drain_until_ns; /* stopping: when it gets its stop signal */
+        int64_t deadline_ns;    /* of its state; NS_FOREVER where only a fact ends it */
 };
 
 /* How often in a row a generation failed in a slot, and when it may be tried again. */
@@ -223,6 +242,12 @@ struct fleet_slot {
         bool has_status;
         bool is_status_of_ready; /* of an instance that was ready: not overwritten by one that was not */
         int32_t status;
+};
+
+enum fleet_canary {
+        CANARY_OFF,
+        CANARY_AWAITED, /* one slot changes over alone */
+        CANARY_RUNS,    /* it is available there and has its share; nothing else moves toward the target */
 };
 
 struct fleet_generation {
@@ -246,13 +271,17 @@ struct fleet {
         bool is_stopping;
         bool is_reverting;
         bool is_halted;
-        bool is_emergency; /* the rollout that runs is one */
-        bool is_blamed;    /* some failure of this rollout was the new generation's own */
-        bool has_status;   /* exit_status is fixed */
+        bool is_emergency;  /* the rollout that runs is one */
+        bool is_blamed;     /* some failure of this rollout was the new generation's own */
+        bool is_undrained;  /* the STOP that came leaves no time for draining */
+        bool is_delivering; /* this step's STOP was delivered by somebody else */
+        bool has_status;    /* exit_status is fixed */
         int32_t exit_status;
         int32_t stop_signal;
         uint32_t failures; /* in this rollout */
         int64_t progress_deadline_ns;
+        enum fleet_canary canary;
+        int64_t canary_until_ns;
 
         bool is_loading;
         bool is_load_forced;

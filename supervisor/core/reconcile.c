@@ -111,7 +111,20 @@ static bool slot_bring(
 /* Chosen for the target, which has not arrived here yet. */
 static bool slot_is_turning(struct fleet *fleet, struct fleet_slot *slot) {
         const struct fleet_instance *target = slot_target(fleet, slot);
-        return slot->is_turning && !slot->has_ended && !(target && instance_is_available(target));
+        return slot->is_turning && (target ? !instance_is_available(target) : !slot->has_ended);
+}
+
+/* So many slots change over at a time. A canary is alone, and while it has its share nothing follows it. */
+static uint32_t turns_max(const struct fleet *fleet) {
+        switch (fleet->canary) {
+        case CANARY_OFF:
+                break;
+        case CANARY_AWAITED:
+                return 1;
+        case CANARY_RUNS:
+                return 0;
+        }
+        return fleet->settings.surge_max + fleet->settings.unavailable_max;
 }
 
 /* May this slot begin to change over, with those that do already? */
@@ -119,7 +132,7 @@ static bool may_turn(struct fleet *fleet, const struct fleet_slot *slot) {
         uint32_t turning = 0;
         for (uint32_t i = 0; i < fleet->settings.replicas; i++)
                 turning += slot_is_turning(fleet, &fleet->slots[i]);
-        return slot->is_turning || turning < fleet->settings.surge_max + fleet->settings.unavailable_max;
+        return slot->is_turning || turning < turns_max(fleet);
 }
 
 static bool target_is_available_somewhere(struct fleet *fleet) {
@@ -163,12 +176,31 @@ static bool slot_relieve(struct fleet *fleet, struct fleet_actions *actions, str
                 instance_stop(fleet, actions, target); /* halted: what did not make it in time goes */
                 return true;
         }
+        if (fleet->canary == CANARY_RUNS)
+                return false;
         if (instance_is_ready(other) && !fleet->is_reverting &&
                 time_after(target->available_ns, fleet->settings.hold_ns) > fleet->now_ns)
                 return false;
         if (!may_stop(fleet, other, fleet->is_halted ? 0 : fleet->settings.unavailable_max))
                 return false;
         retire(fleet, actions, other);
+        return true;
+}
+
+/* The process lives on and is one of the target from now on; it has to prove itself anew, and if it dies of the news, that is
+ * the target's failure. */
+static bool slot_signal(struct fleet *fleet, struct fleet_actions *actions, struct fleet_slot *slot,
+        struct fleet_instance *other) {
+        if (!may_stop(fleet, other, fleet->settings.unavailable_max))
+                return false;
+        slot->is_turning = true;
+        other->generation = generation_number(fleet, fleet->target);
+        other->state = INSTANCE_READY;
+        other->deadline_ns = ladder_after(fleet, fleet->settings.healthy_min_ns);
+        struct fleet_action *action = action_add(actions, FLEET_DO_SIGNAL);
+        action->slot = slot_number(fleet, slot);
+        action->instance = other->number;
+        action->generation = other->generation;
         return true;
 }
 
@@ -179,6 +211,8 @@ static bool slot_replace(struct fleet *fleet, struct fleet_actions *actions, str
         if (fleet->is_halted || !may_turn(fleet, slot) ||
                 backoff_earliest(slot, generation_number(fleet, fleet->target)) > fleet->now_ns)
                 return false;
+        if (settings->is_signalled && instance_is_ready(other))
+                return slot_signal(fleet, actions, slot, other);
         if (slot_bring(fleet, actions, slot, fleet->target)) {
                 slot->is_turning = true;
                 return true;
@@ -199,7 +233,7 @@ static bool slot_fill(struct fleet *fleet, struct fleet_actions *actions, struct
                 return slot_bring(fleet, actions, slot, fleet->target);
         if (fleet->is_halted)
                 return slot_bring(fleet, actions, slot, fleet->stable);
-        if (!may_turn(fleet, slot) && !target_is_available_somewhere(fleet))
+        if (!may_turn(fleet, slot) && (fleet->canary == CANARY_RUNS || !target_is_available_somewhere(fleet)))
                 return slot_bring(fleet, actions, slot, fleet->stable);
         slot->is_turning = true;
         if (slot_bring(fleet, actions, slot, fleet->target))
@@ -221,8 +255,9 @@ static bool slot_move(struct fleet *fleet, struct fleet_actions *actions, struct
                 return slot_replace(fleet, actions, slot, other);
         if (!target)
                 return slot_fill(fleet, actions, slot);
-        /* The old one crashed while the new one starts: it comes back, if there is room for both. */
-        return fleet_is_rolling(fleet) && !fleet->is_halted && !instance_is_available(target) &&
+        /* The old one crashed while the new one starts, or is a canary: it comes back, if there is room for both. */
+        return fleet_is_rolling(fleet) && !fleet->is_halted &&
+               (!instance_is_available(target) || fleet->canary == CANARY_RUNS) &&
                slot_bring(fleet, actions, slot, fleet->stable);
 }
 

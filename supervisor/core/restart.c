@@ -153,7 +153,9 @@ static void attempt_failed(struct fleet *fleet, struct fleet_actions *actions, s
         if (slot_other(fleet, slot))
                 slot->is_turning = false; /* the old one holds it: another slot may try first */
         const struct fleet_backoff *backoff = backoff_count(fleet, slot, instance);
-        if (failure->is_permanent || fleet->failures > fleet->settings.failures_max) {
+        /* A canary has had clients: there is no second try. */
+        if (failure->is_permanent || fleet->canary == CANARY_RUNS ||
+                fleet->failures > fleet->settings.failures_max) {
                 rollout_fail(fleet, actions, failure);
                 return;
         }

@@ -50,6 +50,7 @@ static void rollout_aim(struct fleet *fleet, int32_t index) {
         fleet->is_reverting = false;
         fleet->is_emergency = false;
         fleet->is_blamed = false;
+        fleet->canary = CANARY_OFF;
         fleet->progress_deadline_ns = NS_FOREVER;
         if (fleet_is_rolling(fleet) && fleet->settings.progress_timeout_ns > 0)
                 fleet->progress_deadline_ns = time_after(fleet->now_ns, fleet->settings.progress_timeout_ns);
@@ -74,7 +75,8 @@ void previous_forget(struct fleet *fleet) {
 }
 
 /* No old value survives: nothing to go back to, no second chance for what it held, no patience for who still has it. */
-static void emergency_begin(struct fleet *fleet, int32_t old, const uint8_t digest[FLEET_DIGEST_BYTES]) {
+static void emergency_begin(struct fleet *fleet, struct fleet_actions *actions, int32_t old,
+        const uint8_t digest[FLEET_DIGEST_BYTES]) {
         if (old >= 0 && !digest_equals(fleet, old, digest))
                 digest_reject(fleet, fleet->generations[old].digest);
         if (fleet->stable >= 0 && !digest_equals(fleet, fleet->stable, digest))
@@ -86,6 +88,7 @@ static void emergency_begin(struct fleet *fleet, int32_t old, const uint8_t dige
         for (uint32_t i = 0; i < fleet->settings.replicas; i++)
                 for (size_t place = 0; place < 2; place++) {
                         struct fleet_instance *instance = &fleet->slots[i].pair[place];
+                        instance_undrain(fleet, actions, instance);
                         if (instance->state == INSTANCE_STOPPING && instance->deadline_ns > deadline_ns)
                                 instance->deadline_ns = deadline_ns;
                 }
@@ -101,10 +104,12 @@ static void rollout_begin(
         digest_forgive(fleet, event->digest);
         const int32_t new = generation_add(fleet, event->generation, event->digest);
         rollout_aim(fleet, new);
-        if (fleet->is_load_emergency && old >= 0)
-                emergency_begin(fleet, old, event->digest);
         if (old >= 0)
                 report_generation(actions, FLEET_REPORT_ROLLOUT, event->generation);
+        if (fleet->is_load_emergency && old >= 0)
+                emergency_begin(fleet, actions, old, event->digest);
+        if (fleet->settings.canary_percent > 0 && fleet_is_rolling(fleet))
+                fleet->canary = CANARY_AWAITED;
 }
 
 /* Go back without a failure. */
@@ -166,6 +171,7 @@ void rollout_halt(struct fleet *fleet, struct fleet_actions *actions, const stru
         report_failure(fleet, actions, FLEET_REPORT_HALTED, failure);
         fleet->is_halted = true;
         fleet->is_reverting = false;
+        fleet->canary = CANARY_OFF;
         fleet->progress_deadline_ns = NS_FOREVER;
         for (uint32_t i = 0; i < fleet->settings.replicas; i++)
                 fleet->slots[i].is_turning = false;
@@ -239,6 +245,23 @@ static void rollout_commit(struct fleet *fleet, struct fleet_actions *actions) {
         fleet->is_up = true;
 }
 
+void canary_begin(struct fleet *fleet, struct fleet_actions *actions, const struct fleet_slot *slot,
+        const struct fleet_instance *instance) {
+        if (fleet->canary != CANARY_AWAITED || fleet->is_stopping)
+                return;
+        fleet->canary = CANARY_RUNS;
+        fleet->canary_until_ns = time_after(fleet->now_ns, fleet->settings.canary_ns);
+        report_instance(fleet, actions, FLEET_REPORT_CANARY, slot, instance)->delay_ns =
+                fleet->settings.canary_ns;
+}
+
+void canary_expire(struct fleet *fleet, struct fleet_actions *actions) {
+        if (fleet->canary != CANARY_RUNS || fleet->canary_until_ns > fleet->now_ns || fleet->is_stopping)
+                return;
+        fleet->canary = CANARY_OFF;
+        report_generation(actions, FLEET_REPORT_CANARY_PASSED, generation_number(fleet, fleet->target));
+}
+
 bool rollout_settle(struct fleet *fleet, struct fleet_actions *actions) {
         if (fleet->target < 0)
                 return false;
@@ -246,6 +269,8 @@ bool rollout_settle(struct fleet *fleet, struct fleet_actions *actions) {
                 rollout_cancel(fleet, actions); /* nothing is left of what it halted for */
                 return true;
         }
+        if (fleet->canary == CANARY_RUNS)
+                return false; /* its time is served also where nobody is left to share with */
         const bool is_under_way = fleet->target != fleet->stable || fleet->is_reverting || fleet->is_halted;
         if (!is_under_way || !target_is_everywhere(fleet))
                 return false;

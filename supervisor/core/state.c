@@ -147,13 +147,36 @@ uint32_t fleet_count_available(const struct fleet *fleet) {
         return count;
 }
 
+/* Only who serves has anything to finish, and an emergency or an impatient STOP leaves no time for it. */
+static int64_t drain_time(const struct fleet *fleet, const struct fleet_instance *instance) {
+        const bool serves = (instance_is_ready(instance) || instance->state == INSTANCE_DRAINING) &&
+                            !instance->has_failed;
+        return serves && !instance->is_unhealthy && !fleet->is_emergency && !fleet->is_undrained
+                       ? fleet->settings.drain_ns
+                       : 0;
+}
+
 void instance_stop(struct fleet *fleet, struct fleet_actions *actions, struct fleet_instance *instance) {
         int64_t delay_ns = fleet->settings.stop_timeout_ns;
         if (fleet->is_emergency && fleet->settings.emergency_timeout_ns < delay_ns)
                 delay_ns = fleet->settings.emergency_timeout_ns;
+        const int64_t drain_ns = drain_time(fleet, instance);
         instance->state = INSTANCE_STOPPING;
-        instance->deadline_ns = ladder_after(fleet, delay_ns);
-        action_add(actions, FLEET_DO_STOP)->instance = instance->number;
+        instance->drain_until_ns = time_after(fleet->now_ns, drain_ns);
+        instance->deadline_ns = ladder_after(fleet, time_after(drain_ns, delay_ns));
+        struct fleet_action *action = action_add(actions, FLEET_DO_STOP);
+        action->instance = instance->number;
+        action->delay_ns = drain_ns;
+        action->is_delivered = fleet->is_delivering;
+}
+
+void instance_undrain(struct fleet *fleet, struct fleet_actions *actions, struct fleet_instance *instance) {
+        if (instance->state != INSTANCE_STOPPING || instance->drain_until_ns <= fleet->now_ns)
+                return;
+        instance->drain_until_ns = fleet->now_ns;
+        struct fleet_action *action = action_add(actions, FLEET_DO_STOP);
+        action->instance = instance->number;
+        action->is_delivered = fleet->is_delivering;
 }
 
 void instance_kill(struct fleet *fleet, struct fleet_actions *actions, struct fleet_instance *instance) {

@@ -80,6 +80,9 @@ uint32_t fleet_count_available(const struct fleet *fleet);
 
 /* Say STOP and start the clock of the ladder. */
 void instance_stop(struct fleet *fleet, struct fleet_actions *actions, struct fleet_instance *instance);
+
+/* One that was told to stop and still drains: its time for that is over. */
+void instance_undrain(struct fleet *fleet, struct fleet_actions *actions, struct fleet_instance *instance);
 void instance_kill(struct fleet *fleet, struct fleet_actions *actions, struct fleet_instance *instance);
 
 /* One that was draining serves again. */
@@ -114,6 +117,11 @@ void rollout_back(struct fleet *fleet, struct fleet_actions *actions);
 
 /* Notice that a rollout, a way back or the first start has reached its end. Returns true when something was settled. */
 bool rollout_settle(struct fleet *fleet, struct fleet_actions *actions);
+
+/* An instance of the target has proved itself in `slot`: a rollout that waits for its canary has it. */
+void canary_begin(struct fleet *fleet, struct fleet_actions *actions, const struct fleet_slot *slot,
+        const struct fleet_instance *instance);
+void canary_expire(struct fleet *fleet, struct fleet_actions *actions);
 
 /* No ROLLBACK beyond this point. */
 void previous_forget(struct fleet *fleet);

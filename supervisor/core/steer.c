@@ -7,6 +7,8 @@
 
 #include "supervisor/core/state.h"
 
+#define PERCENT_ALL 100
+
 bool steer_is_last(const struct fleet *fleet, const struct fleet_instance *instance) {
         for (uint32_t i = 0; i < fleet->settings.replicas; i++)
                 for (size_t place = 0; place < 2; place++) {
@@ -21,6 +23,8 @@ bool steer_is_last(const struct fleet *fleet, const struct fleet_instance *insta
 static const struct fleet_instance *slot_speaker(struct fleet *fleet, struct fleet_slot *slot) {
         const struct fleet_instance *target = slot_target(fleet, slot);
         const struct fleet_instance *other = slot_other(fleet, slot);
+        if (fleet->canary == CANARY_RUNS && other && instance_is_ready(other))
+                return other; /* the canary has its own share */
         /* On the way back what is ready need not prove itself again. */
         if (target && (instance_is_available(target) || (fleet->is_reverting && instance_is_ready(target))))
                 return target;
@@ -51,6 +55,27 @@ static size_t shares_count(struct fleet *fleet, struct fleet_share shares[FLEET_
         return count;
 }
 
+/* Exactly so many of a hundred new connections for the target, the rest as it would be without it. Nobody else there: all. */
+static size_t shares_scale(
+        const struct fleet *fleet, struct fleet_share shares[FLEET_GENERATIONS_MAX], size_t count) {
+        const uint64_t target = generation_number(fleet, fleet->target);
+        uint32_t others = 0;
+        size_t at = count;
+        for (size_t i = 0; i < count; i++) {
+                if (shares[i].generation == target) {
+                        at = i;
+                        continue;
+                }
+                others += shares[i].weight;
+                shares[i].weight *= PERCENT_ALL - fleet->settings.canary_percent;
+        }
+        if (others == 0 || at == FLEET_GENERATIONS_MAX)
+                return count;
+        shares[at] =
+                (struct fleet_share){.generation = target, .weight = others * fleet->settings.canary_percent};
+        return at == count ? count + 1 : count;
+}
+
 /* By member: the struct has padding, which nothing promises to be zero. */
 static bool shares_equal(const struct fleet_share *a, const struct fleet_share *b, size_t count) {
         for (size_t i = 0; i < count; i++)
@@ -64,7 +89,9 @@ void fleet_steer(struct fleet *fleet, struct fleet_actions *actions) {
                 return;
         struct fleet_share shares[FLEET_GENERATIONS_MAX];
         memset(shares, 0, sizeof shares);
-        const size_t count = shares_count(fleet, shares);
+        size_t count = shares_count(fleet, shares);
+        if (fleet->canary == CANARY_RUNS)
+                count = shares_scale(fleet, shares, count);
         if (count == fleet->share_count && shares_equal(shares, fleet->shares, count))
                 return;
         memcpy(fleet->shares, shares, sizeof shares);

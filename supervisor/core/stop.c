@@ -15,14 +15,15 @@ void slot_note_status(
 }
 
 void fleet_stop(struct fleet *fleet, struct fleet_actions *actions, bool is_hard) {
-        if (!fleet->is_stopping) {
+        const bool is_first = !fleet->is_stopping;
+        if (is_first) {
                 fleet->is_stopping = true;
                 fleet->is_emergency = false;
                 load_cancel(fleet, actions);
-                action_add(actions, FLEET_DO_REPORT)->report = FLEET_REPORT_STOPPING;
-        } else {
-                action_add(actions, FLEET_DO_REPORT)->report = FLEET_REPORT_STOP_AGAIN;
         }
+        struct fleet_action *report = action_add(actions, FLEET_DO_REPORT);
+        report->report = is_first ? FLEET_REPORT_STOPPING : FLEET_REPORT_STOP_AGAIN;
+        report->is_delivered = fleet->is_delivering;
         for (uint32_t i = 0; i < fleet->settings.replicas; i++) {
                 struct fleet_slot *slot = &fleet->slots[i];
                 if (!slot_is_empty(slot))
@@ -33,6 +34,8 @@ void fleet_stop(struct fleet *fleet, struct fleet_actions *actions, bool is_hard
                                 instance_kill(fleet, actions, instance);
                         else if (instance_is_staying(instance) || instance->state == INSTANCE_DRAINING)
                                 instance_stop(fleet, actions, instance);
+                        else if (is_first && fleet->is_undrained)
+                                instance_undrain(fleet, actions, instance);
                 }
         }
 }

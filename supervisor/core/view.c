@@ -63,6 +63,8 @@ int64_t fleet_deadline(const struct fleet *fleet) {
         earliest_note(fleet, &earliest_ns, fleet->previous_until_ns);
         if (fleet_is_rolling(fleet))
                 earliest_note(fleet, &earliest_ns, fleet->progress_deadline_ns);
+        if (fleet->canary == CANARY_RUNS)
+                earliest_note(fleet, &earliest_ns, fleet->canary_until_ns);
         return earliest_ns;
 }
 

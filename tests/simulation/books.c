@@ -65,11 +65,14 @@ void aim(struct world *world, uint64_t generation) {
         world->is_reverting = false;
         world->is_halted = false;
         world->is_emergency = false;
+        world->is_canary_due = false;
+        world->is_canary = false;
         world->aimed_ns = world->now_ns;
         world->aims++;
         world->generations[generation].failures = 0;
         world->generations[generation].is_blamed = false;
         world->generations[generation].has_permanent_failure = false;
+        world->generations[generation].has_canary_failure = false;
         for (size_t i = 0; i < FLEET_REPLICAS_MAX; i++)
                 world->spawn_failed[i] = false;
 }
@@ -86,6 +89,7 @@ static void note_failure(
         if (!world->is_rolling || world->is_halted || instance->generation != world->target)
                 return;
         generation->failures++;
+        generation->has_canary_failure |= world->is_canary;
         const bool is_spawn = event && event->kind == FLEET_SPAWN_FAILED;
         generation->is_blamed |= !is_spawn || event->is_permanent;
         generation->has_permanent_failure |= is_spawn && event->is_permanent;
@@ -173,6 +177,7 @@ void oracle_told(struct world *world, const struct fleet_event *event, const str
                         world->stopping_ns = world->now_ns;
                 world->is_stopping = true;
                 world->is_emergency = false;
+                world->is_at_once |= event->is_at_once || event->is_delivered;
                 break;
         case FLEET_EMPTY:
                 world->generations[event->generation].is_queue_empty = true;

@@ -49,8 +49,11 @@ static void operator_script(struct world *world) {
         }
         if (world_chance(world, 25))
                 world_post(world, (int64_t)world_random(world, (uint64_t)CHAOS_NS),
-                        (struct fleet_event){
-                                .kind = FLEET_STOP, .signal = 15, .is_hard = world_chance(world, 20)});
+                        (struct fleet_event){.kind = FLEET_STOP,
+                                .signal = 15,
+                                .is_hard = world_chance(world, 20),
+                                .is_at_once = world_chance(world, 30),
+                                .is_delivered = world_chance(world, 30)});
 }
 
 static bool is_quiet(const struct world *world) {
@@ -78,7 +81,8 @@ static bool calm_down(struct world *world) {
 static bool stop_all(struct world *world) {
         world_post(world, 0, (struct fleet_event){.kind = FLEET_STOP, .signal = 15});
         world_post(world, NS_PER_MS, (struct fleet_event){.kind = FLEET_STOP, .signal = 15});
-        const int64_t limit_ns = world->now_ns + world->settings.stop_timeout_ns + 30 * NS_PER_S;
+        const int64_t limit_ns =
+                world->now_ns + world->settings.drain_ns + world->settings.stop_timeout_ns + 30 * NS_PER_S;
         if (!world_live(world, limit_ns))
                 return false;
         return world->is_over || oracle_object(world, "still there after STOP");
@@ -108,6 +112,11 @@ static bool census_is_rich(uint64_t seeds) {
                 {"cancelled", census.cancelled},
                 {"superseded", census.superseded},
                 {"emergencies", census.emergencies},
+                {"signals", census.signals},
+                {"canaries", census.canaries},
+                {"canaries passed", census.canaries_passed},
+                {"drained stops", census.stop_drains},
+                {"drains cut short", census.undrained},
                 {"give-ups", census.give_ups},
                 {"steers", census.steers},
                 {"drains", census.drains},

@@ -21,6 +21,14 @@ bool oracle_object(struct world *world, const char *format, ...) {
         return false;
 }
 
+static uint32_t count_of(const struct world *world, uint64_t generation) {
+        uint32_t count = 0;
+        for (size_t i = 0; i < SIM_INSTANCES_MAX; i++)
+                count += world->instances[i].is_live && !world->instances[i].is_stopped &&
+                         world->instances[i].generation == generation;
+        return count;
+}
+
 static bool judge_spawn(struct world *world, const struct fleet_action *action) {
         struct sim_instance *place = NULL;
         uint32_t here = 0;
@@ -43,6 +51,12 @@ static bool judge_spawn(struct world *world, const struct fleet_action *action) 
                         place = &world->instances[i];
         }
         REQUIRE(here < 2 && place, "a third instance in slot %u", action->slot);
+        REQUIRE(here == 0 || !world->settings.is_signalled, "an instance beside one that could be signalled");
+        REQUIRE(!world->is_canary || action->generation != world->target,
+                "%llu follows before the canary has passed", (number)action->instance);
+        REQUIRE(!world->is_canary_due || action->generation != world->target ||
+                        count_of(world, world->target) == 0,
+                "%llu is started beside the canary", (number)action->instance);
         const int64_t gap_ns = world->now_ns - world->spawn_ns[action->slot];
         const int64_t least_ns = world->fleet.settings.restart_delay_ns / 100 * 87;
         REQUIRE(!world->spawn_failed[action->slot] || gap_ns >= least_ns ||
@@ -80,6 +94,7 @@ static bool judge_chosen_stop(struct world *world, const struct sim_instance *in
                 left, floor);
         REQUIRE(world->is_rolling || world->is_reverting || world->target != instance->generation,
                 "stop of %llu, which serves the target", (number)instance->number);
+        REQUIRE(!s->is_signalled, "stop of %llu, where a signal is enough", (number)instance->number);
         if (s->unavailable_max == 0 && !world->has_ended[instance->slot]) {
                 const struct sim_instance *next = NULL;
                 for (size_t i = 0; i < SIM_INSTANCES_MAX; i++)
@@ -105,11 +120,67 @@ static bool judge_chosen_stop(struct world *world, const struct sim_instance *in
         return true;
 }
 
-static bool judge_stop(struct world *world, const struct fleet_action *action) {
+/* Nobody waits any longer for who drains. */
+static bool judge_undrain(
+        struct world *world, const struct fleet_event *event, const struct sim_instance *instance) {
+        REQUIRE(instance->drain_until_ns > world->now_ns && !instance->is_killed, "stop of %llu twice",
+                (number)instance->number);
+        REQUIRE(world->is_emergency || (event->kind == FLEET_STOP && world->is_at_once),
+                "the draining of %llu is cut short", (number)instance->number);
+        census.undrained++;
+        return true;
+}
+
+/* The time to drain is for who serves, and for nobody in a hurry. */
+static bool judge_drain(struct world *world, const struct fleet_event *event,
+        const struct fleet_action *action, struct sim_instance *instance) {
+        const bool is_patient = is_serving(instance) && !world->is_emergency && !world->is_at_once;
+        REQUIRE(action->delay_ns == (is_patient ? world->settings.drain_ns : 0), "%llu drains for %lld ns",
+                (number)instance->number, (long long)action->delay_ns);
+        REQUIRE(action->is_delivered == (event->kind == FLEET_STOP && event->is_delivered),
+                "the stop signal of %llu is sent twice or not at all", (number)instance->number);
+        instance->drain_until_ns = world->now_ns + action->delay_ns;
+        census.stop_drains += action->delay_ns > 0;
+        return true;
+}
+
+static bool judge_signal(struct world *world, const struct fleet_action *action) {
+        struct sim_instance *instance = world_find(world, action->instance);
+        const struct fleet_settings *s = &world->fleet.settings;
+        uint32_t left = 0;
+        REQUIRE(s->is_signalled && instance && is_serving(instance), "signal to %llu",
+                (number)action->instance);
+        REQUIRE(!world->is_stopping && !world->is_emergency && !world->is_halted, "signal to %llu now",
+                (number)action->instance);
+        REQUIRE(action->generation == world->target && instance->generation != world->target,
+                "signal to %llu, which is there already", (number)action->instance);
+        REQUIRE(world->is_rolling || world->is_reverting, "signal without a rollout");
+        for (size_t i = 0; i < SIM_INSTANCES_MAX; i++)
+                left += &world->instances[i] != instance && is_serving(&world->instances[i]) &&
+                        world->instances[i].is_available;
+        REQUIRE(left + s->unavailable_max >= open_slots(world), "signal to %llu leaves %u proved",
+                (number)action->instance, left);
+        instance->generation = action->generation;
+        instance->is_available = false;
+        instance->ready_ns = world->now_ns;
+        instance->signalled_ns = world->now_ns;
+        census.signals++;
+        return true;
+}
+
+static bool judge_stop(
+        struct world *world, const struct fleet_event *event, const struct fleet_action *action) {
         struct sim_instance *instance = world_find(world, action->instance);
         REQUIRE(instance, "stop of %llu, which is gone", (number)action->instance);
-        REQUIRE(!instance->is_stopped && !instance->is_killed, "stop of %llu twice",
-                (number)action->instance);
+        if (instance->is_stopped) {
+                if (!judge_undrain(world, event, instance))
+                        return false;
+                instance->drain_until_ns = world->now_ns;
+                return true;
+        }
+        REQUIRE(!instance->is_killed, "stop of %llu twice", (number)action->instance);
+        if (!judge_drain(world, event, action, instance))
+                return false;
         if (is_serving(instance) && !world->is_stopping && !world->is_emergency &&
                 !judge_chosen_stop(world, instance))
                 return false;
@@ -118,6 +189,7 @@ static bool judge_stop(struct world *world, const struct fleet_action *action) {
         instance->stop_limit_ns = world->settings.stop_timeout_ns;
         if (world->is_emergency && world->settings.emergency_timeout_ns < instance->stop_limit_ns)
                 instance->stop_limit_ns = world->settings.emergency_timeout_ns;
+        instance->stop_limit_ns += action->delay_ns;
         return true;
 }
 
@@ -248,7 +320,9 @@ static bool judge_action(struct world *world, const struct fleet_event *event,
                 world->spawns++;
                 return judge_spawn(world, action);
         case FLEET_DO_STOP:
-                return judge_stop(world, action);
+                return judge_stop(world, event, action);
+        case FLEET_DO_SIGNAL:
+                return judge_signal(world, action);
         case FLEET_DO_KILL:
                 return judge_kill(world, action, event);
         case FLEET_DO_DROP:
@@ -287,6 +361,9 @@ static int64_t instance_bound(const struct world *world, const struct sim_instan
                 return one->ready_deadline_ns;
         if (one->is_available)
                 return NS_FOREVER;
+        if (one->signalled_ns == one->ready_ns)
+                return one->ready_ns +
+                       (world->settings.healthy_min_ns > 0 ? world->settings.healthy_min_ns : 1);
         /* it may have been retired and recalled, unseen from here */
         if (world->settings.is_steered)
                 return world->now_ns + world->settings.healthy_min_ns + world->settings.queue_timeout_ns + 1;
@@ -316,6 +393,31 @@ static bool judge_time(struct world *world) {
                 const int64_t bound_ns = world->aimed_ns + world->settings.progress_timeout_ns;
                 REQUIRE(bound_ns > world->now_ns, "the rollout is overdue");
         }
+        if (world->is_canary && !world->is_stopping) {
+                const int64_t bound_ns = world->canary_ns + world->settings.canary_ns;
+                REQUIRE(bound_ns > world->now_ns && deadline_ns <= bound_ns, "the canary is overdue");
+        }
+        return true;
+}
+
+/* The canary gets exactly its share, unless nobody else serves. */
+static bool judge_canary(struct world *world) {
+        const uint32_t percent = world->fleet.settings.canary_percent;
+        const struct sim_generation *target = &world->generations[world->target];
+        uint64_t own = 0;
+        uint64_t all = 0;
+        bool is_alone = true;
+        REQUIRE(!target->has_canary_failure || !world->is_rolling,
+                "the rollout goes on after its canary has failed");
+        for (size_t i = 0; i < world->share_count; i++) {
+                all += world->shares[i].weight;
+                own += world->shares[i].generation == world->target ? world->shares[i].weight : 0;
+        }
+        for (size_t i = 0; i < SIM_INSTANCES_MAX; i++)
+                is_alone &= world->instances[i].generation == world->target ||
+                            !takes_connections(world, &world->instances[i]);
+        REQUIRE(is_alone ? own == all : own * 100 == all * percent, "the canary gets %llu of %llu",
+                (number)own, (number)all);
         return true;
 }
 
@@ -341,7 +443,7 @@ static bool judge_rest(struct world *world) {
                                 one->is_killed,
                         "%llu keeps an old value in an emergency", (number)one->number);
         }
-        return true;
+        return !world->is_canary || judge_canary(world);
 }
 
 /* So many starts and wake-ups are enough for what happened. */
@@ -406,8 +508,9 @@ bool oracle_calm(struct world *world, bool is_rescued) {
         census.calm_checks++;
         REQUIRE(world->has_stable && world->stable == world->target, "not settled in the calm");
         for (size_t i = 0; i < SIM_INSTANCES_MAX; i++)
-                if (world->instances[i].is_live && world->instances[i].is_unhealthy && !is_rescued)
-                        return true;
+                if (world->instances[i].is_live && world->instances[i].is_unhealthy &&
+                        (!is_rescued || world->settings.is_signalled))
+                        return true; /* left alone; what a signal made of it lasts beyond the next one */
         if (!judge_everywhere(world, world->target))
                 return false;
         REQUIRE(!is_rescued || world->was_slow ||

@@ -34,7 +34,7 @@ static bool judge_failed_rollout(struct world *world, const struct fleet_action 
                                             world->now_ns - world->aimed_ns >=
                                                     world->settings.progress_timeout_ns),
                         "too slow, too soon");
-                REQUIRE(is_slow || generation->has_permanent_failure ||
+                REQUIRE(is_slow || generation->has_permanent_failure || generation->has_canary_failure ||
                                 generation->failures > world->settings.failures_max,
                         "gave generation %llu up after %u failures, %u are allowed", (number)world->target,
                         generation->failures, world->settings.failures_max);
@@ -67,8 +67,11 @@ static bool judge_rollout(struct world *world, const struct fleet_event *event, 
         const bool had_stable = world->has_stable;
         forgive(world, content.number);
         aim(world, generation);
-        if (!world->is_adopting || !world->is_load_emergency || !has_old)
+        if (!world->is_adopting || !world->is_load_emergency || !has_old) {
+                world->is_canary_due =
+                        world->is_adopting && world->is_rolling && world->fleet.settings.canary_percent > 0;
                 return true;
+        }
         census.emergencies++;
         if (world->generations[old].content.number != content.number)
                 reject(world, world->generations[old].content.number);
@@ -96,11 +99,50 @@ static bool judge_settled(struct world *world, const struct fleet_action *action
         if (!judge_everywhere(world, action->generation))
                 return false;
         REQUIRE(is_back || !world->has_stable || world->stable != action->generation, "committed twice");
+        REQUIRE(!world->is_canary && !world->is_canary_due, "committed without its canary");
         world->has_stable = true;
         world->stable = action->generation;
         aim(world, action->generation);
         census.commits += !is_back;
         census.restores += is_back;
+        return true;
+}
+
+static bool judge_canary_report(struct world *world, const struct fleet_action *action) {
+        const bool is_passed = action->report == FLEET_REPORT_CANARY_PASSED;
+        REQUIRE(world->is_canary_due && world->is_rolling && is_passed == world->is_canary,
+                "no canary is due");
+        if (!is_passed) {
+                const struct sim_instance *instance = world_find(world, action->instance);
+                REQUIRE(instance && instance->is_available && instance->generation == world->target,
+                        "%llu is no canary", (number)action->instance);
+                world->is_canary = true;
+                world->canary_ns = world->now_ns;
+                census.canaries++;
+                return true;
+        }
+        REQUIRE(world->now_ns - world->canary_ns >= world->settings.canary_ns,
+                "the canary has passed too soon");
+        world->is_canary = world->is_canary_due = false;
+        census.canaries_passed++;
+        return true;
+}
+
+/* What goes well must be true as well. */
+static bool judge_step(struct world *world, const struct fleet_action *action) {
+        const struct sim_instance *instance = world_find(world, action->instance);
+        if (action->report == FLEET_REPORT_STOPPED) {
+                REQUIRE(!instance, "%llu has not stopped", (number)action->instance);
+                return true;
+        }
+        if (action->report == FLEET_REPORT_CANARY || action->report == FLEET_REPORT_CANARY_PASSED)
+                return judge_canary_report(world, action);
+        REQUIRE(instance && instance->is_ready, "%llu is not even ready", (number)action->instance);
+        REQUIRE(action->report != FLEET_REPORT_AVAILABLE || instance->is_available, "%llu is not proved yet",
+                (number)action->instance);
+        if (action->report == FLEET_REPORT_DRAINED)
+                REQUIRE(world->generations[instance->generation].is_queue_empty,
+                        "the queue of %llu is not empty", (number)action->instance);
         return true;
 }
 
@@ -127,6 +169,8 @@ bool judge_report(struct world *world, const struct fleet_event *event, const st
                 census.halts++;
                 world->is_halted = true;
                 world->is_reverting = false;
+                world->is_canary = false;
+                world->is_canary_due = false;
                 break;
         case FLEET_REPORT_CANCELLED:
                 census.cancelled++;
@@ -173,9 +217,20 @@ bool judge_report(struct world *world, const struct fleet_event *event, const st
         case FLEET_REPORT_UNHEALTHY:
         case FLEET_REPORT_STOP_TIMEOUT:
         case FLEET_REPORT_STUCK:
+                break;
         case FLEET_REPORT_STOPPING:
         case FLEET_REPORT_STOP_AGAIN:
+                REQUIRE(action->is_delivered == (event->kind == FLEET_STOP && event->is_delivered),
+                        "a signal is forwarded twice or not at all");
                 break;
+        case FLEET_REPORT_READY:
+        case FLEET_REPORT_AVAILABLE:
+        case FLEET_REPORT_CANARY:
+        case FLEET_REPORT_CANARY_PASSED:
+        case FLEET_REPORT_DRAINED:
+        case FLEET_REPORT_QUEUE_TIMEOUT:
+        case FLEET_REPORT_STOPPED:
+                return judge_step(world, action);
         }
         return true;
 }

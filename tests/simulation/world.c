@@ -66,6 +66,10 @@ static void settings_draw(struct world *world) {
                 .failures_max = (uint32_t)world_random(world, 4),
                 .is_revert_off = world_chance(world, 12),
                 .is_steered = world_chance(world, 35),
+                .is_signalled = world_chance(world, 15),
+                .canary_percent = (uint32_t)PICK(world, 0, 0, 1, 10, 50, 200),
+                .canary_ns = PICK(world, 0, 700 * NS_PER_MS, 5 * NS_PER_S),
+                .drain_ns = PICK(world, 0, 0, 300 * NS_PER_MS, 4 * NS_PER_S),
                 .load_timeout_ns = PICK(world, NS_PER_S, 5 * NS_PER_S),
                 .ready_timeout_ns = PICK(world, 2 * NS_PER_S, 5 * NS_PER_S),
                 .healthy_min_ns = PICK(world, 0, 500 * NS_PER_MS, NS_PER_S, 3 * NS_PER_S),
@@ -93,6 +97,7 @@ void world_init(struct world *world, uint64_t seed) {
         settings_draw(world);
         world->content = world_new_content(world);
         fleet_init(&world->fleet, &world->settings);
+        world->settings.is_steered &= !world->settings.is_signalled;
         world_post(world, 0, (struct fleet_event){.kind = FLEET_START});
 }
 
@@ -163,6 +168,31 @@ static void instance_begin(struct world *world, const struct fleet_action *actio
                 live_well(world, instance, ready_ns);
 }
 
+/* What the former content would have done to it does not come to pass. */
+static void fate_forget(struct world *world, uint64_t instance) {
+        size_t kept = 0;
+        for (size_t i = 0; i < world->pending_count; i++) {
+                const struct fleet_event *event = &world->pending[i].event;
+                if (event->instance != instance ||
+                        (event->kind != FLEET_EXITED && event->kind != FLEET_UNHEALTHY))
+                        world->pending[kept++] = world->pending[i];
+        }
+        world->pending_count = kept;
+}
+
+/* It reads the new content while it serves. One that is not made for the signal dies of it. */
+static void instance_signalled(struct world *world, const struct fleet_action *action) {
+        const struct sim_instance *instance = world_find(world, action->instance);
+        const enum sim_quality quality = world->generations[action->generation].content.quality;
+        const int64_t soon_ns = draw_ns(world, world->settings.healthy_min_ns);
+        if (world->is_calm)
+                fate_forget(world, action->instance);
+        if (quality == QUALITY_EXITS_AT_BOOT || quality == QUALITY_EXITS_SOON || mishap(world, 5))
+                post_about(world, instance, soon_ns, FLEET_EXITED, 129);
+        else if (quality == QUALITY_UNHEALTHY)
+                post_about(world, instance, soon_ns, FLEET_UNHEALTHY, 0);
+}
+
 static void load_begin(struct world *world, uint32_t load) {
         struct fleet_event event = {.kind = FLEET_LOADED, .load = load};
         if (mishap(world, 5))
@@ -197,10 +227,15 @@ static void perform(struct world *world, const struct fleet_action *action) {
         case FLEET_DO_SPAWN:
                 instance_begin(world, action);
                 break;
+        case FLEET_DO_SIGNAL:
+                instance_signalled(world, action);
+                break;
         case FLEET_DO_STOP:
                 if (!instance->ignores_stop)
-                        post_about(world, instance, draw_ns(world, 400 * NS_PER_MS), FLEET_EXITED,
-                                instance->stop_status);
+                        post_about(world, instance,
+                                (world_chance(world, 70) ? action->delay_ns : 0) +
+                                        draw_ns(world, 400 * NS_PER_MS),
+                                FLEET_EXITED, instance->stop_status);
                 break;
         case FLEET_DO_KILL:
                 post_about(world, instance,
@@ -225,8 +260,8 @@ static void narrate(
                 (unsigned long long)event->generation, event->load, event->status);
         for (size_t i = 0; i < actions->count; i++) {
                 const struct fleet_action *a = &actions->list[i];
-                static const char *const names[] = {
-                        "LOAD", "CANCEL", "SPAWN", "STOP", "KILL", "DROP", "STEER", "REPORT", "EXIT"};
+                static const char *const names[] = {"LOAD", "CANCEL", "SPAWN", "SIGNAL", "STOP", "KILL",
+                        "DROP", "STEER", "REPORT", "EXIT"};
                 printf("    %s slot %u instance %llu generation %llu report %d reason %d status %d delay "
                        "%lld\n",
                         names[a->kind], a->slot, (unsigned long long)a->instance,

@@ -38,6 +38,7 @@ struct sim_generation {
         uint32_t failures; /* real ones that the fleet has been told, while it was rolled out */
         bool is_blamed;    /* some were its own */
         bool has_permanent_failure;
+        bool has_canary_failure;
         bool is_queue_empty; /* said since no new connection goes there */
         int64_t steered_away_ns;
 };
@@ -60,7 +61,9 @@ struct sim_instance {
         int64_t ready_ns;
         int64_t ready_deadline_ns;
         int64_t stopped_ns;
+        int64_t drain_until_ns;
         int64_t stop_limit_ns;
+        int64_t signalled_ns; /* 0: never */
         int64_t killed_ns;
         int32_t stop_status;
 };
@@ -120,6 +123,10 @@ struct world {
         bool is_halted;
         bool is_emergency;
         int64_t aimed_ns;
+        bool is_canary_due; /* the rollout has to begin with one, */
+        bool is_canary;     /* which has its share now */
+        int64_t canary_ns;
+        bool is_at_once; /* a STOP that leaves no time to drain */
         bool is_stopping;
         int64_t stopping_ns;
         bool is_over;
@@ -138,6 +145,7 @@ struct world {
 struct sim_census {
         uint64_t commits, reverts, halts, restores, exits, refusals, unchanged, cancelled, superseded,
                 emergencies;
+        uint64_t signals, canaries, canaries_passed, stop_drains, undrained;
         uint64_t give_ups, steers, drains, kills, stale, reloads, calm_checks, steps;
 };
 extern struct sim_census census;

@@ -28,6 +28,7 @@ static struct fleet_actions actions;
 static int64_t now_ns;
 static char trace[4096];
 static uint32_t load_number;
+static bool tells_steps; /* reports of steps that went well are left out unless a script wants them */
 
 static inline const char *report_name(enum fleet_report report) {
         switch (report) {
@@ -77,6 +78,20 @@ static inline const char *report_name(enum fleet_report report) {
                 return "stopping";
         case FLEET_REPORT_STOP_AGAIN:
                 return "stop again";
+        case FLEET_REPORT_READY:
+                return "ready";
+        case FLEET_REPORT_AVAILABLE:
+                return "available";
+        case FLEET_REPORT_CANARY:
+                return "canary";
+        case FLEET_REPORT_CANARY_PASSED:
+                return "canary passed";
+        case FLEET_REPORT_DRAINED:
+                return "drained";
+        case FLEET_REPORT_QUEUE_TIMEOUT:
+                return "queue timeout";
+        case FLEET_REPORT_STOPPED:
+                return "stopped";
         }
         return "?";
 }
@@ -107,9 +122,17 @@ static inline void trace_report(const struct fleet_action *action) {
         trace_add(")");
 }
 
+static inline bool report_is_step(enum fleet_report report) {
+        return report == FLEET_REPORT_READY || report == FLEET_REPORT_AVAILABLE ||
+               report == FLEET_REPORT_DRAINED || report == FLEET_REPORT_QUEUE_TIMEOUT ||
+               report == FLEET_REPORT_STOPPED;
+}
+
 static inline void trace_action(const struct fleet_action *action) {
         const unsigned long long instance = action->instance;
         const unsigned long long generation = action->generation;
+        if (action->kind == FLEET_DO_REPORT && !tells_steps && report_is_step(action->report))
+                return;
         if (trace[0])
                 trace_add(" ");
         switch (action->kind) {
@@ -125,8 +148,13 @@ static inline void trace_action(const struct fleet_action *action) {
                 if (fleet.settings.replicas > 1)
                         trace_add("@%u", action->slot);
                 break;
+        case FLEET_DO_SIGNAL:
+                trace_add("signal %llu g%llu", instance, generation);
+                break;
         case FLEET_DO_STOP:
-                trace_add("stop %llu", instance);
+                trace_add("%sstop %llu", action->delay_ns > 0 ? "drain-and-" : "", instance);
+                if (action->is_delivered)
+                        trace_add(" delivered");
                 break;
         case FLEET_DO_KILL:
                 trace_add("kill %llu", instance);
@@ -165,6 +193,7 @@ static inline void fleet_begin(const struct fleet_settings *settings) {
         now_ns = 1000 * S;
         trace[0] = '\0';
         load_number = 0;
+        tells_steps = false;
         fleet_init(&fleet, settings);
 }
 

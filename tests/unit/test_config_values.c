@@ -183,9 +183,9 @@ static void test_words_of_an_enum_are_suggested(void **state) {
                 "did you mean 'on-failure'?");
         expect_refusal("service", "restart", "unless-stopped",
                 "api.ini:3: restart = unless-stopped is not no, on-failure or always", "");
-        assert_int_equal(set_in(&config, "rollout", "strategy", "handoff", &error), 0);
-        expect_refusal("rollout", "strategy", "signal",
-                "api.ini:3: strategy = signal is not available in this version", "use restart or handoff");
+        expect_refusal("rollout", "strategy", "hand-off",
+                "api.ini:3: strategy = hand-off is not restart, handoff or signal",
+                "did you mean 'handoff'?");
 }
 
 static void test_a_portion_is_a_number_or_a_share(void **state) {
@@ -209,6 +209,21 @@ static void test_a_portion_is_a_number_or_a_share(void **state) {
                 "api.ini:3: max_surge = % is not a number from 0 to 32, or a share from 0% to 100%", NULL);
         expect_refusal("rollout", "max_surge", "1 %",
                 "api.ini:3: max_surge = 1 % is not a number from 0 to 32, or a share from 0% to 100%", NULL);
+}
+
+static void test_a_canary_is_a_share(void **state) {
+        struct config CLEANUP_CONFIG config;
+        struct error error;
+
+        (void)state;
+        config_init(&config);
+        assert_int_equal(config.rollout.canary.value, 0);
+        assert_int_equal(set_in(&config, "rollout", "canary", "10%", &error), 0);
+        assert_int_equal(config.rollout.canary.value, 10);
+        expect_refusal("rollout", "canary", "10",
+                "api.ini:3: canary = 10 is not a share such as 10%, from 0% to 100%", NULL);
+        expect_refusal("rollout", "canary", "0",
+                "api.ini:3: canary = 0 is not a share such as 10%, from 0% to 100%", NULL);
 }
 
 /* As Kubernetes rounds: surge up, unavailable down. */
@@ -464,6 +479,13 @@ static void test_keys_that_do_not_fit_together_are_refused(void **state) {
         static const char *const delay[][3] = {{"service", "restart_delay", "1m"}, {0}};
         static const char *const group[][3] = {
                 {"service", "kill_mode", "group"}, {"service", "session", "none"}, {0}};
+        static const char *const whole[][3] = {
+                {"rollout", "canary", "100%"}, {"rollout", "strategy", "handoff"}, {0}};
+        static const char *const alone[][3] = {{"rollout", "canary", "1%"}, {0}};
+        static const char *const signalled[][3] = {
+                {"rollout", "canary", "1%"}, {"rollout", "strategy", "signal"}, {0}};
+        static const char *const surging[][3] = {
+                {"rollout", "strategy", "signal"}, {"rollout", "max_surge", "1"}, {0}};
         static const char *const neither[][3] = {
                 {"rollout", "max_surge", "0"}, {"rollout", "max_unavailable", "30%"}, {0}};
         static const char *const unnumbered[][3] = {{"rollout", "ready", "fd"}, {0}};
@@ -482,6 +504,20 @@ static void test_keys_that_do_not_fit_together_are_refused(void **state) {
         expect_check_failure(delay, "configuration:3: restart_delay is longer than restart_delay_max", NULL);
         expect_check_failure(group, "configuration:3: kill_mode = group needs a group of the app's own",
                 "use session = group or session = session");
+        expect_check_failure(whole,
+                "configuration:3: canary = 100% leaves nothing to the instances that are known to work",
+                "use strategy = handoff with a share such as 10%, or leave canary out");
+        expect_check_failure(alone,
+                "configuration:3: a canary needs an instance beside it that is known to work",
+                "use strategy = handoff with a share such as 10%, or leave canary out");
+        expect_check_failure(signalled,
+                "configuration:3: a canary needs new instances; strategy = signal starts none",
+                "use strategy = handoff with a share such as 10%, or leave canary out");
+        expect_check_failure(surging,
+                "configuration:3: strategy = signal starts nothing beside an instance and takes it away "
+                "while it reads "
+                "its secrets",
+                "leave max_surge out, and max_unavailable at 1 or more");
         expect_check_failure(neither,
                 "configuration:3: with 1 replica max_surge and max_unavailable both come to 0: no instance "
                 "could be "
@@ -558,6 +594,7 @@ int main(void) {
                 cmocka_unit_test(test_booleans_take_the_habits_of_systemd),
                 cmocka_unit_test(test_numbers_have_a_range),
                 cmocka_unit_test(test_words_of_an_enum_are_suggested),
+                cmocka_unit_test(test_a_canary_is_a_share),
                 cmocka_unit_test(test_a_portion_is_a_number_or_a_share),
                 cmocka_unit_test(test_the_limits_of_a_rotation_come_from_strategy_and_shares),
                 cmocka_unit_test(test_signals_have_names_and_numbers),
