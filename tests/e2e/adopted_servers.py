@@ -14,7 +14,7 @@ import http.server, os, signal, socket, sys, threading, time
 
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
-        text = f"{os.getpid()} {os.environ.get('PASSWORD', '-')} {self.server.socket.getsockname()[:2]}".encode()
+        text = f"{os.getpid()} {os.environ.get('PASSWORD', '-')} {name}".encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(text)))
         self.end_headers()
@@ -28,6 +28,7 @@ class Server(http.server.ThreadingHTTPServer):
     address_family = socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET
 
 server = Server((sys.argv[1], int(sys.argv[2])), Handler)
+name = server.socket.getsockname()[:2]  # server_close() closes it before the last answers are given
 
 # A graceful end: serve what waits in the queue, then what is under way.
 def end(*_):

@@ -1,0 +1,141 @@
+"""Handoff of servers that bind their own port: clients come all the time, with a new connection each, and none fails."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from adopted_servers import SERVERS, STOP_SIGNALS, fetch, free_port
+from secrets_files import Vault, vault_make
+from support import TACET, Running
+
+CLIENTS = 3
+
+
+@pytest.fixture
+def vault(tmp_path: Path) -> Vault:
+    """One secret in an encrypted file."""
+    return vault_make(tmp_path / "vault", "PASSWORD=value-0\n")
+
+
+class Clients:
+    """Closed-loop clients: each asks, waits for the answer, asks again."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.failed: list[str] = []
+        self.answers: Counter[str] = Counter()
+        self.longest_seconds = 0.0
+        self.is_over = threading.Event()
+        self.threads = [threading.Thread(target=self.ask) for _ in range(CLIENTS)]
+
+    def ask(self) -> None:
+        """One client's life."""
+        while not self.is_over.is_set():
+            began = time.monotonic()
+            try:
+                self.answers[fetch(self.port)] += 1
+            except (OSError, ValueError) as error:
+                self.failed.append(f"{error!r} after {time.monotonic() - began:.3f} s")
+            self.longest_seconds = max(self.longest_seconds, time.monotonic() - began)
+
+    def __enter__(self) -> Clients:
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.is_over.set()
+        for thread in self.threads:
+            thread.join(20)
+
+
+def command_of(vault: Vault, port: int, show: Sequence[str], *options: str) -> list[str]:
+    """A server whose port is adopted and whose generations overlap."""
+    rollout = ["--strategy", "handoff", "--min-healthy", "50ms", "--adopt", str(port), "--log-level", "info"]
+    return [TACET, "run", *vault.options, *rollout, *options, "--", *show]
+
+
+def handing_over(vault: Vault, port: int, show: Sequence[str], *options: str) -> Running:
+    """Start it."""
+    return Running(command_of(vault, port, show, *options))
+
+
+def rotate(running: Running, vault: Vault, number: int) -> None:
+    """Move to new secrets and wait for the end of it."""
+    vault.write(f"PASSWORD=value-{number}\n")
+    running.signal(signal.SIGHUP)
+    line = running.line_with("rotation to generation .* (done|failed|halted)|going back", 30)
+    assert line.endswith("done"), line
+
+
+@pytest.mark.parametrize("kind", SERVERS)
+def test_no_request_fails_while_an_unmodified_server_is_handed_over(kind: str, vault: Vault, tmp_path: Path) -> None:
+    """Several rotations; every generation answers, and the last one alone in the end."""
+    port = free_port()
+    stop = ["--stop-signal", STOP_SIGNALS.get(kind, "TERM")]
+    with handing_over(vault, port, SERVERS[kind](tmp_path, port), *stop) as running:
+        running.line_with("is up")
+        with Clients(port) as clients:
+            for number in (1, 2):
+                rotate(running, vault, number)
+        assert not clients.failed
+        assert len({answer.split()[0] for answer in clients.answers}) >= 3
+        if kind != "nginx":  # which does not tell
+            assert {answer.split()[1] for answer in clients.answers} == {f"value-{number}" for number in range(3)}
+            assert fetch(port).split()[1] == "value-2"
+
+
+def test_no_request_fails_while_replicas_are_handed_over(vault: Vault, tmp_path: Path) -> None:
+    """Replicas of one generation share its socket, so each may take what another one leaves."""
+    port = free_port()
+    options = ["--replicas", "3"]
+    with handing_over(vault, port, SERVERS["node"](tmp_path, port), *options) as running:
+        running.line_with("is up")
+        with Clients(port) as clients:
+            for number in (1, 2):
+                rotate(running, vault, number)
+        assert not clients.failed
+        assert fetch(port).split()[1] == "value-2"
+
+
+def test_a_crashed_instances_queue_waits_for_its_successor(vault: Vault, tmp_path: Path) -> None:
+    """Killed between two requests: the socket is the supervisor's, so who connects meanwhile is served a little later."""
+    port = free_port()
+    options = ["--restart", "always", "--restart-delay", "300ms"]
+    with handing_over(vault, port, SERVERS["python"](tmp_path, port), *options) as running:
+        running.line_with("is up")
+        first = int(fetch(port).split()[0])
+        os.kill(first, signal.SIGKILL)
+        running.line_with("restarting|failed")
+        began = time.monotonic()
+        assert int(fetch(port, seconds=10).split()[0]) != first
+        assert time.monotonic() - began > 0.1
+
+
+def test_where_nothing_can_be_adopted_instances_are_replaced(vault: Vault, tmp_path: Path) -> None:
+    """Inside another tacet that adopts: two cannot have the port, so the old one stops first, and the rotation succeeds."""
+    port = free_port()
+    inner = command_of(vault, port, SERVERS["python"](tmp_path, port))
+    outer = [TACET, "run", "--adopt", str(free_port()), "--ready", "exec", "--", *inner]
+    with Running(outer) as running:
+        running.line_with("cannot be adopted")
+        running.line_with("is up")
+        inside = running.child
+        vault.write("PASSWORD=value-1\n")
+        os.kill(inside, signal.SIGHUP)
+        running.line_with("rotation to generation 2 done", 20)
+        deadline = time.monotonic() + 10
+        answer = ""
+        while "value-1" not in answer and time.monotonic() < deadline:
+            try:
+                answer = fetch(port)
+            except OSError:
+                time.sleep(0.05)
+        assert answer.split()[1] == "value-1"
