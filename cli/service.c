@@ -175,8 +175,8 @@ int service_init(
         environment_fill(&settings->launch.environment, config);
         limits_fill(&settings->launch, config);
         fleet_fill(&settings->fleet, config);
-        service_health_fill(settings, config);
-        if (adopts_fill(out, config, error) < 0)
+        if (service_health_fill(&out->health, settings, config, error) < 0 ||
+                adopts_fill(out, config, error) < 0)
                 return -1;
         if (settings->fleet.is_signalled && load)
                 log_write(LOG_WARNING, "strategy = signal: a rotation changes nothing in the environment of "

@@ -4,12 +4,20 @@
 
 #include "cli/service_sockets.h"
 #include "conf/config.h"
+#include "conf/health.h"
 #include "secrets/load.h"
 #include "supervisor/adopt.h"
 #include "supervisor/supervisor.h"
 
+/* What the settings of [health] point into. */
+struct service_health {
+        struct config_probe probe;
+        char request[CONFIG_PROBE_PATH_BYTES_MAX + CONFIG_PROBE_NAME_BYTES_MAX + 256];
+};
+
 /* What the settings point into; must live as long as they. */
 struct service {
+        struct service_health health;
         struct identity identity;
         struct service_sockets sockets;
         struct socket_address adopts[ADOPT_RULES_MAX];
@@ -25,7 +33,8 @@ int service_init(
         struct service *out, const struct config *config, struct load_request *load, struct error *error);
 
 /* The part of it that is in cli/service_health.c: readiness, notify socket, health. */
-void service_health_fill(struct supervisor_settings *out, const struct config *config);
+int service_health_fill(struct service_health *own, struct supervisor_settings *out,
+        const struct config *config, struct error *error);
 
 /* For `tacet run`: tacet stands between a service manager and the app, so what the manager gave is taken, and what it says of
  * itself is not passed on. Call once, after service_init(). */

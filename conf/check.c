@@ -5,12 +5,13 @@
 
 #include "conf/check_sockets.h"
 #include "conf/config.h"
+#include "conf/health.h"
 #include "conf/schema.h"
 #include "lib/socket_address.h"
 
 /* Begin a message with the place of the key that is to blame: FILE:LINE, its option, or the key itself when it has its
  * default. The last mention counts: it is the one in force. */
-static int blame(const struct config *config, const char *section, const char *key, struct error *error) {
+int config_blame(const struct config *config, const char *section, const char *key, struct error *error) {
         const struct schema_row *row = schema_find(section, key);
 
         for (size_t i = config->given_count; i > 0; i--) {
@@ -86,20 +87,20 @@ static int check_adopt(const struct config *config, struct error *error) {
 
         if (words->count > CONFIG_ADOPTS_MAX) {
                 error_set(error, 0, "more than %d addresses", CONFIG_ADOPTS_MAX);
-                return blame(config, "service", "adopt", error);
+                return config_blame(config, "service", "adopt", error);
         }
         if (words->count == 0 && config->rollout.ready == CONFIG_READY_LISTEN) {
                 error_set(error, 0, "ready = listen without adopt: nobody sees the app listen");
                 error_hint(error, "name the address that it binds: adopt = 8080");
-                return blame(config, "rollout", "ready", error);
+                return config_blame(config, "rollout", "ready", error);
         }
         for (size_t i = 0; i < words->count; i++) {
                 if (check_adopted(words->at[i], &addresses[i], error) < 0)
-                        return blame(config, "service", "adopt", error);
+                        return config_blame(config, "service", "adopt", error);
                 for (size_t other = 0; other < i; other++)
                         if (socket_address_equal(&addresses[i], &addresses[other])) {
                                 error_set(error, 0, "%s is given twice", words->at[i]);
-                                return blame(config, "service", "adopt", error);
+                                return config_blame(config, "service", "adopt", error);
                         }
         }
         return 0;
@@ -111,44 +112,16 @@ static int check_service(const struct config *config, struct error *error) {
         if (service->pass_env.count && !service->clear_env) {
                 error_set(error, 0,
                         "pass_env without clear_env = yes has no meaning: every variable is passed");
-                return blame(config, "service", "pass_env", error);
+                return config_blame(config, "service", "pass_env", error);
         }
         if (service->restart_delay_ns > service->restart_delay_max_ns) {
                 error_set(error, 0, "restart_delay is longer than restart_delay_max");
-                return blame(config, "service", "restart_delay", error);
+                return config_blame(config, "service", "restart_delay", error);
         }
         if (service->kill_mode == CONFIG_KILL_GROUP && service->session == CONFIG_SESSION_NONE) {
                 error_set(error, 0, "kill_mode = group needs a group of the app's own");
                 error_hint(error, "use session = group or session = session");
-                return blame(config, "service", "kill_mode", error);
-        }
-        return 0;
-}
-
-/* A gate that could never open, and keys that belong to another one. */
-static int check_ready(const struct config *config, struct error *error) {
-        const struct config_rollout *rollout = &config->rollout;
-
-        if (rollout->ready == CONFIG_READY_NOTIFY && config->service.notify_access == CONFIG_NOTIFY_NONE) {
-                error_set(error, 0,
-                        "ready = notify needs a notify socket, and notify_access = none gives none");
-                error_hint(error, "use notify_access = main, or all when a child of the app sends READY=1");
-                return blame(config, "service", "notify_access", error);
-        }
-        if (config->health.watchdog_ns && config->service.notify_access == CONFIG_NOTIFY_NONE) {
-                error_set(error, 0, "watchdog needs a notify socket, and notify_access = none gives none");
-                error_hint(
-                        error, "use notify_access = main, or all when a child of the app sends WATCHDOG=1");
-                return blame(config, "service", "notify_access", error);
-        }
-        if (rollout->ready == CONFIG_READY_FD && rollout->ready_fd == CONFIG_UNSET) {
-                error_set(error, 0, "ready = fd needs the number of the descriptor");
-                error_hint(error, "set ready_fd, for example 9; the app finds it in TACET_READY_FD as well");
-                return blame(config, "rollout", "ready", error);
-        }
-        if (rollout->ready != CONFIG_READY_FD && rollout->ready_fd != CONFIG_UNSET) {
-                error_set(error, 0, "ready_fd without ready = fd has no meaning");
-                return blame(config, "rollout", "ready_fd", error);
+                return config_blame(config, "service", "kill_mode", error);
         }
         return 0;
 }
@@ -168,7 +141,7 @@ static int check_canary(const struct config *config, struct error *error) {
         else
                 return 0;
         error_hint(error, "use strategy = handoff with a share such as 10%%, or leave canary out");
-        return blame(config, "rollout", "canary", error);
+        return config_blame(config, "rollout", "canary", error);
 }
 
 static int check_rollout(const struct config *config, struct error *error) {
@@ -182,7 +155,7 @@ static int check_rollout(const struct config *config, struct error *error) {
                         "strategy = signal starts nothing beside an instance and takes it away while it "
                         "reads its secrets");
                 error_hint(error, "leave max_surge out, and max_unavailable at 1 or more");
-                return blame(config, "rollout", "strategy", error);
+                return config_blame(config, "rollout", "strategy", error);
         }
         if (config_surge_max(config) > 0 || config_unavailable_max(config) > 0)
                 return 0;
@@ -193,13 +166,13 @@ static int check_rollout(const struct config *config, struct error *error) {
         error_hint(error, "max_surge = 1 starts the new one beside the old, max_unavailable = 1 stops the "
                           "old one first "
                           "(a share of max_unavailable is rounded down)");
-        return blame(
+        return config_blame(
                 config, "rollout", rollout->max_unavailable.is_set ? "max_unavailable" : "max_surge", error);
 }
 
 int config_check(const struct config *config, bool needs_command, struct error *error) {
         if (check_sources(config, error) < 0 || check_service(config, error) < 0 ||
-                check_rollout(config, error) < 0 || check_ready(config, error) < 0 ||
+                check_rollout(config, error) < 0 || config_check_health(config, error) < 0 ||
                 config_check_sockets(config, error) < 0 || check_adopt(config, error) < 0)
                 return -1;
         if (needs_command && config->service.command.count == 0) {

@@ -120,6 +120,11 @@ struct config_rollout {
 };
 
 struct config_health {
+        char *probe; /* conf/health.h; NULL: none */
+        bool socket;
+        int64_t interval_ns, timeout_ns, start_period_ns;
+        int32_t successes, failures;
+        char *status, *host; /* NULL: 200-399; the address */
         int64_t watchdog_ns; /* 0: none */
 };
 

@@ -63,7 +63,7 @@ static const struct schema_word ready_words[] = {
         {"listen", CONFIG_READY_LISTEN, NULL},
         {"notify", CONFIG_READY_NOTIFY, NULL},
         {"fd", CONFIG_READY_FD, NULL},
-        {"probe", CONFIG_READY_PROBE, "is not available in this version"},
+        {"probe", CONFIG_READY_PROBE, NULL},
         {"delay", CONFIG_READY_DELAY, NULL},
         {0},
 };
@@ -238,6 +238,24 @@ const struct schema_row schema_rows[] = {
         ROW("rollout", "reload_signal", SCHEMA_SIGNAL, AT(rollout.reload_signal), "HUP", FILE_RUN, "reload-signal",
                 "strategy = signal: tells the app to read its secrets again", RANGE(1, 64)),
 
+        ROW("health", "probe", SCHEMA_TEXT, AT(health.probe), NULL, FILE_RUN, "health",
+                "what is asked: tcp:[NAME], http:[//NAME]/PATH or exec:COMMAND", NO_MORE),
+        ROW("health", "socket", SCHEMA_BOOLEAN, AT(health.socket), "no", FILE_RUN, "health-socket",
+                "give every instance a socket of its own for the probe, named health", NO_MORE),
+        ROW("health", "interval", SCHEMA_DURATION, AT(health.interval_ns), "5s", FILE_RUN, "health-interval",
+                "time between two probes of a ready instance", RANGE(10 * NS_PER_MS, 86400 * NS_PER_S)),
+        ROW("health", "timeout", SCHEMA_DURATION, AT(health.timeout_ns), "2s", FILE_RUN, "health-timeout",
+                "time a probe has for its answer", RANGE(NS_PER_MS, 3600 * NS_PER_S)),
+        ROW("health", "successes", SCHEMA_NUMBER, AT(health.successes), "1", FILE_RUN, "health-successes",
+                "good probes in a row before a new instance is ready", RANGE(1, 1000)),
+        ROW("health", "failures", SCHEMA_NUMBER, AT(health.failures), "3", FILE_RUN, "health-failures",
+                "bad probes in a row before an instance is unhealthy", RANGE(1, 1000)),
+        ROW("health", "start_period", SCHEMA_DURATION, AT(health.start_period_ns), "0", FILE_RUN, "health-start-period",
+                "time after which bad probes of a new instance count; 0: ready_timeout alone", RANGE(0, 86400 * NS_PER_S)),
+        ROW("health", "status", SCHEMA_TEXT, AT(health.status), NULL, FILE_RUN, "health-status",
+                "HTTP statuses that are good, 200-399 if not given", NO_MORE),
+        ROW("health", "host", SCHEMA_TEXT, AT(health.host), NULL, FILE_RUN, "health-host",
+                "Host header of an HTTP probe", NO_MORE),
         ROW("health", "watchdog", SCHEMA_DURATION, AT(health.watchdog_ns), "0", FILE_RUN, "watchdog",
                 "longest time between two WATCHDOG=1 of a ready instance; 0: not asked for", RANGE(0, 86400 * NS_PER_S)),
 
@@ -394,115 +412,4 @@ const char *schema_near_word(const struct schema_word *words, const char *word) 
                 if (!words->refusal)
                         nearest_offer(&nearest, word, words->word, NULL);
         return nearest.word;
-}
-
-/* Write the words of an enum that can be had: "a, b or c" with separators ", " and " or ". */
-static void words_join(
-        const struct schema_word *words, const char *between, const char *last, char *out, size_t room) {
-        size_t length = 0, left = 0;
-
-        for (const struct schema_word *word = words; word->word; word++)
-                left += !word->refusal;
-        out[0] = '\0';
-        for (; words->word && length + 56 < room; words++) {
-                if (words->refusal)
-                        continue;
-                left--;
-                length += (size_t)snprintf(out + length, room - length, "%s%s", words->word,
-                        left == 0   ? ""
-                        : left == 1 ? last
-                                    : between);
-        }
-}
-
-const char *schema_accepts(const struct schema_row *row, char out[static 256]) {
-        switch (row->type) {
-        case SCHEMA_TEXT:
-                return "a text that is not empty";
-        case SCHEMA_PATH:
-                return "a path";
-        case SCHEMA_DURATION:
-                return row->maximum == NS_FOREVER ? "a duration such as 500ms, 30s, 5m, 1h30m, or infinity"
-                                                  : "a duration such as 500ms, 30s, 5m or 1h30m";
-        case SCHEMA_SIZE:
-                return "a size in bytes such as 65536, 64K, 8M or 1G";
-        case SCHEMA_BOOLEAN:
-                return "yes or no";
-        case SCHEMA_NUMBER:
-                snprintf(out, 256, "a number from %lld to %lld", (long long)row->minimum,
-                        (long long)row->maximum);
-                return out;
-        case SCHEMA_ENUM:
-                words_join(row->words, ", ", " or ", out, 256);
-                return out;
-        case SCHEMA_SIGNAL:
-                return row->minimum == 0 ? "a signal such as TERM, INT, RTMIN+3 or 15, or none"
-                                         : "a signal such as TERM, INT, RTMIN+3 or 15";
-        case SCHEMA_MODE:
-                return "an octal number such as 022 or 0660";
-        case SCHEMA_LIMIT:
-                return "SOFT or SOFT:HARD, each a number, a size such as 64M, or infinity";
-        case SCHEMA_PORTION:
-                if (row->maximum == 0)
-                        return "a share such as 10%, from 0% to 100%";
-                snprintf(out, 256, "a number from %lld to %lld, or a share from 0%% to 100%%",
-                        (long long)row->minimum, (long long)row->maximum);
-                return out;
-        case SCHEMA_SET:
-                snprintf(out, 256, "one or more of ");
-                words_join(row->words, ", ", " and ", out + strlen(out), 256 - strlen(out));
-                return out;
-        case SCHEMA_ADDRESS:
-                return "an address such as 8080, 127.0.0.1:8080, [::1]:8080 or /run/app.sock";
-        case SCHEMA_COMMAND:
-                return "a command: words with \"...\", '...' and \\ as quotes";
-        case SCHEMA_WORDS:
-                return "words with blanks between them";
-        case SCHEMA_NAMES:
-                return "variable names with blanks between them, each NAME or PREFIX*";
-        case SCHEMA_SETTINGS:
-                return "NAME=VALUE, quoted when it holds blanks";
-        }
-        return "";
-}
-
-const char *schema_argument(const struct schema_row *row, char out[static 256]) {
-        switch (row->type) {
-        case SCHEMA_TEXT:
-                return "NAME";
-        case SCHEMA_PATH:
-                return "PATH";
-        case SCHEMA_DURATION:
-                return "DURATION";
-        case SCHEMA_SIZE:
-                return "SIZE";
-        case SCHEMA_BOOLEAN:
-                return NULL;
-        case SCHEMA_NUMBER:
-                return "N";
-        case SCHEMA_ENUM:
-                words_join(row->words, "|", "|", out, 256);
-                return out;
-        case SCHEMA_SIGNAL:
-                return "SIGNAL";
-        case SCHEMA_MODE:
-                return "MASK";
-        case SCHEMA_LIMIT:
-                return "SOFT[:HARD]";
-        case SCHEMA_PORTION:
-                return row->maximum == 0 ? "N%" : "N|N%";
-        case SCHEMA_SET:
-                words_join(row->words, ",", ",", out, 256);
-                return out;
-        case SCHEMA_ADDRESS:
-                return "ADDRESS";
-        case SCHEMA_COMMAND:
-                return "COMMAND";
-        case SCHEMA_WORDS:
-        case SCHEMA_NAMES:
-                return "NAMES";
-        case SCHEMA_SETTINGS:
-                return "NAME=VALUE";
-        }
-        return "";
 }

@@ -27,14 +27,36 @@ static const char *const sign_names[] = {
         [READINESS_DELAY] = "delay",
 };
 
+/* What is said when it did not come. */
+static const char *const sign_texts[] = {
+        [READINESS_AUTO] = "",
+        [READINESS_EXEC] = "not executed",
+        [READINESS_LISTEN] = "does not listen",
+        [READINESS_NOTIFY] = "no READY=1",
+        [READINESS_FD] = "no newline on its ready descriptor",
+        [READINESS_PROBE] = "no good health check",
+        [READINESS_DELAY] = "not up long enough",
+};
+
 static unsigned sign_bit(enum readiness sign) {
         return 1U << sign;
 }
 
-static unsigned signs_wanted(const struct readiness_settings *settings) {
-        if (settings->ready != READINESS_AUTO)
-                return sign_bit(settings->ready);
-        return sign_bit(settings->has_adopted ? READINESS_LISTEN : READINESS_EXEC);
+/* Its listen(2) or accept(2) can be seen. */
+static bool can_see_listen(const struct supervisor_settings *settings) {
+        return settings->readiness.has_adopted || listeners_can_probe(settings, NULL);
+}
+
+/* Whoever wants probes wants no instance whose probe has not succeeded, whatever other sign it gives. */
+static unsigned signs_wanted(const struct supervisor_settings *settings) {
+        enum readiness ready = settings->readiness.ready;
+        unsigned probe = settings->health.probe.kind == PROBE_NONE ? 0 : sign_bit(READINESS_PROBE);
+
+        if (ready != READINESS_AUTO)
+                return sign_bit(ready) | probe;
+        if (settings->readiness.has_adopted || (!probe && can_see_listen(settings)))
+                return sign_bit(READINESS_LISTEN) | probe;
+        return probe ? probe : sign_bit(READINESS_EXEC);
 }
 
 static void say_when_complete(struct supervisor *supervisor, struct app *app) {
@@ -44,6 +66,7 @@ static void say_when_complete(struct supervisor *supervisor, struct app *app) {
                 return;
         watch->is_said = true;
         notify_ready(supervisor, app);
+        health_ready(supervisor, app);
         supervisor_push(supervisor, (struct fleet_event){.kind = FLEET_READY, .instance = app->number});
 }
 
@@ -110,7 +133,9 @@ int readiness_equip(
         struct supervisor *supervisor, struct app *app, struct app_gear *gear, struct error *error) {
         const struct readiness_settings *settings = &supervisor->settings->readiness;
 
-        app->readiness.wanted = signs_wanted(settings);
+        app->readiness.wanted = signs_wanted(supervisor->settings);
+        if (health_equip(supervisor, app, gear, error) < 0)
+                return -1;
         if (!(app->readiness.wanted & sign_bit(READINESS_FD)))
                 return 0;
         snprintf(supervisor->ready_fd_variable, sizeof supervisor->ready_fd_variable, "TACET_READY_FD=%d",
@@ -133,12 +158,29 @@ void readiness_spawned(struct supervisor *supervisor, struct app *app) {
                 watch->delay = (struct loop_timer){.on_due = delay_on_due, .owner = app};
                 loop_timer_set(&supervisor->loop, &watch->delay, time_add(time_now_ns(), settings->delay_ns));
         }
+        health_begin(supervisor, app, (watch->wanted & sign_bit(READINESS_LISTEN)) && !settings->has_adopted);
         readiness_note(supervisor, app, READINESS_EXEC);
         say_when_complete(supervisor, app);
+}
+
+void readiness_explain(const struct app *app) {
+        const struct readiness_watch *watch = &app->readiness;
+        const char *reason = app->health.reason;
+        char missing[96] = "";
+        size_t used = 0;
+
+        for (unsigned sign = READINESS_EXEC; sign <= READINESS_DELAY; sign++)
+                if ((watch->wanted & ~watch->seen) & sign_bit(sign))
+                        used += (size_t)snprintf(missing + used, sizeof missing - used, "%s%s",
+                                used ? ", " : "", sign_texts[sign]);
+        if (used)
+                log_write(LOG_WARNING, "process %d: %s%s%s", (int)app->pid, missing,
+                        *reason ? "; last health check: " : "", reason);
 }
 
 void readiness_ended(struct supervisor *supervisor, struct app *app) {
         loop_timer_clear(&supervisor->loop, &app->readiness.delay);
         notify_ended(supervisor, app);
+        health_ended(supervisor, app);
         pipe_close(supervisor, app);
 }

@@ -52,5 +52,8 @@ void readiness_spawned(struct supervisor *supervisor, struct app *app);
 /* A sign has come. One that nobody waits for is harmless, and so is one that comes twice or before readiness_spawned(). */
 void readiness_note(struct supervisor *supervisor, struct app *app, enum readiness sign);
 
+/* It was not ready in time: say in the log what is missing. */
+void readiness_explain(const struct app *app);
+
 /* The instance has ended, or could not be started: nothing of it is watched any more. Idempotent. */
 void readiness_ended(struct supervisor *supervisor, struct app *app);

@@ -156,6 +156,7 @@ void report_write(struct supervisor *supervisor, const struct fleet_action *acti
         char line[512], elapsed[32];
         enum log_level level;
         size_t used = 0;
+        const struct app *app = app_by_number(supervisor, action->instance);
 
         if (action->report == FLEET_REPORT_ROLLOUT)
                 rotation_note(supervisor, action);
@@ -171,6 +172,8 @@ void report_write(struct supervisor *supervisor, const struct fleet_action *acti
         level = report_level(supervisor, action);
         rotation_note(supervisor, action);
         log_write(level, "%s%s", line, elapsed);
+        if (action->report == FLEET_REPORT_FAILED && action->reason == FLEET_REASON_NOT_READY && app)
+                readiness_explain(app);
         manager_report(supervisor, action, line);
 }
 

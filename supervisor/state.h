@@ -29,6 +29,7 @@ struct app {
         struct launch_message failure;
         struct readiness_watch readiness;
         struct notify_watch notify;
+        struct health_watch health;
         struct loop_timer drain; /* until the stop signal */
 };
 

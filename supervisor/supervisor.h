@@ -15,6 +15,7 @@
 #include "secrets/load.h"
 #include "shim/launch.h"
 #include "supervisor/core/fleet.h"
+#include "supervisor/health.h"
 #include "supervisor/manager.h"
 #include "supervisor/notify.h"
 #include "supervisor/readiness.h"
@@ -51,6 +52,7 @@ struct supervisor_settings {
         struct readiness_settings readiness;
         struct manager_settings manager;
         struct notify_settings notify;
+        struct health_settings health;
         const struct socket_address *adopts; /* addresses that instances bind themselves: adopt.h */
         size_t adopt_count;
         struct load_request *load;    /* NULL: no source; then SIGHUP is forwarded like any signal */

@@ -1,0 +1,13 @@
+#pragma once
+
+/* The status line of an HTTP/1 answer. Pure. */
+
+#include <stddef.h>
+
+#define HTTP_STATUS_BYTES_MAX 4096 /* of answers before the final one, and its status line */
+
+enum { HTTP_STATUS_WRONG = -1, HTTP_STATUS_MORE = 0 };
+
+/* The status (200..599) of the final answer in the first `length` bytes of a reply; those of 1xx that come before it are
+ * passed over. HTTP_STATUS_MORE when it has not come yet, HTTP_STATUS_WRONG when this is no HTTP/1. */
+int http_status_read(const char *text, size_t length);

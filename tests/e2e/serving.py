@@ -1,0 +1,110 @@
+#!/usr/bin/python3
+"""A small HTTP server that can be bad, for tests of health checks. NAME=VALUE arguments say how.
+
+    port=N          bind it itself (else it takes the descriptor `fd=NAME` of LISTEN_FDNAMES, or the first one)
+    health=yes      serve the descriptor named health as well
+    boot=SECONDS    before it serves
+    status=N        of every answer; status=@FILE: what stands in the file at that time, `hang` for no answer at all
+    crash=SECONDS   after it began to serve, with status 9
+    ignore=yes      SIGTERM
+    gate=FILE       a bad start only if PASSWORD in the environment begins with bad: then the rest counts, else nothing of it
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import socketserver
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+
+OPTIONS = dict(argument.split("=", 1) for argument in sys.argv[1:])
+IS_BAD = "only_bad" not in OPTIONS or os.environ.get("PASSWORD", "").startswith("bad")
+
+
+def option(name: str, default: str) -> str:
+    """The word of an argument, for a start that is to be bad."""
+    return OPTIONS.get(name, default) if IS_BAD else default
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One answer."""
+
+    def do_GET(self) -> None:
+        """Say the status and the value."""
+        status = option("status", "200")
+        if status.startswith("@"):
+            status = Path(status[1:]).read_text().strip()
+        if status == "hang":
+            time.sleep(30)
+            return
+        if OPTIONS.get("show") == "requests":
+            print(f"request {self.path} {self.headers['Host']}", flush=True)
+        self.send_response(int(status))
+        self.end_headers()
+        self.wfile.write(f"{os.environ.get('PASSWORD')} {os.getpid()}\n".encode())
+
+    def address_string(self) -> str:
+        """No name of the client is looked up."""
+        return "client"
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+class Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
+    """On a socket that is there already."""
+
+    daemon_threads = True
+
+    def __init__(self, listening: socket.socket) -> None:
+        super().__init__(("", 0), Handler, bind_and_activate=False)
+        self.socket.close()
+        self.socket = listening
+
+    def get_request(self) -> tuple[socket.socket, object]:
+        """As a unix socket gives it too."""
+        connection, _ = self.socket.accept()
+        return connection, ("client", 0)
+
+
+def passed(name: str) -> socket.socket:
+    """The descriptor of that name."""
+    names = os.environ["LISTEN_FDNAMES"].split(":")
+    return socket.socket(fileno=3 + (names.index(name) if name else 0))
+
+
+def main() -> None:
+    """Boot, serve, perhaps crash."""
+    if option("ignore", "no") == "yes":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    else:
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    if option("exit", ""):
+        os._exit(int(option("exit", "")))
+    time.sleep(float(option("boot", "0")))
+    if "health" in OPTIONS:
+        threading.Thread(target=Server(passed("health")).serve_forever, daemon=True).start()
+    if "port" in OPTIONS:
+        listening = socket.socket()
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(("127.0.0.1", int(OPTIONS["port"])))
+        listening.listen(128)
+    elif "idle" not in OPTIONS:
+        listening = passed(OPTIONS.get("fd", ""))
+    if option("crash", ""):
+        timer = threading.Timer(float(option("crash", "")), lambda: os._exit(9))
+        timer.daemon = True
+        timer.start()
+    print(f"serving {os.environ.get('PASSWORD')}", flush=True)
+    if "idle" in OPTIONS:
+        while True:
+            signal.pause()
+    Server(listening).serve_forever()
+
+
+main()

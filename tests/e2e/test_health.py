@@ -1,0 +1,299 @@
+"""Health checks: what is asked, when an instance is ready, when it is unhealthy, and which checks are refused."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from support import TACET, Running, children_of, descendants_of, is_alive, run, wait_until
+
+pytestmark = pytest.mark.both
+
+SERVING = [sys.executable, str(Path(__file__).parent / "serving.py")]
+UP = "generation 0 is up"
+
+
+@pytest.fixture
+def port() -> int:
+    """A port that nobody uses now."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def started(*options: str, show: list[str], **more: object) -> Running:
+    """Start a program under `tacet run`."""
+    return Running([TACET, "run", "-v", "--min-healthy", "0", *options, "--", *show], **more)
+
+
+def serving(*words: str, options: tuple[str, ...], **more: object) -> Running:
+    """Start the server."""
+    return started(*options, show=[*SERVING, *words], **more)
+
+
+def test_a_server_is_ready_when_it_answers(port: int, pid1: bool) -> None:
+    """It opens its port by itself, half a second after its start."""
+    options = ("--health", f"http://127.0.0.1:{port}/healthz?a=b", "--health-host", "api.example")
+    with serving(f"port={port}", "boot=0.5", "show=requests", options=options, pid1=pid1) as running:
+        running.line_with("not ready yet: health check: no connection: Connection refused")
+        running.line_with("^serving")
+        lines = sorted(running.line_with(f"^request|{UP}") for _ in range(2))
+        assert lines[0] == "request /healthz?a=b api.example"
+
+
+@pytest.mark.parametrize("status", ["503", "404", "hang"])
+def test_a_bad_answer_is_not_readiness(port: int, status: str) -> None:
+    """And the log says which it was."""
+    options = ("--health", f"http://127.0.0.1:{port}/", "--ready-timeout", "2500ms", "--health-timeout", "300ms")
+    with serving(f"port={port}", f"status={status}", options=options) as running:
+        running.line_with("failed: not ready in time")
+        reason = "no answer within 300ms" if status == "hang" else f"HTTP status {status}"
+        assert reason in running.line_with("no good health check")
+
+
+def test_other_statuses_can_be_good(port: int) -> None:
+    """A page that asks for a password shows that the server is well."""
+    options = ("--health", f"http://127.0.0.1:{port}/", "--health-status", "200-299, 401")
+    with serving(f"port={port}", "status=401", options=options) as running:
+        running.line_with(UP)
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (b"SSH-2.0-none\r\n", "the answer is not HTTP/1"),
+        (b"", "closed without an answer"),
+        (b"HTTP/1.1 103 Early Hints\r\n\r\n" + b"HTTP/1.1 200 OK\r\n\r\n", None),
+        (b"HTTP/1.1 100 Continue\r\n" + b"X-Long: " + b"x" * 100000, "the answer is not HTTP/1"),
+        (b"HTTP/1.1 20", "the answer is not HTTP/1"),
+    ],
+)
+def test_an_odd_answer_is_told_in_words(port: int, answer: bytes, reason: str | None) -> None:
+    """Nothing of the answer itself gets into the log."""
+    options = ("--health", f"http://127.0.0.1:{port}/", "--ready-timeout", "5s")
+    with socket.socket() as odd:
+        odd.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        odd.bind(("127.0.0.1", port))
+        odd.listen()
+        odd.settimeout(10)
+        with started(*options, show=["sleep", "1000"]) as running:
+            client, _ = odd.accept()
+            client.recv(1000)
+            client.sendall(answer) if len(answer) < 5000 else client.send(answer)
+            client.close()
+            odd.close()
+            line = running.line_with(f"{UP}|health check: (?!no connection)")
+            assert reason is None or reason in line
+            assert reason is not None or UP in line
+
+
+def test_tcp_asks_whether_a_connection_is_taken(port: int) -> None:
+    """For a port of the app's own to listen is enough."""
+    with serving(f"port={port}", "boot=0.3", options=("--health", f"tcp:127.0.0.1:{port}")) as running:
+        running.line_with("no connection: Connection refused")
+        running.line_with(UP)
+
+
+def test_a_command_is_the_check(tmp_path: Path, pid1: bool) -> None:
+    """It gets the instance's pid and generation; no secret, no terminal, no input."""
+    good = tmp_path / "good"
+    check = tmp_path / "check"
+    check.write_text(
+        f'#!/bin/sh\ntest "$(cat)" = "" && kill -0 $TACET_INSTANCE_PID && echo "generation=$TACET_GENERATION" >{good}.seen\n'
+        f"test -e {good} || exit 7\n"
+    )
+    check.chmod(0o755)
+    with started("--health", f"exec:{check} 'an argument'", show=["sleep", "1000"], pid1=pid1) as running:
+        running.line_with("not ready yet: health check: the command ended with status 7")
+        assert Path(f"{good}.seen").read_text() == "generation=0\n"
+        good.touch()
+        running.line_with(UP)
+
+
+def test_a_command_that_cannot_be_executed_is_named() -> None:
+    """In the words that the app's own command would get."""
+    with started("--health", "exec:/does/not/exist", show=["sleep", "1000"]) as running:
+        running.line_with("health check: cannot execute '/does/not/exist': No such file")
+
+
+def test_a_command_that_hangs_is_killed_with_what_it_started() -> None:
+    """When its time is over."""
+    options = ("--health", "exec:sh -c 'sleep 999 & sleep 998'", "--health-timeout", "300ms", "--health-interval", "10s")
+    options += ("--health-start-period", "10ms")
+    with started(*options, show=["sleep", "1000"]) as running:
+        wait_until(lambda: len(descendants_of(running.pid)) >= 4, "the check has its children")
+        running.line_with("no answer within 300ms")
+        wait_until(lambda: len(descendants_of(running.pid)) == 1, "only the app is left")
+
+
+def test_a_server_that_turns_bad_is_started_again(port: int, tmp_path: Path) -> None:
+    """After as many bad answers in a row as are allowed, not before."""
+    status = tmp_path / "status"
+    status.write_text("200")
+    options = ("--health", f"http://127.0.0.1:{port}/", "--health-interval", "100ms", "--restart", "always")
+    with serving(f"port={port}", f"status=@{status}", options=options) as running:
+        running.line_with(UP)
+        first = running.child
+        status.write_text("500")
+        running.line_with(r"failed \(1 of 3\): HTTP status 500")
+        running.line_with(r"failed \(2 of 3\)")
+        status.write_text("200")
+        running.line_with("succeeded again|3 of 3")
+        status.write_text("500")
+        running.line_with(r"failed \(3 of 3\)")
+        running.line_with("unhealthy")
+        status.write_text("200")
+        running.line_with("Spawned")
+        wait_until(lambda: not is_alive(first), "the bad one has gone")
+
+
+def test_without_restart_an_unhealthy_program_is_left_alone(port: int, tmp_path: Path) -> None:
+    """And said so, once."""
+    status = tmp_path / "status"
+    status.write_text("200")
+    options = ("--health", f"http://127.0.0.1:{port}/", "--health-interval", "50ms", "--health-failures", "1")
+    with serving(f"port={port}", f"status=@{status}", options=options) as running:
+        running.line_with(UP)
+        status.write_text("500")
+        running.line_with("unhealthy; restart = no")
+        time.sleep(0.3)
+        assert is_alive(running.child)
+
+
+def test_several_successes_can_be_wanted(port: int) -> None:
+    """In a row, at the pace of a start."""
+    options = ("--health", f"http://127.0.0.1:{port}/", "--health-successes", "3")
+    with serving(f"port={port}", "show=requests", options=options) as running:
+        for _ in range(3):
+            assert "request" in running.line_with(f"request|{UP}")
+        running.line_with(UP)
+
+
+def test_after_the_start_period_bad_answers_count(port: int) -> None:
+    """An app that answers, and badly, is given up before ready_timeout."""
+    options = ("--health", f"http://127.0.0.1:{port}/", "--health-interval", "50ms", "--health-start-period", "3s")
+    with serving(f"port={port}", "status=500", options=options) as running:
+        running.line_with(r"\(3 of 3\): HTTP status 500")
+        running.line_with("unhealthy")
+
+
+def test_a_stopped_program_is_not_taken_for_an_unhealthy_one(port: int) -> None:
+    """Somebody debugs it; when it goes on it is well."""
+    options = ("--health", f"http://127.0.0.1:{port}/", "--health-interval", "100ms", "--health-timeout", "200ms")
+    with serving(f"port={port}", options=(*options, "--restart", "always")) as running:
+        running.line_with(UP)
+        child = running.child
+        import os
+
+        os.kill(child, signal.SIGSTOP)
+        time.sleep(1.2)
+        os.kill(child, signal.SIGCONT)
+        time.sleep(0.5)
+        assert is_alive(child)
+        running.signal(signal.SIGTERM)
+        assert "unhealthy" not in running.rest()
+
+
+def test_every_instance_can_have_a_socket_of_its_own() -> None:
+    """Handed over as the descriptor named health; nobody else has it."""
+    options = ("--health", "http:/", "--health-socket")
+    with serving("idle=yes", "health=yes", "show=requests", options=options) as running:
+        lines = sorted(running.line_with(f"^request|{UP}") for _ in range(2))
+        assert lines[0] == "request / localhost"
+
+
+def test_an_own_socket_that_is_not_served_is_not_ready() -> None:
+    """The queue takes the connection, but no answer comes."""
+    options = ("--health", "http:/", "--health-socket", "--health-timeout", "200ms", "--ready-timeout", "1s")
+    with serving("idle=yes", options=options) as running:
+        running.line_with("no good health check; last health check: no answer within 200ms")
+
+
+def test_notify_and_probe_are_both_wanted(port: int) -> None:
+    """Neither alone is enough."""
+    options = ("--ready", "notify", "--health", "exec:true", "--ready-timeout", "700ms")
+    with started(*options, show=["sleep", "1000"]) as running:
+        running.line_with("failed: not ready")
+        assert running.line_with("READY=1").endswith("no READY=1")
+
+
+def test_the_end_takes_the_checks_along() -> None:
+    """A check that runs when the service is stopped does not hold it up."""
+    with started("--health", "exec:sleep 997", "--health-timeout", "100s", show=["sleep", "1000"]) as running:
+        wait_until(lambda: len(children_of(running.pid)) == 2, "the check runs")
+        running.signal(signal.SIGTERM)
+        assert running.wait(5) == 143
+        assert not any("sleep 997" in line for line in processes())
+
+
+def processes() -> list[str]:
+    """The command lines of all processes."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                found.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+            except OSError:
+                continue
+    return found
+
+
+def test_no_check_leaves_a_process_or_a_descriptor(port: int) -> None:
+    """After a hundred of them."""
+    options = ("--health", f"http://127.0.0.1:{port}/", "--health-interval", "10ms")
+    with serving(f"port={port}", options=options) as running:
+        running.line_with(UP)
+        folder = Path(f"/proc/{running.pid}/fd")
+        counts = set()
+        for _ in range(4):
+            time.sleep(0.4)
+            counts.add(len(list(folder.iterdir())))
+        assert max(counts) - min(counts) <= 1  # the one check that may run just now
+        wait_until(lambda: len(children_of(running.pid)) <= 2, "no zombies pile up")
+
+
+def test_between_two_checks_nothing_wakes_up(port: int) -> None:
+    """With a long interval the supervisor sleeps."""
+    with serving(f"port={port}", options=("--health", f"http://127.0.0.1:{port}/", "--health-interval", "1h")) as running:
+        running.line_with(UP)
+        time.sleep(0.3)
+
+        def switches() -> int:
+            text = Path(f"/proc/{running.pid}/status").read_text()
+            return int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)", text, re.MULTILINE).group(1))
+
+        before = switches()
+        time.sleep(1.0)
+        assert switches() - before <= 1
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--ready", "probe"], "ready = probe needs a probe"),
+        (["--health", "https:/"], "this is no probe"),
+        (["--health", "http:healthz"], "begins with a slash"),
+        (["--health", "http:/a b"], "cannot stand in a request"),
+        (["--health", "http://example.org:80/"], "example.org"),
+        (["--health", "http:///"], "followed by no name"),
+        (["--health", "exec:"], "followed by no command"),
+        (["--health", "exec:'x"], "quote"),
+        (["--health", "http:/", "--health-status", "2xx"], "'2xx' is no status"),
+        (["--health", "http:/", "--health-status", "300-200"], "'300-200' is no status"),
+        (["--health", "exec:true", "--health-status", "200"], "status without an http probe"),
+        (["--health", "exec:true", "--health-socket"], "nobody would connect"),
+        (["--health-socket"], "nobody would connect"),
+        (["--health", "http://web/", "--health-socket"], "'web' is another one"),
+        (["--health", "tcp:127.0.0.1:80", "--health-host", "x"], "host without an http probe"),
+    ],
+)
+def test_checks_that_cannot_work_are_refused(options: list[str], reason: str) -> None:
+    """Before anything is started."""
+    done = run([TACET, "run", *options, "--", "true"])
+    assert done.returncode == 64, done.stderr
+    assert reason in done.stderr
