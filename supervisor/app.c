@@ -102,27 +102,10 @@ static void held_signals_send(struct supervisor *supervisor, struct app *app) {
                         app_signal(supervisor, app, number, NULL);
 }
 
-void app_gear_variable(struct app_gear *gear, char *string) {
-        assert(gear->variable_count < APP_VARIABLES_MAX);
-        gear->variables[gear->variable_count++] = string;
-}
-
-void app_gear_descriptor(struct app_gear *gear, struct launch_descriptor descriptor) {
-        assert(gear->descriptor_count < LAUNCH_DESCRIPTORS_MAX);
-        gear->descriptors[gear->descriptor_count++] = descriptor;
-}
-
-void app_gear_temporary(struct app_gear *gear, int take_fd) {
-        assert(gear->temporary_count < APP_TEMPORARY_MAX);
-        gear->temporary[gear->temporary_count++] = take_fd;
-}
-
 /* What the app finds in its environment and at its descriptors, beside its secrets. */
 static int gear_collect(
         struct supervisor *supervisor, struct app *app, struct app_gear *gear, struct error *error) {
-        static_assert(LISTENERS_MAX < LAUNCH_DESCRIPTORS_MAX, "declared sockets and some more");
-        if (listeners_descriptors(
-                    supervisor, app->generation, gear->descriptors, &gear->descriptor_count, error) < 0)
+        if (app_equip(supervisor, app, gear, error) < 0)
                 return -1;
         notify_equip(supervisor, gear);
         return readiness_equip(supervisor, app, gear, error);

@@ -36,6 +36,8 @@ struct app {
 /* What one start of the app is given beside its secrets. The strings live as long as the start takes. */
 #define APP_VARIABLES_MAX 16
 #define APP_TEMPORARY_MAX 4
+#define APP_TEXTS_MAX     8
+#define APP_TEXT_BYTES    64
 struct app_gear {
         struct launch_descriptor descriptors[LAUNCH_DESCRIPTORS_MAX];
         size_t descriptor_count;
@@ -44,7 +46,12 @@ struct app_gear {
         int temporary
                 [APP_TEMPORARY_MAX]; /* descriptors for the app alone: closed here when it has been started */
         size_t temporary_count;
+        char texts[APP_TEXTS_MAX][APP_TEXT_BYTES]; /* variables that are made for this start */
+        size_t text_count;
 };
+/* ---- equip.c ---- */
+/* Sockets, and the variables that tell the instance from others. Returns 0, or -1 with error: it must not start. */
+int app_equip(struct supervisor *supervisor, struct app *app, struct app_gear *gear, struct error *error);
 void app_gear_variable(struct app_gear *gear, char *string);
 void app_gear_descriptor(struct app_gear *gear, struct launch_descriptor descriptor);
 void app_gear_temporary(struct app_gear *gear, int take_fd);
@@ -69,6 +76,7 @@ struct supervisor {
         struct app apps[FLEET_INSTANCES_MAX];
         struct generation generations[FLEET_GENERATIONS_MAX];
         uint64_t generation_last;
+        uint64_t start_count; /* of instances with sockets: SERVER_STARTER_GENERATION */
 
         struct adopt adopt;
 
