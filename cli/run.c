@@ -33,6 +33,8 @@ int verb_run(int argc, char **argv) {
         status = service_verb_prepare(&verb, argv, "tacet run", run_notes, SCHEMA_ON_RUN);
         if (status == SERVICE_VERB_READY) {
                 manager_settings_read(&verb.service.settings.manager);
+                verb.service.settings.manager.forwards_status =
+                        verb.config.service.notify_forward == CONFIG_NOTIFY_FORWARD_STATUS;
                 status = supervisor_run(&verb.service.settings);
         }
         service_verb_deinit(&verb);

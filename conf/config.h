@@ -44,6 +44,7 @@ enum config_notify_access {
         CONFIG_NOTIFY_ALL,
         CONFIG_NOTIFY_NONE,
 };
+enum config_notify_forward { CONFIG_NOTIFY_FORWARD_NONE, CONFIG_NOTIFY_FORWARD_STATUS };
 enum config_dialect { CONFIG_DIALECT_UNSET, CONFIG_DIALECT_TACET, CONFIG_DIALECT_DOCKER };
 enum config_format { CONFIG_FORMAT_UNSET, CONFIG_FORMAT_DOTENV, CONFIG_FORMAT_JSON };
 enum config_secret_memory { CONFIG_SECRET_MEMORY_PREFER, CONFIG_SECRET_MEMORY_REQUIRE };
@@ -98,6 +99,7 @@ struct config_service {
         int32_t parent_death_signal; /* 0: none */
         int32_t replicas;
         enum config_notify_access notify_access;
+        enum config_notify_forward notify_forward;
         uint32_t socket_protocols; /* CONFIG_PROTOCOL_... */
         struct config_words adopt; /* addresses; checked by config_check() */
 };

@@ -74,6 +74,11 @@ static const struct schema_word notify_words[] = {
         {"none", CONFIG_NOTIFY_NONE, NULL},
         {0},
 };
+static const struct schema_word forward_words[] = {
+        {"none", CONFIG_NOTIFY_FORWARD_NONE, NULL},
+        {"status", CONFIG_NOTIFY_FORWARD_STATUS, NULL},
+        {0},
+};
 static const struct schema_word dialect_words[] = {
         {"tacet", CONFIG_DIALECT_TACET, NULL},
         {"docker", CONFIG_DIALECT_DOCKER, NULL},
@@ -191,6 +196,8 @@ const struct schema_row schema_rows[] = {
                 "instances of the app", RANGE(1, 32)),
         ROW("service", "notify_access", SCHEMA_ENUM, AT(service.notify_access), "auto", FILE_RUN, "notify-access",
                 "whose sd_notify(3) messages count: the main process's or all of its tree's", .words = notify_words),
+        ROW("service", "notify_forward", SCHEMA_ENUM, AT(service.notify_forward), "status", FILE_RUN, "notify-forward",
+                "what of the app's sd_notify(3) messages the service manager above gets", .words = forward_words),
         ROW("service", "socket_protocols", SCHEMA_SET, AT(service.socket_protocols), "systemd", FILE_RUN,
                 "socket-protocols", "how the app is told of its sockets", .words = protocol_words),
         ROW("service", "adopt", SCHEMA_WORDS, AT(service.adopt), NULL, FILE_RUN, "adopt",

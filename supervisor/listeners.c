@@ -285,8 +285,9 @@ void listeners_close(struct supervisor *supervisor) {
                 const char *path = socket_address_path(&listener->address);
                 struct stat status;
 
-                if (path && listener->file_inode && lstat(path, &status) == 0 &&
-                        status.st_dev == listener->file_device && status.st_ino == listener->file_inode)
+                if (path && listener->file_inode && !manager_keeps(supervisor, i) &&
+                        lstat(path, &status) == 0 && status.st_dev == listener->file_device &&
+                        status.st_ino == listener->file_inode)
                         (void)unlink(path);
                 for (size_t k = 0; k < listener->member_count; k++) {
                         fd_cleanup(&listener->members[k].fd);

@@ -25,6 +25,7 @@ enum {
         OWED_STATUS = 8,
         OWED_EXTEND = 16,
         OWED_BEAT = 32,
+        OWED_STORE = 64,
 };
 
 /* Asked for at a time, again after half of it; at the beginning sooner, for systemd arms a timer of its own when the process
@@ -59,12 +60,12 @@ static int message_format(const struct manager *manager, unsigned parts, char ou
         return length;
 }
 
-/* In one message READY=1 would win over RELOADING=1, so they are two; more time is never asked for with or after a READY=1, where
- * it would move a deadline of the running service. */
+/* Descriptors travel in messages of their own, after all others. In one message READY=1 would win over RELOADING=1, so they are
+ * two; more time is never asked for with or after a READY=1, where it would move a deadline of the running service. */
 static unsigned parts_next(unsigned owed) {
         if (owed & OWED_RELOADING)
-                return owed & ~(unsigned)OWED_READY;
-        return owed;
+                return owed & ~(unsigned)(OWED_READY | OWED_STORE);
+        return owed == OWED_STORE ? owed : owed & ~(unsigned)OWED_STORE;
 }
 
 /* Later: in a moment when its queue was full or it could not be reached, at the earliest moment for a mere STATUS=. */
@@ -93,9 +94,19 @@ static void send_failed(struct supervisor *supervisor, const struct error *error
                 flush_later(supervisor, time_add(time_now_ns(), retry_delay_ns(manager->tries)));
 }
 
+static int parts_send(struct supervisor *supervisor, unsigned parts, struct error *error) {
+        const struct manager *manager = &supervisor->manager;
+        char message[MESSAGE_BYTES];
+        int length;
+
+        if (parts == OWED_STORE)
+                return manager_store_say(supervisor, error);
+        length = message_format(manager, parts, message);
+        return notify_send(manager->fd, &manager->address, message, (size_t)length - 1, -1, error);
+}
+
 static void flush(struct supervisor *supervisor) {
         struct manager *manager = &supervisor->manager;
-        char message[MESSAGE_BYTES];
         struct error error;
 
         if (manager->owed == OWED_STATUS && time_now_ns() < manager->status_earliest_ns) {
@@ -104,9 +115,7 @@ static void flush(struct supervisor *supervisor) {
         }
         while (manager->owed) {
                 unsigned parts = parts_next(manager->owed);
-                int length = message_format(manager, parts, message);
-                int result =
-                        notify_send(manager->fd, &manager->address, message, (size_t)length - 1, -1, &error);
+                int result = parts_send(supervisor, parts, &error);
 
                 if (result != 0) {
                         send_failed(supervisor, result < 0 ? &error : NULL);
@@ -157,7 +166,12 @@ void manager_settings_read(struct manager_settings *out) {
         const char *usec = variable("WATCHDOG_USEC"), *pid = variable("WATCHDOG_PID");
         uint64_t number;
 
-        *out = (struct manager_settings){.socket = variable("NOTIFY_SOCKET")};
+        *out = (struct manager_settings){.socket = variable("NOTIFY_SOCKET"), .stores = true};
+        if (variable("FDSTORE"))
+                out->stores = strcmp(variable("FDSTORE"), "0") != 0;
+        if (variable("LISTEN_PID") && text_to_u64(variable("LISTEN_PID"), &number) &&
+                number == (uint64_t)getpid())
+                out->names = variable("LISTEN_FDNAMES");
         if (pid && (!text_to_u64(pid, &number) || number != (uint64_t)getpid()))
                 return;
         if (usec && text_to_u64(usec, &number) && number < (uint64_t)(INT64_MAX / NS_PER_US))
@@ -186,6 +200,7 @@ void manager_open(struct supervisor *supervisor) {
         manager->retry = (struct loop_timer){.on_due = retry_on_due, .owner = supervisor};
         manager->extend = (struct loop_timer){.on_due = extend_on_due, .owner = supervisor};
         manager->beat = (struct loop_timer){.on_due = beat_on_due, .owner = supervisor};
+        manager_store_open(supervisor);
         if (settings->watchdog_ns > 0)
                 beat_on_due(&manager->beat);
 }
@@ -345,6 +360,8 @@ void manager_update(struct supervisor *supervisor) {
                 return;
         update_status(supervisor);
         update_state(supervisor);
+        if (manager_store_has_changed(supervisor))
+                supervisor->manager.owed |= OWED_STORE;
         if (supervisor->manager.owed && (supervisor->manager.tries == 0 || !supervisor->manager.retry.is_set))
                 flush(supervisor);
 }

@@ -19,26 +19,46 @@
 struct supervisor;
 
 #define MANAGER_STATUS_BYTES 512
+#define MANAGER_KEPT_MAX     32
 
 struct manager_settings {
-        const char *socket;  /* $NOTIFY_SOCKET, borrowed; NULL: nobody to tell */
-        int64_t watchdog_ns; /* $WATCHDOG_USEC when it is meant for this process; else 0 */
+        const char *socket;   /* $NOTIFY_SOCKET, borrowed; NULL: nobody to tell */
+        const char *names;    /* $LISTEN_FDNAMES when it is meant for this process, borrowed; else NULL */
+        int64_t watchdog_ns;  /* $WATCHDOG_USEC when it is meant for this process; else 0 */
+        bool forwards_status; /* what the app says of itself goes on */
+        bool stores;          /* may be asked to keep descriptors: $FDSTORE is not 0 */
+};
+
+/* What the manager keeps of one listener. */
+struct manager_kept {
+        bool is_stored;  /* under the listener's name */
+        bool came_back;  /* the socket with which we began came out of the store, not from a .socket unit */
+        uint64_t cookie; /* SO_COOKIE of the one that was looked at last */
+};
+
+struct manager_store {
+        bool is_clean; /* what came back in vain is removed */
+        bool was_looked_at;
+        size_t share_count; /* of the last look */
+        struct fleet_share shares[FLEET_GENERATIONS_MAX];
+        struct manager_kept kept[MANAGER_KEPT_MAX];
 };
 
 struct manager {
         int fd; /* -1: nobody to tell */
         struct notify_address address;
         struct loop_timer beat, extend, retry;
-        unsigned owed;                      /* what has to be said and is not said yet: bits of manager.c */
-        unsigned tries;                     /* in vain, in a row */
-        bool is_ready;                      /* READY=1 was due once */
-        bool is_busy;                       /* RELOADING=1 was due, READY=1 not yet */
-        bool is_stopping;                   /* STOPPING=1 was due */
-        bool is_reload_asked;               /* since the last update */
-        int64_t reload_ns;                  /* when the reload began that runs */
-        int64_t extend_pause_ns;            /* until it is asked for again */
-        int64_t extend_until_ns;            /* nothing may take longer than this */
-        int64_t status_earliest_ns;         /* a STATUS= for its own sake is not sent before */
+        unsigned owed;              /* what has to be said and is not said yet: bits of manager.c */
+        unsigned tries;             /* in vain, in a row */
+        bool is_ready;              /* READY=1 was due once */
+        bool is_busy;               /* RELOADING=1 was due, READY=1 not yet */
+        bool is_stopping;           /* STOPPING=1 was due */
+        bool is_reload_asked;       /* since the last update */
+        int64_t reload_ns;          /* when the reload began that runs */
+        int64_t extend_pause_ns;    /* until it is asked for again */
+        int64_t extend_until_ns;    /* nothing may take longer than this */
+        int64_t status_earliest_ns; /* a STATUS= for its own sake is not sent before */
+        struct manager_store store;
         char outcome[MANAGER_STATUS_BYTES]; /* of the last reload, when it did not simply succeed */
         char load_error[256];               /* why the last load failed */
         char status[MANAGER_STATUS_BYTES];  /* the last text that was due */
@@ -68,7 +88,19 @@ void manager_ending(struct supervisor *supervisor);
 /* What has not been said yet gets one last try. */
 void manager_close(struct supervisor *supervisor);
 
+/* Is the socket of the listener with this index kept by the manager? Then its file outlives us too. */
+bool manager_keeps(const struct supervisor *supervisor, size_t index);
+
+/* ---- manager_store.c: for manager.c ---- */
+void manager_store_open(struct supervisor *supervisor);
+
+/* Could something else be worth keeping than at the last call? */
+bool manager_store_has_changed(struct supervisor *supervisor);
+
+/* Say it. Returns as notify_send(); call it again until it returns 0. */
+int manager_store_say(struct supervisor *supervisor, struct error *error);
+
 /* ---- manager_status.c ---- */
 
 /* One line for STATUS=: what runs, how far it is, what came of the last reload. */
-void manager_status_format(const struct supervisor *supervisor, char out[static MANAGER_STATUS_BYTES]);
+void manager_status_format(struct supervisor *supervisor, char out[static MANAGER_STATUS_BYTES]);

@@ -88,6 +88,29 @@ static void line_add_phase(
                 line_add_progress(line, supervisor, view->target);
 }
 
+/* What the newest instance that serves says of itself. */
+static const char *app_status(struct supervisor *supervisor) {
+        const char *status = "";
+        uint64_t newest = 0;
+
+        for (uint32_t slot = 0; slot < supervisor->fleet.settings.replicas; slot++)
+                for (uint32_t place = 0; place < 2; place++) {
+                        const struct fleet_instance *instance =
+                                fleet_instance_at(&supervisor->fleet, slot, place);
+                        const struct app *app;
+
+                        if (!instance || instance->number < newest ||
+                                (instance->state != INSTANCE_READY && instance->state != INSTANCE_AVAILABLE))
+                                continue;
+                        app = app_by_number(supervisor, instance->number);
+                        if (!app || !notify_status(app)[0])
+                                continue;
+                        status = notify_status(app);
+                        newest = instance->number;
+                }
+        return status;
+}
+
 /* A text that was cut must not end within a character: the manager drops what is not UTF-8. */
 static void line_end(struct line *line) {
         size_t at = line->length;
@@ -99,7 +122,7 @@ static void line_end(struct line *line) {
         line->text[line->length] = '\0';
 }
 
-void manager_status_format(const struct supervisor *supervisor, char out[static MANAGER_STATUS_BYTES]) {
+void manager_status_format(struct supervisor *supervisor, char out[static MANAGER_STATUS_BYTES]) {
         struct line line = {out, 0};
         struct fleet_view view;
 
@@ -109,6 +132,8 @@ void manager_status_format(const struct supervisor *supervisor, char out[static 
                 line_add(&line, "; loading secrets");
         if (supervisor->manager.outcome[0])
                 line_add(&line, "; %s", supervisor->manager.outcome);
+        if (supervisor->settings->manager.forwards_status && app_status(supervisor)[0])
+                line_add(&line, "; the app: %s", app_status(supervisor));
         line_end(&line);
         text_tame(out);
 }

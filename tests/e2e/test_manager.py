@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import array
 import os
 import signal
 import socket
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from manager_socket import Manager
 from secrets_files import Vault, vault_make
 from support import TACET, Running, read_status, run, wait_until
 
@@ -20,66 +21,11 @@ SLEEPER = ["sh", "-c", 'echo "value:$PASSWORD"; exec sleep 1000']
 HEALTHY_SECONDS = 0.2
 
 
-class Manager:
-    """The receiving end: every message as a dictionary, in the order they came."""
-
-    def __init__(self, address: str) -> None:
-        self.address = address
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-        self.socket.bind(address.replace("@", "\0", 1) if address.startswith("@") else address)
-        self.messages: list[dict[str, str]] = []
-        self.texts: list[bytes] = []
-        self.times: list[float] = []
-        self.senders: set[int] = set()
-
-    def close(self) -> None:
-        """Unbind."""
-        self.socket.close()
-
-    def receive(self, seconds: float = 10.0) -> dict[str, str]:
-        """Return the next message."""
-        self.socket.settimeout(seconds)
-        try:
-            text, controls, _, _ = self.socket.recvmsg(8192, 1024)
-        except TimeoutError:
-            raise AssertionError(f"no message within {seconds:g} s; so far: {self.messages}") from None
-        for level, kind, content in controls:
-            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS):
-                self.senders.add(array.array("i", content[:4])[0])
-        self.times.append(time.monotonic())
-        self.texts.append(text)
-        self.messages.append(dict(line.split("=", 1) for line in text.decode().splitlines()))
-        return self.messages[-1]
-
-    def wait(self, claim: Callable[[dict[str, str]], object], seconds: float = 10.0) -> dict[str, str]:
-        """Return the first message from now on for which the claim holds."""
-        deadline = time.monotonic() + seconds
-        while True:
-            message = self.receive(max(0.01, deadline - time.monotonic()))
-            if claim(message):
-                return message
-
-    def wait_ready(self) -> dict[str, str]:
-        """Return the next READY=1."""
-        return self.wait(lambda message: message.get("READY") == "1")
-
-    def nothing(self, seconds: float) -> None:
-        """Fail when any message comes within this time."""
-        self.socket.settimeout(seconds)
-        with pytest.raises(TimeoutError):
-            self.texts.append(self.socket.recv(8192))
-
-    def count(self, key: str) -> int:
-        """Say in how many messages so far a key was."""
-        return sum(key in message for message in self.messages)
-
-
-@pytest.fixture(params=["path", "abstract"])
+@pytest.fixture
 def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Manager]:
-    """Listen on a path, and on an abstract address."""
-    name = str(tmp_path / "notify") if request.param == "path" else f"@tacet-test-{os.getpid()}-{time.monotonic_ns()}"
-    made = Manager(name)
+    """Listen on a path, or on an abstract address where the test says so."""
+    is_abstract = getattr(request, "param", "path") == "abstract"
+    made = Manager(f"@tacet-test-{os.getpid()}-{time.monotonic_ns()}" if is_abstract else str(tmp_path / "notify"))
     yield made
     made.close()
 
@@ -96,6 +42,7 @@ def started(manager: Manager, *options: str, command: list[str] = SLEEPER, **var
     return Running(arguments, environment={"NOTIFY_SOCKET": manager.address, **variables})
 
 
+@pytest.mark.parametrize("manager", ["path", "abstract"], indirect=True)
 def test_ready_is_said_once_the_first_generation_has_proved_itself(manager: Manager, vault: Vault) -> None:
     """Not when the program is merely started; and it is the main process who says so."""
     with started(manager, *vault.options) as running:
@@ -284,6 +231,26 @@ def test_a_manager_that_does_not_read_holds_up_nothing_and_hears_the_newest_stat
         assert manager.receive()["STATUS"] == "generation 4 is up"
         assert "READY" in manager.messages[-1]
         manager.nothing(0.3)
+
+
+NOTIFYING = [sys.executable, str(Path(__file__).parent / "notifying.py")]
+
+
+@pytest.mark.parametrize("policy", ["status", "none"])
+def test_of_the_messages_of_the_app_only_its_status_goes_on(manager: Manager, policy: str) -> None:
+    """And that only when the policy says so; it stands behind tacet's own words."""
+    said = "say:READY=1\nMAINPID=1\nRELOADING=1\nSTATUS=caches are\twarm"
+    options = ["--ready", "notify", "--notify-forward", policy]
+    with started(manager, *options, command=[*NOTIFYING, said, "sleep:0.5", "say:STATUS=still warm", "wait"]):
+        ready = manager.wait_ready()
+        if policy == "status":
+            assert ready["STATUS"].startswith("the app is up; the app: caches are"), ready
+            manager.wait(lambda message: message == {"STATUS": "the app is up; the app: still warm"})
+        else:
+            manager.nothing(1.0)
+            assert not any("warm" in message.get("STATUS", "") for message in manager.messages)
+        assert not any("MAINPID" in message for message in manager.messages)
+        assert manager.count("RELOADING") == 0
 
 
 @pytest.mark.parametrize("address", ["vsock:2:1234", "relative", "@", "/" + "x" * 120, "/nonexistent/notify"])

@@ -58,6 +58,7 @@ static void test_defaults_are_those_of_the_table(void **state) {
         assert_int_equal(config.rollout.ready_delay_ns, NS_PER_S);
         assert_int_equal(config.rollout.ready_fd, CONFIG_UNSET);
         assert_int_equal(config.service.notify_access, CONFIG_NOTIFY_AUTO);
+        assert_int_equal(config.service.notify_forward, CONFIG_NOTIFY_FORWARD_STATUS);
         assert_int_equal(config.health.watchdog_ns, 0);
         assert_int_equal(config.rollout.min_healthy_ns, NS_PER_S);
         assert_int_equal(config.rollout.ready_timeout_ns, 60 * NS_PER_S);

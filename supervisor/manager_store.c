@@ -1,0 +1,183 @@
+/* What a service manager keeps for the next supervisor (FDSTORE): see manager.h.
+ *
+ * The socket of every declared listener that new connections go to. When tacet is killed its app dies with it, but the clients in the
+ * queue wait in the copy, and the next tacet gets that under the listener's name. A socket that is the manager's own (a
+ * .socket unit) is not given back to it. Called by manager.c; it says what has changed since it was said last, so a queue that
+ * is full only delays it. */
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "lib/bytes.h"
+#include "supervisor/listeners.h"
+#include "supervisor/state.h"
+
+static_assert(MANAGER_KEPT_MAX >= LISTENERS_MAX, "one place for every listener");
+
+#define NAME_BYTES    256 /* sd_notify(3): at most 255 characters */
+#define MESSAGE_BYTES (NAME_BYTES + 64)
+
+static bool name_is_storable(const char *name) {
+        size_t length = strlen(LISTENER_KEPT_PREFIX) + strlen(name);
+
+        for (const char *at = name; *at; at++)
+                if (*at <= ' ' || *at > '~' || *at == ':')
+                        return false;
+        return length < NAME_BYTES;
+}
+
+/* The settings of a listener that was declared; the next start would not know what to do with an adopted one. */
+static const struct listener_settings *declared_find(
+        const struct supervisor_settings *settings, const char *name) {
+        for (size_t i = 0; i < settings->listener_count; i++)
+                if (strcmp(settings->listeners[i].name, name) == 0)
+                        return &settings->listeners[i];
+        return NULL;
+}
+
+/* The member that gets new connections: the only one, the one with most of them, or the one that waits for the first generation. */
+static size_t member_choose(const struct listener_view *view) {
+        size_t best = 0;
+
+        for (size_t i = 1; i < view->member_count; i++)
+                if (view->members[i].weight > view->members[best].weight)
+                        best = i;
+        return best;
+}
+
+/* Which socket a descriptor is, however often descriptors are closed and numbers used again. */
+static uint64_t cookie_of(int fd) {
+        uint64_t cookie = 0;
+        socklen_t size = sizeof cookie;
+
+        return getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &size) == 0 ? cookie : 0;
+}
+
+static int say(struct supervisor *supervisor, const char *what, const char *name, const char *how, int fd,
+        struct error *error) {
+        const struct manager *manager = &supervisor->manager;
+        char text[MESSAGE_BYTES];
+        int length =
+                snprintf(text, sizeof text, "%s=1\nFDNAME=" LISTENER_KEPT_PREFIX "%s%s", what, name, how);
+
+        return notify_send(manager->fd, &manager->address, text, (size_t)length, fd, error);
+}
+
+/* One name: there is no "replace", and two under one name could not be told apart. */
+static int listener_store(struct supervisor *supervisor, const struct listener_view *view,
+        struct manager_kept *kept, struct error *error) {
+        const struct listener_settings *declared = declared_find(supervisor->settings, view->name);
+        size_t at = member_choose(view);
+        bool is_managers;
+        int result;
+
+        if (!declared || view->member_count == 0 || !name_is_storable(view->name) ||
+                kept->cookie == cookie_of(view->members[at].fd))
+                return 0;
+        is_managers = view->members[at].fd == declared->inherited_fd && !kept->came_back;
+        if (kept->is_stored) {
+                result = say(supervisor, "FDSTOREREMOVE", view->name, "", -1, error);
+                if (result != 0)
+                        return result;
+                kept->is_stored = false;
+        }
+        if (!is_managers) {
+                result = say(supervisor, "FDSTORE", view->name, "\nFDPOLL=0", view->members[at].fd, error);
+                if (result != 0)
+                        return result;
+                kept->is_stored = true;
+        }
+        kept->cookie = cookie_of(view->members[at].fd);
+        return 0;
+}
+
+/* Does this list of names, as LISTEN_FDNAMES has it, contain that one? */
+static bool names_have(const char *names, const char *name) {
+        size_t length = strlen(name);
+
+        while (names) {
+                if (strncmp(names, name, length) == 0 && (names[length] == ':' || names[length] == '\0'))
+                        return true;
+                names = strchr(names, ':');
+                names += names ? 1 : 0;
+        }
+        return false;
+}
+
+/* A kept socket that came back and serves again is still in the store. */
+void manager_store_open(struct supervisor *supervisor) {
+        const struct supervisor_settings *settings = supervisor->settings;
+        struct manager_store *store = &supervisor->manager.store;
+        struct listener_view view;
+        char name[NAME_BYTES];
+
+        for (size_t i = 0; i < LISTENERS_MAX && listeners_look(supervisor, i, &view); i++) {
+                const struct listener_settings *declared = declared_find(settings, view.name);
+
+                if (!declared || declared->inherited_fd < 0 || !name_is_storable(view.name))
+                        continue;
+                snprintf(name, sizeof name, LISTENER_KEPT_PREFIX "%s", view.name);
+                if (!names_have(settings->manager.names, name) ||
+                        names_have(settings->manager.names, view.name))
+                        continue;
+                store->kept[i] = (struct manager_kept){
+                        .is_stored = true, .came_back = true, .cookie = cookie_of(view.members[0].fd)};
+        }
+}
+
+static bool serves_again(const struct supervisor *supervisor, const char *name) {
+        struct listener_view view;
+
+        for (size_t i = 0; i < LISTENERS_MAX && listeners_look(supervisor, i, &view); i++)
+                if (strcmp(view.name, name) == 0)
+                        return supervisor->manager.store.kept[i].is_stored;
+        return false;
+}
+
+/* Once: what came back and is not needed any more was closed by whoever took the others. */
+static int stale_remove(struct supervisor *supervisor, struct error *error) {
+        const char *at = supervisor->settings->manager.names, *name;
+        char copy[NAME_BYTES];
+
+        for (; at; at = strchr(at, ':'), at += at ? 1 : 0) {
+                int result = 0;
+
+                snprintf(copy, sizeof copy, "%.*s", (int)strcspn(at, ":"), at);
+                if (text_after(copy, LISTENER_KEPT_PREFIX, &name) && !serves_again(supervisor, name))
+                        result = say(supervisor, "FDSTOREREMOVE", name, "", -1, error);
+                if (result != 0)
+                        return result;
+        }
+        supervisor->manager.store.is_clean = true;
+        return 0;
+}
+
+int manager_store_say(struct supervisor *supervisor, struct error *error) {
+        struct listener_view view;
+        int result = supervisor->manager.store.is_clean ? 0 : stale_remove(supervisor, error);
+
+        for (size_t i = 0; result == 0 && i < LISTENERS_MAX && listeners_look(supervisor, i, &view); i++)
+                result = listener_store(supervisor, &view, &supervisor->manager.store.kept[i], error);
+        return result;
+}
+
+bool manager_store_has_changed(struct supervisor *supervisor) {
+        struct manager_store *store = &supervisor->manager.store;
+        const struct fleet *fleet = &supervisor->fleet;
+        bool has_changed = !store->was_looked_at || store->share_count != fleet->share_count;
+
+        for (size_t i = 0; i < fleet->share_count; i++) {
+                has_changed |= store->shares[i].generation != fleet->shares[i].generation ||
+                               store->shares[i].weight != fleet->shares[i].weight;
+                store->shares[i] = fleet->shares[i];
+        }
+        store->share_count = fleet->share_count;
+        store->was_looked_at = true;
+        return has_changed && supervisor->settings->manager.stores;
+}
+
+bool manager_keeps(const struct supervisor *supervisor, size_t index) {
+        return supervisor->manager.fd >= 0 && supervisor->manager.store.kept[index].is_stored;
+}
