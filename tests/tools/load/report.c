@@ -47,12 +47,12 @@ static void latency_print(const struct report *report, enum part part, const cha
         printf("},\n");
 }
 
-/* Since when a request that is not slow has been waiting at `answer_ns`, not counting what gave up before. */
-static int64_t waiting_since(const struct report *report, int64_t answer_ns) {
+/* Between two answers: since when a request that is not slow waited, or had failed in between. */
+static int64_t waiting_since(const struct report *report, int64_t before_ns, int64_t answer_ns) {
         for (size_t i = 0; i < report->request_count && report->requests[i].due_ns < answer_ns; i++) {
                 const struct request *request = &report->requests[i];
                 bool is_answered = request->outcome == OUTCOME_OK && request->done_ns < answer_ns;
-                if (!is_answered && !request->is_slow && answer_ns - request->due_ns <= report->deadline_ns)
+                if (!is_answered && !request->is_slow && request->done_ns > before_ns)
                         return request->due_ns;
         }
         return answer_ns;
@@ -67,7 +67,7 @@ static int64_t silence_find(
                 if (answer < from_ns)
                         continue;
                 if (answer - before > longest) {
-                        int64_t since = waiting_since(report, answer);
+                        int64_t since = waiting_since(report, before, answer);
                         since = since > before ? since : before;
                         longest = answer - since > longest ? answer - since : longest;
                 }

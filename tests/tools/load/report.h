@@ -27,7 +27,7 @@ struct report {
         const struct answerer *answerers;
         const int64_t *marks;
         size_t request_count, answerer_count, mark_count;
-        int64_t begin_ns, stall_ns, deadline_ns, window_ns;
+        int64_t begin_ns, stall_ns, window_ns;
 };
 
 /* Print it on standard output. Returns 0, or -1 when there is no memory. */
