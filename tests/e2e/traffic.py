@@ -1,0 +1,147 @@
+"""Load for the handoff tests: a service under tacet with its log in a file, rotations to good and bad generations, and clients."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from secrets_files import Vault, vault_make
+from support import ROOT, TACET, TOOLS, Running, clean_environment, read_status, wait_until
+
+LOAD = str(TOOLS / "load")
+SERVER = str(TOOLS / "server")
+SERVERS = ROOT / "tests" / "e2e" / "servers"
+
+# `make check` runs a short form. The whole: TACET_LOAD_RATE=1000 TACET_LOAD_SECONDS=20 TACET_LOAD_EVERY=2 and five runs.
+RATE = int(os.environ.get("TACET_LOAD_RATE", "300"))
+SECONDS = int(os.environ.get("TACET_LOAD_SECONDS", "5"))
+EVERY_SECONDS = float(os.environ.get("TACET_LOAD_EVERY", "1"))
+
+
+def free_port() -> int:
+    """A port that nobody has now; outside the range from which the kernel gives ports to clients."""
+    low = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    for _ in range(200):
+        port = 10000 + int.from_bytes(os.urandom(2), "big") % (low - 10000)
+        with socket.socket(socket.AF_INET6) as other:
+            other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with contextlib.suppress(OSError):
+                other.bind(("::", port))
+                return port
+    raise AssertionError("no port is free")
+
+
+class Load:
+    """Clients that ask all the time, each request on a connection of its own; see tests/tools/load.c."""
+
+    def __init__(self, address: str, *, rate: int = RATE, seconds: int = 100, deadline_ms: int = 5000) -> None:
+        command = [LOAD, "--rate", str(rate), "--seconds", str(seconds), "--deadline", str(deadline_ms), address]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, env=clean_environment())
+        blocked = lambda: int(read_status(self.process.pid).get("SigBlk", "0"), 16) != 0  # noqa: E731
+        wait_until(blocked, "the load takes signals")
+
+    def mark(self) -> None:
+        """Note that something happens now."""
+        self.process.send_signal(signal.SIGUSR1)
+
+    def finish(self) -> dict:
+        """End it and return what it saw."""
+        self.process.send_signal(signal.SIGTERM)
+        text, _ = self.process.communicate(timeout=30)
+        assert self.process.returncode == 0
+        return json.loads(text)
+
+
+@dataclass
+class Service:
+    """A server under `tacet run --strategy handoff`, and the clients' address of it."""
+
+    vault: Vault
+    log_path: Path
+    port: int
+    running: Running = field(init=False)
+    number: int = 1
+
+    @property
+    def address(self) -> str:
+        """Where clients find it."""
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def log(self) -> str:
+        """What tacet has said so far."""
+        return self.log_path.read_text(errors="replace")
+
+    def rotate(self, mode: str = "good") -> int:
+        """Write new secrets, which choose how the next generation behaves, and ask for the rotation. Returns its mark in the log."""
+        self.number += 1
+        self.vault.write(f"MODE={mode}\nGENERATION={self.number}\n")
+        said = len(self.log)
+        self.running.signal(signal.SIGHUP)
+        return said
+
+    def await_log(self, pattern: str, said: int, seconds: float = 20) -> str:
+        """Wait until the log has a line with `pattern` after `said`; return what it has since then."""
+        wait_until(lambda: re.search(pattern, self.log[said:]), f"/{pattern}/ in the log: {self.log[-2000:]}", seconds)
+        return self.log[said:]
+
+
+DONE = r"rotation to generation \d+ done"
+BACK = r"back on generation \d+"
+
+
+def command_of(server: str) -> list[str]:
+    """How a server is started."""
+    if server == "python":
+        return ["/usr/bin/python3", str(SERVERS / "plain.py")]
+    if server == "node":
+        return ["node", str(SERVERS / "plain.js")]
+    return [SERVER]
+
+
+@contextlib.contextmanager
+def service(
+    folder: Path,
+    *options: str,
+    server: str = "c",
+    adopt: bool = False,
+    strategy: str = "handoff",
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[Service]:
+    """A started service that answers."""
+    vault = vault_make(folder / "vault", "MODE=good\nGENERATION=1\n")
+    made = Service(vault, folder / "log", free_port())
+    sockets = ["--adopt", str(made.port)] if adopt else ["--listen", f"http=127.0.0.1:{made.port}"]
+    if strategy == "none":
+        sockets, strategy = [], "restart"
+    command = [TACET, "run", "-v", *vault.options, "--strategy", strategy, *sockets, *options, "--", *command_of(server)]
+    variables = {"PORT": str(made.port), "LOG": str(made.log_path), "STARTS": str(folder / "starts")}
+    if not sockets or adopt:
+        variables["ADDRESS"] = made.address
+    shell = ["sh", "-c", 'exec "$@" >"$LOG" 2>&1', "sh"]
+    with Running([*shell, *command], environment=variables | dict(environment or {})) as made.running:
+        wait_until(lambda: made.log_path.exists() and re.search("generation 1 is up", made.log), "the service is up")
+        yield made
+
+
+def verdict(report: Mapping) -> str:
+    """What to print when a report is not as it should be."""
+    shown = {key: report[key] for key in ("requests", "failed", "failures", "all", "silences_ms", "stall_ms", "marks", "answers")}
+    return json.dumps(shown, indent=1)
+
+
+def labels_of(report: Mapping) -> dict[str, int]:
+    """How many answers the generations of each kind gave."""
+    counts: dict[str, int] = {}
+    for answer in report["answers"]:
+        counts[answer["label"]] = counts.get(answer["label"], 0) + answer["count"]
+    return counts
