@@ -153,7 +153,7 @@ bench:
 
 demo:
 	packaging/install-dependencies --demo
-	$(MAKE) all
+	$(MAKE) all build/tests/tools/load
 	packaging/demo
 
 # ---- installing -------------------------------------------------------------------------------------------------------
