@@ -251,7 +251,7 @@ static bool settings_can_probe(
 
         if (!is_tcp(&declared->address) || listeners_are_single(settings))
                 return is_tcp(&declared->address);
-        return !declared->is_shared &&
+        return !declared->is_shared && !settings->fleet.is_signalled &&
                (declared->inherited_fd < 0 || !listener_inherited_check(&listener, declared->inherited_fd));
 }
 

@@ -32,6 +32,8 @@ static const char *why_shared(
                 return "it is no stream";
         if (is_shared)
                 return "the configuration says so";
+        if (settings->fleet.is_signalled)
+                return "instances live on with other secrets";
         return listeners_are_single(settings) ? "one instance runs at a time" : NULL;
 }
 
@@ -63,8 +65,6 @@ static int listener_register(struct supervisor *supervisor, struct listener *lis
                 return -1;
         }
         supervisor->listeners.count++;
-        if (!listener->why_shared)
-                supervisor->fleet.settings.is_steered = true;
         socket_address_format(&listener->address, text);
         log_write(LOG_INFO, "listening on %s: %s%s", text,
                 listener->why_shared ? "one socket for all generations, because "
@@ -136,6 +136,16 @@ int listeners_open(struct supervisor *supervisor, struct error *error) {
                 if (listener_declare(supervisor, &supervisor->settings->listeners[i], error) < 0)
                         return -1;
         return 0;
+}
+
+bool listeners_are_steered(const struct supervisor *supervisor) {
+        const struct supervisor_settings *settings = supervisor->settings;
+
+        for (size_t i = 0; i < supervisor->listeners.count; i++)
+                if (!supervisor->listeners.list[i].why_shared)
+                        return true;
+        return settings->adopt_count > 0 && !supervisor->adopt.is_off && !settings->fleet.is_signalled &&
+               !listeners_are_single(settings);
 }
 
 static int listener_descriptor(

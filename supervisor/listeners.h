@@ -32,8 +32,12 @@ struct listener_options {
 };
 #define LISTENER_OPTIONS_DEFAULT ((struct listener_options){.ipv6_only = -1})
 
-/* Open what settings->listeners declares. Call it after fleet_init and before the first spawn; once. */
+/* Open what settings->listeners declares. Once, before the first spawn. */
 int listeners_open(struct supervisor *supervisor, struct error *error);
+
+/* Has some listener a socket per generation, or may one that is adopted later? Then the fleet is steered (fleet.h). Call it
+ * after listeners_open. */
+bool listeners_are_steered(const struct supervisor *supervisor);
 
 /* The sockets that were declared, for an instance of `generation`, in their order, made where they are not there yet. `out` has
  * LISTENERS_MAX places; the descriptors stay the registry's. Returns 0, or -1 with error: then the instance must not start. */

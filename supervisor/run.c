@@ -170,6 +170,7 @@ static void fleet_begin(struct supervisor *supervisor) {
         struct fleet_settings fleet = supervisor->settings->fleet;
 
         adopt_begin(supervisor, &fleet);
+        fleet.is_steered = listeners_are_steered(supervisor);
         fleet_init(&supervisor->fleet, &fleet);
 }
 
@@ -200,9 +201,9 @@ static int set_up(
         if (notify_listen(supervisor, error) < 0)
                 return -1;
         terminal_open(&supervisor->terminal);
-        fleet_begin(supervisor);
         if (listeners_open(supervisor, error) < 0)
                 return -1;
+        fleet_begin(supervisor);
         manager_open(supervisor);
         watch_open(supervisor);
         return 0;

@@ -1,6 +1,7 @@
 """Who gets a connection while generations change: an own socket for each, one for all, and the queues in between.
 
-The app of these tests drains as badly as an app can: at SIGTERM it is gone, with whatever waits in its queue."""
+The app of these tests drains as badly as an app can: at SIGTERM it is gone, with whatever it has in its hands. Only where that
+cannot be helped does it wait for the moment between two requests."""
 
 from __future__ import annotations
 
@@ -20,14 +21,19 @@ pytestmark = pytest.mark.both
 
 # What it says of itself is its secret; how it serves is the secret's first word.
 APP = """
-import os, socket, sys, time
+import os, select, signal, socket, time
 word = os.environ["PASSWORD"]
+drains = "DRAINS" in os.environ
+if drains:
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
 time.sleep(float(os.environ.get("BOOT", "0")))
 listening = socket.socket(fileno=3)
 print("up:" + word, flush=True)
 while word.startswith("stuck"):
     time.sleep(1)
-while True:
+while signal.SIGTERM not in signal.sigpending():
+    if drains and not select.select([listening], [], [], 0.02)[0]:
+        continue
     connection = listening.accept()[0]
     if word.startswith("lazy"):
         time.sleep(0.02)
@@ -97,7 +103,7 @@ def test_the_new_generation_gets_every_client_once_it_has_proved_itself(vault: V
 def test_the_old_generation_accepts_all_that_waits_before_it_is_stopped(vault: Vault, port: int) -> None:
     """It answers fifty a second, half of what comes, and dies of SIGTERM: nobody who waits may find out."""
     vault.write("PASSWORD=lazy-first\n")
-    options = ["--min-healthy", "1s"]
+    options = ["--min-healthy", "1s", "--queue-timeout", "60s"]
     with started(vault, f"127.0.0.1:{port}", *options) as running, ThreadPoolExecutor(150) as pool:
         running.line_with("generation 1 is up")
         rotate(vault, running, "second")
@@ -130,7 +136,7 @@ def test_who_waits_for_a_generation_that_never_accepts_is_served_by_a_later_one(
 
 def test_with_one_instance_at_a_time_clients_wait_for_the_next(vault: Vault, port: int) -> None:
     """The socket outlives every instance: a restart is latency, not an error."""
-    options = ["--env", "BOOT=0.3", "--restart", "always", "--restart-delay", "200ms"]
+    options = ["--env", "BOOT=0.3", "--env", "DRAINS=1", "--restart", "always", "--restart-delay", "200ms"]
     with started(vault, f"127.0.0.1:{port}", *options, strategy="restart") as running, ThreadPoolExecutor(40) as pool:
         running.line_with("listening on .*: one socket for all generations, because one instance runs at a time")
         running.line_with("up:first")
@@ -184,7 +190,7 @@ def test_a_bad_generation_is_never_steered_to(vault: Vault, port: int) -> None:
 
 def test_several_replicas_share_the_socket_of_their_generation(vault: Vault, port: int) -> None:
     """While they change over one by one, clients go by how many of each there are."""
-    options = ["--replicas", "3", "--min-healthy", "300ms"]
+    options = ["--replicas", "3", "--min-healthy", "1s"]
     with started(vault, f"127.0.0.1:{port}", *options) as running:
         running.line_with("generation 1 is up")
         rotate(vault, running, "second")
@@ -241,3 +247,16 @@ def test_sockets_do_not_wake_the_supervisor(vault: Vault, port: int) -> None:
         before = switches()
         time.sleep(0.7)
         assert switches() == before
+
+
+def test_a_canary_gets_its_share_of_the_clients(vault: Vault, port: int) -> None:
+    """For its time; then everybody goes where it is."""
+    options = ["--canary", "25%", "--canary-time", "2s"]
+    with started(vault, f"127.0.0.1:{port}", *options) as running:
+        running.line_with("generation 1 is up")
+        rotate(vault, running, "second")
+        running.line_with("is the canary for 2s")
+        answers = [answer(port) for _ in range(200)]
+        assert 15 <= answers.count("second") <= 100  # 50 are expected
+        running.line_with("done", seconds=20)
+        assert {answer(port) for _ in range(20)} == {"second"}

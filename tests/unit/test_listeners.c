@@ -49,6 +49,7 @@ static void registry_begin(void) {
         supervisor.settings = &settings;
         assert_int_equal(loop_init(&supervisor.loop, &error), 0);
         fleet_init(&supervisor.fleet, &settings.fleet);
+        supervisor.fleet.settings.is_steered = true;
 }
 
 static struct listener_settings *declare(const char *name, const char *address) {
@@ -621,9 +622,11 @@ static void test_an_app_that_binds_gets_the_socket_of_its_generation(void **stat
         assert_int_equal(first, declared_fd);
         listeners_close(&supervisor);
         settings.listener_count = 0;
-        supervisor.fleet.settings.is_steered = false;
+        assert_false(listeners_are_steered(&supervisor));
+        settings.adopt_count = 1;
+        assert_true(listeners_are_steered(&supervisor)); /* it may come */
         assert_int_equal(listeners_adopt(&supervisor, 1, &address, &options, &first, &error), 0);
-        assert_true(supervisor.fleet.settings.is_steered);
+        assert_true(listeners_are_steered(&supervisor));
         assert_int_equal(listeners_adopt(&supervisor, 1, &address, &options, &again, &error), 0);
         assert_int_equal(again, first);
         assert_int_equal(listeners_adopt(&supervisor, 2, &address, &options, &second, &error), 0);
@@ -674,7 +677,7 @@ static void assert_shared(const char *why) {
         assert_non_null(strstr(view.why_shared, why));
         assert_false(listeners_look(&supervisor, 1, &view));
         assert_int_equal(listeners_probe(&supervisor, 1, NULL, &fd, &error), LISTENERS_SHARED);
-        assert_false(supervisor.fleet.settings.is_steered);
+        assert_false(listeners_are_steered(&supervisor));
         assert_false(listeners_can_probe(&settings, "web"));
         listeners_drop(&supervisor, 1);
         assert_true(fcntl(descriptor_of(2), F_GETFD) >= 0);
@@ -687,6 +690,14 @@ static void test_what_cannot_have_a_group_is_shared(void **state) {
         registry_open();
         assert_shared("configuration");
         assert_int_equal(client_lands("127.0.0.1"), 0);
+        registry_end();
+
+        registry_begin();
+        settings.fleet.is_signalled = true;
+        settings.fleet.replicas = 2;
+        declare_free("127.0.0.1");
+        registry_open();
+        assert_shared("live on");
         registry_end();
 
         registry_begin();
@@ -715,7 +726,7 @@ static void test_where_one_instance_runs_at_a_time_it_has_the_one_socket(void **
                 assert_true(listeners_can_probe(&settings, "web"));
                 registry_open();
                 assert_int_equal(descriptor_of(1), descriptor_of(2));
-                assert_false(supervisor.fleet.settings.is_steered);
+                assert_false(listeners_are_steered(&supervisor));
                 assert_int_equal(listeners_probe(&supervisor, 2, NULL, &poll_fd.fd, &error), 0);
                 assert_int_equal(poll(&poll_fd, 1, ANSWER_MS), 1);
                 accept_one();
