@@ -70,6 +70,7 @@ static void instance_gone(struct fleet *fleet, struct fleet_actions *actions, st
         struct fleet_instance *instance, const struct fleet_failure *failure) {
         struct fleet_instance gone = *instance;
         const bool was_asked = !instance_is_staying(instance);
+        const bool was_told = instance->state >= INSTANCE_STOPPING;
         memset(instance, 0, sizeof *instance);
         if (fleet->is_stopping || slot->has_ended || !was_asked)
                 slot_note_status(fleet, slot, &gone, failure->status);
@@ -77,7 +78,7 @@ static void instance_gone(struct fleet *fleet, struct fleet_actions *actions, st
                 instance_failed(fleet, actions, slot, &gone, failure);
         else if (!gone.has_failed)
                 backoff_forget(fleet, slot, &gone);
-        if (was_asked)
+        if (was_told)
                 report_instance(fleet, actions, FLEET_REPORT_STOPPED, slot, &gone);
 }
 

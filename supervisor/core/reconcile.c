@@ -193,7 +193,6 @@ static bool slot_signal(struct fleet *fleet, struct fleet_actions *actions, stru
         struct fleet_instance *other) {
         if (!may_stop(fleet, other, fleet->settings.unavailable_max))
                 return false;
-        slot->is_turning = true;
         other->generation = generation_number(fleet, fleet->target);
         other->state = INSTANCE_READY;
         other->deadline_ns = ladder_after(fleet, fleet->settings.healthy_min_ns);

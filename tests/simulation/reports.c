@@ -133,6 +133,10 @@ static bool judge_step(struct world *world, const struct fleet_action *action) {
         const struct sim_instance *instance = world_find(world, action->instance);
         if (action->report == FLEET_REPORT_STOPPED) {
                 REQUIRE(!instance, "%llu has not stopped", (number)action->instance);
+                for (size_t i = 0; i < SIM_INSTANCES_MAX; i++)
+                        REQUIRE(world->instances[i].number != action->instance ||
+                                        world->instances[i].is_stopped || world->instances[i].is_killed,
+                                "%llu was not told to stop", (number)action->instance);
                 return true;
         }
         if (action->report == FLEET_REPORT_CANARY || action->report == FLEET_REPORT_CANARY_PASSED)

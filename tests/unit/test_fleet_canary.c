@@ -179,6 +179,20 @@ static void test_with_revert_off_a_failed_canary_halts(void **state) {
         expect("steer g1:2 (failed 3 exited 1) (halted g2 exited 1) (cancelled g2) (restored g1) drop g2");
 }
 
+static void test_halted_for_being_slow_a_canary_serves_as_its_slot_does(void **state) {
+        struct fleet_settings settings = settings_canary(2);
+        (void)state;
+        settings.is_revert_off = true;
+        settings.progress_timeout_ns = 10 * S;
+        canary_up(&settings);
+        trace[0] = '\0';
+        later(9 * S);
+        expect("steer g2:1 g1:1 (halted g2 rollout too slow) stop 1");
+        exited(1, 0);
+        later(60 * S);
+        expect("");
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_a_canary_gets_its_share_and_the_rest_follows_when_its_time_is_over),
@@ -193,6 +207,7 @@ int main(void) {
                 cmocka_unit_test(test_a_newer_generation_has_a_canary_of_its_own),
                 cmocka_unit_test(test_a_fleet_that_is_not_steered_has_no_canary),
                 cmocka_unit_test(test_with_revert_off_a_failed_canary_halts),
+                cmocka_unit_test(test_halted_for_being_slow_a_canary_serves_as_its_slot_does),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

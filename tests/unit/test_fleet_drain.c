@@ -148,6 +148,9 @@ static void test_every_step_of_a_rollout_is_told(void **state) {
         ready(3);
         later(2 * S);
         expect("load 3 (rollout g3) spawn 3 g3 (ready 3) steer g3:1 (available 3) (queue timeout 2) stop 2");
+        exited(2, 0);
+        exited(3, 0);
+        expect("(stopped 2) (committed g3) drop g2 (failed 3 exited) (ended 3) exit 0");
 }
 
 int main(void) {
