@@ -189,6 +189,7 @@ int service_init(
         settings->drain_signal = service->drain_signal;
         settings->reload_signal = config->rollout.reload_signal;
         settings->signals_group = service->kill_mode == CONFIG_KILL_GROUP;
+        settings->kills_tree = service->kill_mode == CONFIG_KILL_TREE;
         settings->is_subreaper = true;
         settings->waits_for_all = service->exit_when == CONFIG_EXIT_ALL;
         settings->remaining_timeout_ns = service->remaining_timeout_ns;

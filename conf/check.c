@@ -123,6 +123,11 @@ static int check_service(const struct config *config, struct error *error) {
                 error_hint(error, "use session = group or session = session");
                 return config_blame(config, "service", "kill_mode", error);
         }
+        if (service->kill_mode == CONFIG_KILL_TREE && service->exit_when == CONFIG_EXIT_ALL) {
+                error_set(error, 0, "kill_mode = tree ends what exit_when = all would wait for");
+                error_hint(error, "use exit_when = main, or kill_mode = group");
+                return config_blame(config, "service", "kill_mode", error);
+        }
         return 0;
 }
 

@@ -44,6 +44,7 @@ static const struct schema_word restart_words[] = {
 static const struct schema_word kill_words[] = {
         {"process", CONFIG_KILL_PROCESS, NULL},
         {"group", CONFIG_KILL_GROUP, NULL},
+        {"tree", CONFIG_KILL_TREE, NULL},
         {0},
 };
 static const struct schema_word exit_words[] = {
@@ -185,7 +186,7 @@ const struct schema_row schema_rows[] = {
         ROW("service", "drain_time", SCHEMA_DURATION, AT(service.drain_time_ns), "0s", FILE_RUN, "drain-time",
                 "time the app has to finish its work before stop_signal", RANGE(0, 86400 * NS_PER_S)),
         ROW("service", "kill_mode", SCHEMA_ENUM, AT(service.kill_mode), "process", FILE_RUN, "kill-mode",
-                "who gets signals: the app's process or its group", .words = kill_words),
+                "who gets signals, and who is killed in the end", .words = kill_words),
         ROW("service", "exit_when", SCHEMA_ENUM, AT(service.exit_when), "main", FILE_RUN, "exit-when",
                 "end with the app's main process, or when every descendant has ended", .words = exit_words),
         ROW("service", "remaining_timeout", SCHEMA_DURATION, AT(service.remaining_timeout_ns), "5s", FILE_RUN,

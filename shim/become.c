@@ -79,6 +79,13 @@ static int step_descriptors(struct becoming *becoming) {
         return 0;
 }
 
+/* First of all, so that nothing can be started outside of it. */
+static int step_cgroup(struct becoming *becoming) {
+        const int fd = becoming->spec->cgroup_fd;
+
+        return fd && write(fd, "0", 1) != 1 ? step_failed(becoming, errno, "") : 0;
+}
+
 static int step_session(struct becoming *becoming) {
         switch (becoming->spec->session) {
         case LAUNCH_SAME_GROUP:
@@ -363,6 +370,7 @@ static int step_execute(struct becoming *becoming) {
 }
 
 static int (*const steps[])(struct becoming *) = {
+        [LAUNCH_CGROUP] = step_cgroup,
         [LAUNCH_SESSION] = step_session,
         [LAUNCH_TERMINAL] = step_terminal,
         [LAUNCH_SECRETS] = step_secrets,

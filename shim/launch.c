@@ -110,6 +110,7 @@ void launch_note_describe(const struct launch_message *note, const struct launch
 
 /* What the stage was about to do, as "cannot X". */
 static const char *const stage_texts[] = {
+        [LAUNCH_CGROUP] = "give it a cgroup of its own",
         [LAUNCH_SESSION] = "give it a session or process group of its own",
         [LAUNCH_TERMINAL] = "give it the terminal",
         [LAUNCH_SECRETS] = "map its secrets",

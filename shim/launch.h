@@ -77,12 +77,14 @@ struct launch_spec {
         unsigned protocols; /* LAUNCH_SYSTEMD, ... */
         char *const *
                 variables; /* NULL-terminated NAME=value strings of tacet's own, which win over all; or NULL */
+        int cgroup_fd;     /* cgroup.procs of the cgroup that the app begins in; 0: none */
         int adopt_fd; /* a socket on which the shim sends the descriptor that reports bind and listen, or -1: shim/adopt.h */
         bool suspends_parent; /* vfork(2) instead of fork(2): see launch.c; never with secrets */
         struct launch_inheritance inheritance;
 };
 
 enum launch_stage {
+        LAUNCH_CGROUP,
         LAUNCH_SESSION,
         LAUNCH_TERMINAL,
         LAUNCH_SECRETS,

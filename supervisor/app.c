@@ -124,12 +124,17 @@ static int launch(
         spec.secrets = rotation_bundle(supervisor, app->generation);
         spec.terminal =
                 spec.wants_terminal && terminal_is_ours(&supervisor->terminal) ? supervisor->terminal.fd : -1;
+        spec.cgroup_fd = tree_prepare(supervisor, app->number);
         result = adopt_prepare(supervisor, app->number, app->generation, &spec.adopt_fd, error);
         if (result == 0)
                 result = launch_start(&spec, &process, error);
         fd_cleanup(&spec.adopt_fd);
-        if (result < 0)
+        if (spec.cgroup_fd)
+                fd_close(spec.cgroup_fd);
+        if (result < 0) {
+                tree_dismiss(supervisor, app->number);
                 return -1;
+        }
         app->pid = process.pid;
         app->status.fd = process.status_fd;
         return 0;
@@ -227,4 +232,5 @@ void app_ended(struct supervisor *supervisor, struct app *app, int wait_status) 
         }
         readiness_ended(supervisor, app);
         app->is_used = false;
+        tree_ended(supervisor, app);
 }

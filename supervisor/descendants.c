@@ -24,6 +24,7 @@
 struct process {
         pid_t pid, parent, group, session;
         uint64_t started;
+        bool is_zombie;
 };
 
 struct process_table {
@@ -62,7 +63,8 @@ static bool process_read(pid_t pid, struct process *out) {
                 .parent = (pid_t)parent,
                 .group = (pid_t)group,
                 .session = (pid_t)session,
-                .started = started};
+                .started = started,
+                .is_zombie = name_end[1] == ' ' && name_end[2] == 'Z'};
         return true;
 }
 
@@ -157,4 +159,37 @@ bool descendants_signal(int number) {
                         process_signal(&table.at[i], number);
         free(table.at);
         return is_known;
+}
+
+static bool is_in_tree(
+        const struct process_table *table, const struct process *process, pid_t root, bool is_alive) {
+        bool is_marked = false;
+        pid_t self = getpid();
+
+        for (int step = 0; process && step < CHAIN_MAX; step++) {
+                struct process key = {.pid = process->parent};
+
+                is_marked |= (is_alive && process->pid == root) || process->group == root ||
+                             process->session == root;
+                if (process->parent == self)
+                        return is_marked;
+                process = bsearch(&key, table->at, table->count, sizeof key, process_compare);
+        }
+        return false;
+}
+
+long descendants_signal_tree(pid_t root, bool is_alive, int number) {
+        struct process_table table = {0};
+        bool is_known = table_read(&table);
+        long count = 0;
+
+        for (size_t i = 0; is_known && i < table.count; i++) {
+                if (table.at[i].is_zombie || !is_in_tree(&table, &table.at[i], root, is_alive))
+                        continue;
+                count++;
+                if (number)
+                        process_signal(&table.at[i], number);
+        }
+        free(table.at);
+        return is_known ? count : -1;
 }

@@ -87,4 +87,5 @@ void app_reload(struct supervisor *supervisor, struct app *app, uint64_t generat
 void app_kill(struct supervisor *supervisor, struct app *app) {
         target_signal(app, app_target(supervisor, app, true), SIGKILL);
         (void)kill(app->pid, SIGKILL);
+        tree_kill(supervisor, app);
 }

@@ -201,6 +201,7 @@ static int set_up(
         if (notify_listen(supervisor, error) < 0)
                 return -1;
         terminal_open(&supervisor->terminal);
+        trees_open(supervisor);
         if (listeners_open(supervisor, error) < 0)
                 return -1;
         fleet_begin(supervisor);
@@ -246,6 +247,7 @@ int supervisor_run(const struct supervisor_settings *settings) {
         }
         listeners_close(supervisor);
         remaining_end(supervisor);
+        trees_close(supervisor);
         manager_close(supervisor);
         return supervisor->exit_status;
 }

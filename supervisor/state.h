@@ -10,6 +10,7 @@
 #include "supervisor/adopt.h"
 #include "supervisor/supervisor.h"
 #include "supervisor/terminal.h"
+#include "supervisor/tree.h"
 
 #define EVENTS_MAX (2 * FLEET_ACTIONS_MAX)
 
@@ -74,6 +75,7 @@ struct supervisor {
 
         struct listeners listeners;
         struct app apps[FLEET_INSTANCES_MAX];
+        struct trees trees;
         struct generation generations[FLEET_GENERATIONS_MAX];
         uint64_t generation_last;
         uint64_t start_count; /* of instances with sockets: SERVER_STARTER_GENERATION */

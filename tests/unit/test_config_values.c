@@ -480,6 +480,8 @@ static void test_keys_that_do_not_fit_together_are_refused(void **state) {
         static const char *const delay[][3] = {{"service", "restart_delay", "1m"}, {0}};
         static const char *const group[][3] = {
                 {"service", "kill_mode", "group"}, {"service", "session", "none"}, {0}};
+        static const char *const tree[][3] = {
+                {"service", "kill_mode", "tree"}, {"service", "exit_when", "all"}, {0}};
         static const char *const whole[][3] = {
                 {"rollout", "canary", "100%"}, {"rollout", "strategy", "handoff"}, {0}};
         static const char *const alone[][3] = {{"rollout", "canary", "1%"}, {0}};
@@ -505,6 +507,9 @@ static void test_keys_that_do_not_fit_together_are_refused(void **state) {
         expect_check_failure(delay, "configuration:3: restart_delay is longer than restart_delay_max", NULL);
         expect_check_failure(group, "configuration:3: kill_mode = group needs a group of the app's own",
                 "use session = group or session = session");
+        expect_check_failure(tree,
+                "configuration:3: kill_mode = tree ends what exit_when = all would wait for",
+                "use exit_when = main, or kill_mode = group");
         expect_check_failure(whole,
                 "configuration:3: canary = 100% leaves nothing to the instances that are known to work",
                 "use strategy = handoff with a share such as 10%, or leave canary out");
