@@ -10,6 +10,7 @@
  * that it is one socket that is left, and the choice the right one. */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
@@ -175,13 +176,22 @@ static void member_keep(struct listener_member *member) {
         fd_cleanup(&member->probe_hold);
 }
 
+/* Does the kernel move the queue of a socket that is closed to another one of its group (ip-sysctl, tcp_migrate_req)? It chooses by
+ * a hash, so it must be one that is left. */
+static bool is_migrated(const struct listener *listener) {
+        CLEANUP_FD int fd = open("/proc/sys/net/ipv4/tcp_migrate_req", O_RDONLY | O_CLOEXEC);
+        char digit = '0';
+
+        return listener->member_count == 2 && fd >= 0 && read(fd, &digit, 1) == 1 && digit == '1';
+}
+
 /* Closing resets what waits in the queue. */
 static bool should_keep(const struct listener *listener, const struct listener_member *member) {
         long waiting = listener_waiting(member->fd);
 
         if (member->is_permanent)
                 return true;
-        if (waiting <= 0)
+        if (waiting <= 0 || is_migrated(listener))
                 return false;
         if (spare_count(listener) == LISTENER_SPARES_MAX) {
                 log_write(LOG_WARNING, "'%s': %ld connection%s of generation %llu lost: nobody accepted them",

@@ -498,6 +498,44 @@ static void test_a_queue_is_counted_and_survives_its_generation(void **state) {
         registry_end();
 }
 
+static bool has_own_network;
+
+/* Returns false where the kernel does not know it, or the network is not ours. */
+static bool migration_set(const char *value) {
+        int fd = has_own_network ? open("/proc/sys/net/ipv4/tcp_migrate_req", O_WRONLY | O_CLOEXEC) : -1;
+        bool is_set = fd >= 0 && write(fd, value, 1) == 1;
+
+        if (fd >= 0)
+                close(fd);
+        return is_set;
+}
+
+static void test_a_kernel_that_moves_queues_is_let_do_it(void **state) {
+        int client;
+
+        (void)state;
+        if (!migration_set("1"))
+                skip();
+        registry_start("127.0.0.1");
+        descriptor_of(1);
+        descriptor_of(2);
+        steer(1, 1, 0, 0);
+        client = client_connect("127.0.0.1");
+        steer(2, 1, 0, 0);
+        listeners_drop(&supervisor, 1);
+        assert_int_equal(web()->member_count, 1);
+        assert_int_equal(listeners_waiting(&supervisor, 2), 1);
+        assert_int_equal(accept_one(), 2);
+        close(client);
+        assert_all_land("127.0.0.1", 5, 2);
+        descriptor_of(3);
+        steer(3, 1, 0, 0);
+        listeners_drop(&supervisor, 2);
+        assert_all_land("127.0.0.1", 5, 3);
+        registry_end();
+        assert_true(migration_set("0"));
+}
+
 static void test_what_is_kept_for_later_is_bounded(void **state) {
         int clients[LISTENER_SPARES_MAX + 2];
 
@@ -873,6 +911,7 @@ static void network_make(void) {
 
         if (unshare(CLONE_NEWNET) < 0)
                 return;
+        has_own_network = true;
         fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
         request.ifr_flags = IFF_UP | IFF_RUNNING;
         (void)ioctl(fd, SIOCSIFFLAGS, &request);
@@ -891,6 +930,7 @@ int main(void) {
                 cmocka_unit_test(test_a_probe_follows_another_at_once_whoever_closes_first),
                 cmocka_unit_test(test_no_connection_is_lost_while_generations_come_and_go),
                 cmocka_unit_test(test_a_queue_is_counted_and_survives_its_generation),
+                cmocka_unit_test(test_a_kernel_that_moves_queues_is_let_do_it),
                 cmocka_unit_test(test_what_is_kept_for_later_is_bounded),
                 cmocka_unit_test(test_a_socket_that_the_app_shut_down_leaves_its_place),
                 cmocka_unit_test(test_an_empty_queue_is_said_when_it_was_quiet_long_enough),
