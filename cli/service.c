@@ -184,6 +184,7 @@ int service_init(
                                        "read its secrets itself");
         settings->load = load;
         settings->drain_quiet_ns = config->rollout.drain_quiet_ns;
+        settings->control_path = config->control.path;
         settings->watch_delay_ns = config->rollout.watch_delay_ns;
         settings->stop_signal = service->stop_signal;
         settings->drain_signal = service->drain_signal;

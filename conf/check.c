@@ -9,6 +9,8 @@
 #include "conf/schema.h"
 #include "lib/socket_address.h"
 
+#define CONTROL_PATH_BYTES_MAX 107 /* of sockaddr_un, less the NUL: unix(7) */
+
 /* Begin a message with the place of the key that is to blame: FILE:LINE, its option, or the key itself when it has its
  * default. The last mention counts: it is the one in force. */
 int config_blame(const struct config *config, const char *section, const char *key, struct error *error) {
@@ -175,10 +177,29 @@ static int check_rollout(const struct config *config, struct error *error) {
                 config, "rollout", rollout->max_unavailable.is_set ? "max_unavailable" : "max_surge", error);
 }
 
+static int check_control(const struct config *config, struct error *error) {
+        const char *path = config->control.path;
+
+        if (!path)
+                return 0;
+        if (path[0] != '/') {
+                error_set(error, 0, "the path of the control socket is not absolute: '%s'", path);
+                error_hint(error, "rotate and status find it from any directory: /run/tacet/NAME.sock");
+                return config_blame(config, "control", "path", error);
+        }
+        if (strlen(path) > CONTROL_PATH_BYTES_MAX) {
+                error_set(error, 0, "the path of the control socket is longer than %d bytes",
+                        CONTROL_PATH_BYTES_MAX);
+                return config_blame(config, "control", "path", error);
+        }
+        return 0;
+}
+
 int config_check(const struct config *config, bool needs_command, struct error *error) {
         if (check_sources(config, error) < 0 || check_service(config, error) < 0 ||
                 check_rollout(config, error) < 0 || config_check_health(config, error) < 0 ||
-                config_check_sockets(config, error) < 0 || check_adopt(config, error) < 0)
+                config_check_sockets(config, error) < 0 || check_control(config, error) < 0 ||
+                check_adopt(config, error) < 0)
                 return -1;
         if (needs_command && config->service.command.count == 0) {
                 error_set(error, 0, "there is no command to run");

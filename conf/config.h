@@ -141,6 +141,10 @@ struct config_sandbox {
         struct config_limit limits[RLIM_NLIMITS]; /* index: RLIMIT_* */
 };
 
+struct config_control {
+        char *path; /* NULL: no control socket */
+};
+
 struct config_log {
         uint32_t level;  /* enum log_level */
         uint32_t format; /* enum log_format */
@@ -187,6 +191,7 @@ struct config {
         struct config_health health;
         struct config_load load;
         struct config_sandbox sandbox;
+        struct config_control control;
         struct config_log log;
         struct config_source *sources;
         size_t source_count;

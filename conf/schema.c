@@ -318,6 +318,9 @@ const struct schema_row schema_rows[] = {
         LIMIT("sigpending", RLIMIT_SIGPENDING, "queued signals"),
         LIMIT("stack", RLIMIT_STACK, "stack, bytes"),
 
+        ROW("control", "path", SCHEMA_PATH, AT(control.path), NULL, FILE_RUN, "control",
+                "socket on which rotate and status reach this service", NO_MORE),
+
         ROW("log", "level", SCHEMA_ENUM, AT(log.level), "notice", FILE_RUN_EXEC, "log-level",
                 "least important messages that are written", .words = level_words),
         ROW("log", "format", SCHEMA_ENUM, AT(log.format), "auto", FILE_RUN_EXEC, "log-format",
@@ -335,6 +338,7 @@ const struct schema_section schema_sections[] = {
         {"socket", 1, "where the app is reached: opened once, kept over every restart"},
         {"load", 0, "limits of loading"},
         {"sandbox", 0, "resource limits of the app"},
+        {"control", 0, "the socket of tacet rotate and tacet status"},
         {"log", 0, "messages of tacet itself"},
 };
 const size_t schema_section_count = sizeof schema_sections / sizeof *schema_sections;

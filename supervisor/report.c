@@ -4,6 +4,7 @@
 
 #include "lib/duration.h"
 #include "lib/log.h"
+#include "supervisor/control.h"
 #include "supervisor/state.h"
 
 /* What a FLEET_REPORT line says and how loud. %g generation, %r reason, %s status, %d delay, %a the app or its replica, %i the
@@ -175,6 +176,7 @@ void report_write(struct supervisor *supervisor, const struct fleet_action *acti
         if (action->report == FLEET_REPORT_FAILED && action->reason == FLEET_REASON_NOT_READY && app)
                 readiness_explain(app);
         manager_report(supervisor, action, line);
+        control_report(supervisor, action, line);
 }
 
 void report_steer(const struct supervisor *supervisor) {

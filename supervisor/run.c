@@ -21,6 +21,7 @@
 #include "lib/duration.h"
 #include "lib/fd.h"
 #include "lib/log.h"
+#include "supervisor/control.h"
 #include "supervisor/state.h"
 #include "supervisor/watch.h"
 
@@ -174,6 +175,10 @@ static void fleet_begin(struct supervisor *supervisor) {
         fleet_init(&supervisor->fleet, &fleet);
 }
 
+void supervisor_settle(struct supervisor *supervisor) {
+        events_handle(supervisor);
+}
+
 static int set_up(
         struct supervisor *supervisor, const struct supervisor_settings *settings, struct error *error) {
         /* Field by field: it is zero already, and writing all of it would make pages resident that are never used. */
@@ -202,8 +207,12 @@ static int set_up(
                 return -1;
         terminal_open(&supervisor->terminal);
         trees_open(supervisor);
-        if (listeners_open(supervisor, error) < 0)
+        if (control_open(supervisor, error) < 0)
                 return -1;
+        if (listeners_open(supervisor, error) < 0) {
+                control_close(supervisor);
+                return -1;
+        }
         fleet_begin(supervisor);
         manager_open(supervisor);
         watch_open(supervisor);
@@ -245,6 +254,7 @@ int supervisor_run(const struct supervisor_settings *settings) {
                 turn(supervisor);
                 manager_update(supervisor);
         }
+        control_close(supervisor);
         listeners_close(supervisor);
         remaining_end(supervisor);
         trees_close(supervisor);

@@ -116,6 +116,9 @@ struct supervisor {
 /* Queue a fact for the core; handled after the actions of the step that runs. */
 void supervisor_push(struct supervisor *supervisor, struct fleet_event event);
 
+/* Tell the core all that is queued. For handlers of the loop only: no step may be running. */
+void supervisor_settle(struct supervisor *supervisor);
+
 /* ---- app.c: processes; ending.c: signals to them ---- */
 void app_spawn(struct supervisor *supervisor, const struct fleet_action *action);
 struct app *app_by_pid(struct supervisor *supervisor, pid_t pid);

@@ -57,6 +57,7 @@ struct supervisor_settings {
         size_t adopt_count;
         struct load_request *load;    /* NULL: no source; then SIGHUP is forwarded like any signal */
         int64_t watch_delay_ns;       /* quiet time after a change of a watched file, before it is loaded */
+        const char *control_path;     /* of the control socket; NULL: none */
         int stop_signal;              /* what SIGTERM becomes on its way to the app */
         int drain_signal;             /* sent fleet.drain_ns before it; 0: none */
         int reload_signal;            /* tells the app to read its secrets again (fleet.is_signalled) */

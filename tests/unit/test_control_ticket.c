@@ -1,0 +1,251 @@
+/* What a request to rotate is answered with: the real core is driven, and tickets listen to what it reports. */
+
+#include "supervisor/control_ticket.h"
+
+#define TICKETS 3
+
+static struct control_ticket tickets[TICKETS];
+static enum control_result results[TICKETS];
+static unsigned ticket_count;
+
+/* As the supervisor does: the whole step first, then its reports are heard. */
+static void step_and_hear(
+        struct fleet *stepped, const struct fleet_event *event, struct fleet_actions *said) {
+        fleet_step(stepped, event, said);
+        for (size_t i = 0; i < said->count; i++)
+                for (unsigned k = 0; k < ticket_count && said->list[i].kind == FLEET_DO_REPORT; k++)
+                        if (results[k] == CONTROL_PENDING)
+                                results[k] = control_ticket_hear(&tickets[k], stepped, &said->list[i]);
+}
+#define fleet_step step_and_hear
+#include "tests/unit/fleet_script.h"
+
+static void ask(bool is_forced) {
+        results[ticket_count] = CONTROL_PENDING;
+        tickets[ticket_count] = control_ticket_take(&fleet);
+        ticket_count++;
+        if (is_forced)
+                force();
+        else
+                reload();
+}
+
+static void ask_in_an_emergency(void) {
+        results[ticket_count] = CONTROL_PENDING;
+        tickets[ticket_count] = control_ticket_take(&fleet);
+        ticket_count++;
+        tell((struct fleet_event){.kind = FLEET_RELOAD, .is_emergency = true});
+}
+
+static void expect_result(unsigned ticket, const char *name) {
+        assert_string_equal(control_result_name(results[ticket]), name);
+}
+
+/* Generation 1 of content 'a' is up. */
+static void begin(void) {
+        const struct fleet_settings settings = settings_restart();
+
+        ticket_count = 0;
+        fleet_up(&settings);
+}
+
+static void test_a_commit_is_told(void **state) {
+        (void)state;
+        begin();
+        ask(false);
+        loaded(2, 'b');
+        exited(1, 0);
+        ready(2);
+        expect_result(0, "pending");
+        later(1 * S);
+        expect_result(0, "committed");
+        assert_int_equal(tickets[0].generation, 2);
+}
+
+static void test_the_same_content_is_told(void **state) {
+        (void)state;
+        begin();
+        ask(false);
+        expect_result(0, "pending");
+        loaded(2, 'a');
+        expect_result(0, "unchanged");
+        ticket_count = 0;
+        ask(true);
+        loaded(3, 'a');
+        exited(1, 0);
+        ready(2);
+        later(1 * S);
+        expect_result(0, "committed");
+}
+
+static void test_a_failed_load_is_told(void **state) {
+        (void)state;
+        begin();
+        ask(false);
+        load_fails(65);
+        expect_result(0, "load_failed");
+}
+
+static void test_a_load_that_takes_too_long_is_a_failed_one(void **state) {
+        (void)state;
+        begin();
+        ask(false);
+        later(21 * S);
+        expect_result(0, "load_failed");
+}
+
+static void test_a_failure_is_told_when_the_old_one_is_back(void **state) {
+        (void)state;
+        begin();
+        ask(false);
+        loaded(2, 'b');
+        exited(1, 0);
+        ready(2);
+        exited(2, 3);
+        expect_result(0, "pending");
+        later(1 * S);
+        ready(3);
+        later(1 * S);
+        expect_result(0, "reverted");
+        ticket_count = 0;
+        ask(false);
+        loaded(3, 'b');
+        expect_result(0, "refused");
+}
+
+static void test_what_a_newer_request_overtakes_is_told(void **state) {
+        (void)state;
+        begin();
+        ask(false);
+        loaded(2, 'b');
+        ask(false);
+        loaded(3, 'c');
+        expect_result(0, "superseded");
+        expect_result(1, "pending");
+        exited(1, 0);
+        ready(2);
+        later(1 * S);
+        expect_result(1, "committed");
+}
+
+static void test_requests_during_a_load_share_the_next_one(void **state) {
+        (void)state;
+        begin();
+        ask(false);
+        ask(false);
+        ask(false);
+        assert_int_equal(tickets[1].load, tickets[2].load);
+        load_fails(65);
+        expect_result(0, "load_failed");
+        expect_result(1, "pending");
+        loaded(2, 'a');
+        expect_result(1, "unchanged");
+        expect_result(2, "unchanged");
+}
+
+static void test_the_content_of_a_rollout_that_runs_shares_its_fate(void **state) {
+        (void)state;
+        begin();
+        ask(false);
+        loaded(2, 'b');
+        ask(false);
+        loaded(3, 'b');
+        expect_result(1, "pending");
+        exited(1, 0);
+        ready(2);
+        later(1 * S);
+        expect_result(0, "committed");
+        expect_result(1, "committed");
+}
+
+static void test_the_content_from_before_calls_a_rollout_off(void **state) {
+        (void)state;
+        begin();
+        ask(false);
+        loaded(2, 'b');
+        exited(1, 0);
+        ready(2);
+        ask(false);
+        loaded(3, 'a');
+        expect_result(0, "superseded");
+        expect_result(1, "pending");
+        exited(2, 0);
+        ready(3);
+        later(1 * S);
+        expect_result(1, "unchanged");
+}
+
+static void test_a_stop_is_told_to_all(void **state) {
+        (void)state;
+        begin();
+        ask(false);
+        loaded(2, 'b');
+        ask(false);
+        stop();
+        expect_result(0, "stopped");
+        expect_result(1, "stopped");
+}
+
+static void test_a_halt_is_told(void **state) {
+        struct fleet_settings settings = settings_handoff(1);
+
+        (void)state;
+        settings.is_revert_off = true;
+        ticket_count = 0;
+        fleet_up(&settings);
+        ask(false);
+        loaded(2, 'b');
+        ready(2);
+        unhealthy(2);
+        expect_result(0, "halted");
+}
+
+static void test_an_emergency_takes_over_the_load_that_runs(void **state) {
+        (void)state;
+        begin();
+        ask(false);
+        ask_in_an_emergency();
+        assert_int_equal(tickets[1].load, tickets[0].load + 1);
+        loaded(2, 'b');
+        exited(1, 0);
+        ready(2);
+        later(1 * S);
+        expect_result(0, "committed");
+        expect_result(1, "committed");
+}
+
+static void test_a_request_before_the_first_generation_is_up(void **state) {
+        const struct fleet_settings settings = settings_restart();
+
+        (void)state;
+        ticket_count = 0;
+        fleet_begin(&settings);
+        start();
+        ask(false);
+        loaded(1, 'a');
+        loaded(2, 'a');
+        expect_result(0, "pending");
+        ready(1);
+        later(1 * S);
+        expect_result(0, "committed");
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_a_commit_is_told),
+                cmocka_unit_test(test_the_same_content_is_told),
+                cmocka_unit_test(test_a_failed_load_is_told),
+                cmocka_unit_test(test_a_load_that_takes_too_long_is_a_failed_one),
+                cmocka_unit_test(test_a_failure_is_told_when_the_old_one_is_back),
+                cmocka_unit_test(test_what_a_newer_request_overtakes_is_told),
+                cmocka_unit_test(test_requests_during_a_load_share_the_next_one),
+                cmocka_unit_test(test_the_content_of_a_rollout_that_runs_shares_its_fate),
+                cmocka_unit_test(test_the_content_from_before_calls_a_rollout_off),
+                cmocka_unit_test(test_a_stop_is_told_to_all),
+                cmocka_unit_test(test_a_halt_is_told),
+                cmocka_unit_test(test_an_emergency_takes_over_the_load_that_runs),
+                cmocka_unit_test(test_a_request_before_the_first_generation_is_up),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
