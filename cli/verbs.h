@@ -19,3 +19,5 @@ int verb_rekey(int argc, char **argv);
 int verb_run(int argc, char **argv);
 int verb_exec(int argc, char **argv);
 int verb_check(int argc, char **argv);
+int verb_rotate(int argc, char **argv);
+int verb_status(int argc, char **argv);
