@@ -97,6 +97,9 @@ static int adopts_fill(struct service *out, const struct config *config, struct 
         for (size_t i = 0; i < words->count && i < ADOPT_RULES_MAX; i++)
                 if (socket_address_parse(words->at[i], &out->adopts[i], error) < 0)
                         return -1;
+        for (size_t i = 0; i < words->count; i++)
+                if (socket_address_path(&out->adopts[i]))
+                        out->settings.launch.adopts_paths = true;
         out->settings.adopts = out->adopts;
         out->settings.adopt_count = words->count;
         out->settings.readiness.has_adopted = words->count > 0;

@@ -26,12 +26,22 @@
 #define SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV (1UL << 5)
 #endif
 
+/* Made by the build, not in the tree. */
 static const struct sock_filter adopt_filter[] = {
 #define ADOPT_CALL(arch, number, call)
 #define ADOPT_INSTRUCTION(code, jt, jf, k) {code, jt, jf, k},
-#include <shim/adopt_filter.h> /* made by the build, not in the tree */
-#undef ADOPT_CALL
+#define ADOPT_PATHS_INSTRUCTION(code, jt, jf, k)
+#include <shim/adopt_filter.h>
 #undef ADOPT_INSTRUCTION
+#undef ADOPT_PATHS_INSTRUCTION
+};
+
+static const struct sock_filter adopt_paths_filter[] = {
+#define ADOPT_INSTRUCTION(code, jt, jf, k)
+#define ADOPT_PATHS_INSTRUCTION(code, jt, jf, k) {code, jt, jf, k},
+#include <shim/adopt_filter.h>
+#undef ADOPT_CALL
+#undef ADOPT_PATHS_INSTRUCTION
 };
 
 enum adopt_call adopt_call_of(uint32_t arch, int number) {
@@ -41,7 +51,7 @@ enum adopt_call adopt_call_of(uint32_t arch, int number) {
                 enum adopt_call call;
         } calls[] = {
 #define ADOPT_CALL(arch, number, call) {arch, number, call},
-#define ADOPT_INSTRUCTION(code, jt, jf, k)
+#define ADOPT_PATHS_INSTRUCTION(code, jt, jf, k)
 #include <shim/adopt_filter.h>
         };
 
@@ -51,11 +61,13 @@ enum adopt_call adopt_call_of(uint32_t arch, int number) {
         return ADOPT_CALL_NONE;
 }
 
-static int filter_load(void) {
+static int filter_load(bool reports_paths) {
+        const struct sock_filter *filter = reports_paths ? adopt_paths_filter : adopt_filter;
+        size_t count = reports_paths ? sizeof adopt_paths_filter / sizeof *adopt_paths_filter
+                                     : sizeof adopt_filter / sizeof *adopt_filter;
         /* The kernel copies the program and does not write to it. */
-        struct sock_fprog program = {.len = sizeof adopt_filter / sizeof *adopt_filter,
-                .filter = (struct sock_filter *)(uintptr_t)adopt_filter};
-
+        struct sock_fprog program = {
+                .len = (unsigned short)count, .filter = (struct sock_filter *)(uintptr_t)filter};
         /* A signal shall not interrupt a bind that is being answered; before Linux 5.19 it can. */
         unsigned flags = SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
         long fd = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
@@ -66,8 +78,8 @@ static int filter_load(void) {
         return (int)fd;
 }
 
-int adopt_filter_install(void) {
-        int fd = filter_load();
+int adopt_filter_install(bool reports_paths) {
+        int fd = filter_load(reports_paths);
 
         if (fd >= 0 || errno != EACCES)
                 return fd;
@@ -75,7 +87,7 @@ int adopt_filter_install(void) {
                 errno = EACCES;
                 return -1;
         }
-        return filter_load();
+        return filter_load(reports_paths);
 }
 
 const char *adopt_filter_hint(int code) {
@@ -166,7 +178,7 @@ static int probe_child(void) {
 
         if (syscall(SYS_seccomp, SECCOMP_GET_NOTIF_SIZES, 0, &sizes) < 0)
                 return errno;
-        fd = adopt_filter_install();
+        fd = adopt_filter_install(true);
         return fd < 0 ? errno : placing_try(fd);
 }
 

@@ -6,6 +6,7 @@
  * The filter is inherited by every descendant, allows every other call, and cannot be taken off again. When the
  * supervisor is gone, a bind fails with ENOSYS. */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "lib/error.h"
@@ -14,6 +15,8 @@ enum adopt_call {
         ADOPT_CALL_NONE,
         ADOPT_CALL_BIND,
         ADOPT_CALL_LISTEN,
+        ADOPT_CALL_UNLINK,
+        ADOPT_CALL_UNLINKAT,
         ADOPT_CALL_SOCKETCALL, /* socketcall(2): which call it is stands in its first argument */
 };
 
@@ -22,11 +25,12 @@ enum adopt_call adopt_call_of(uint32_t arch, int number);
 
 /* Install the filter in this process. With CAP_SYS_ADMIN nothing else changes; without, no_new_privs is set (prctl(2)): the
  * app can then not gain rights by a set-user-ID program. Allocates nothing.
+ * reports_paths  report unlink(2) and unlinkat(2) as well: the name of an adopted unix socket must not vanish
  * Returns the descriptor on which calls are reported (close-on-exec), or -1 with errno:
  * EBUSY         a filter with such a descriptor is installed already, by whoever started tacet
  * EACCES        no CAP_SYS_ADMIN, and no_new_privs was refused
  * ENOSYS EINVAL the kernel is too old, or another filter hides the call */
-int adopt_filter_install(void);
+int adopt_filter_install(bool reports_paths);
 
 /* What to do about a failed install; a sentence. */
 const char *adopt_filter_hint(int code);

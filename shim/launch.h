@@ -79,6 +79,7 @@ struct launch_spec {
                 variables; /* NULL-terminated NAME=value strings of tacet's own, which win over all; or NULL */
         int cgroup_fd;     /* cgroup.procs of the cgroup that the app begins in; 0: none */
         int adopt_fd; /* a socket on which the shim sends the descriptor that reports bind and listen, or -1: shim/adopt.h */
+        bool adopts_paths;    /* unlink is reported as well */
         bool suspends_parent; /* vfork(2) instead of fork(2): see launch.c; never with secrets */
         struct launch_inheritance inheritance;
 };

@@ -6,6 +6,7 @@
 #include "supervisor/adopt.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/seccomp.h>
 #include <poll.h>
 #include <string.h>
@@ -106,6 +107,11 @@ static bool call_read(struct adopt_request *call, const struct seccomp_notif *re
                 return false;
         if (call->kind == ADOPT_CALL_SOCKETCALL)
                 return call_unpack(call, data);
+        if (call->kind == ADOPT_CALL_UNLINK) {
+                call->number = AT_FDCWD;
+                call->address = data->args[0];
+                return true;
+        }
         call->number = (int)data->args[0];
         call->address = data->args[1];
         call->length = (uint32_t)data->args[2];
@@ -146,6 +152,22 @@ static void answer(struct adopt_request *call, int verdict) {
                 call->placed->is_unanswered = false;
 }
 
+static int decide(struct adopt_request *call) {
+        switch (call->kind) {
+        case ADOPT_CALL_BIND:
+                return adopt_answer_bind(call);
+        case ADOPT_CALL_LISTEN:
+                return answer_listen(call);
+        case ADOPT_CALL_UNLINK:
+        case ADOPT_CALL_UNLINKAT:
+                return adopt_answer_unlink(call);
+        case ADOPT_CALL_NONE:
+        case ADOPT_CALL_SOCKETCALL:
+                break;
+        }
+        return ADOPT_GOES_ON;
+}
+
 static void notification_handle(struct adopt_tree *tree) {
         struct adopt_request call = {.supervisor = tree->supervisor, .tree = tree};
         union {
@@ -158,7 +180,7 @@ static void notification_handle(struct adopt_tree *tree) {
         if (adopt_ioctl(tree, SECCOMP_IOCTL_NOTIF_RECV, &in.request) < 0)
                 return;
         if (!tree->is_dropped && call_read(&call, &in.request))
-                verdict = call.kind == ADOPT_CALL_BIND ? adopt_answer_bind(&call) : answer_listen(&call);
+                verdict = decide(&call);
         answer(&call, verdict);
 }
 

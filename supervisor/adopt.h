@@ -39,6 +39,7 @@ struct adopt_tree {
         bool is_dropped;     /* its generation is gone, and the sockets with it: its binds are its own */
         bool has_complained; /* said once what cannot be done for it */
         struct supervisor *supervisor;
+        int failure; /* the errno of the last refused bind: each is said once */
         uint64_t instance, generation;
         uint32_t listened; /* bits: index in settings->adopts */
         struct loop_source

@@ -27,40 +27,22 @@ static struct adopt_socket *socket_by_address(struct adopt_tree *tree, const str
         return NULL;
 }
 
-static bool is_waiting(const struct adopt_request *call) {
-        uint64_t id = call->id;
-
-        return adopt_ioctl(call->tree, SECCOMP_IOCTL_NOTIF_ID_VALID, &id) == 0;
-}
-
 /* Returns false when the call goes on: nothing there, nothing of ours, or nothing to be seen. */
 static bool bind_address_read(const struct adopt_request *call, struct socket_address *out) {
         struct sockaddr_storage raw = {0};
-        char path[CALLER_PATH_BYTES];
-        struct sockaddr_un local = {.sun_family = AF_UNIX};
-        size_t length;
         int code;
 
         if (call->length < sizeof raw.ss_family || call->length > sizeof raw)
                 return false;
         code = caller_read_memory(call->thread, call->address, &raw, call->length);
-        if (!is_waiting(call))
+        if (!adopt_is_waiting(call))
                 return false;
         if (code == EACCES || code == EPERM)
                 adopt_complain(call->tree, call->thread, code, "read the memory");
         if (code != 0 ||
                 !socket_address_set(out, SOCK_STREAM, (struct sockaddr *)&raw, (socklen_t)call->length))
                 return false;
-        if (!socket_address_path(out))
-                return true;
-        if (!caller_path(call->thread, socket_address_path(out), path) || !is_waiting(call))
-                return false;
-        length = strlen(path);
-        if (length >= sizeof local.sun_path)
-                return false;
-        memcpy(local.sun_path, path, length + 1);
-        return socket_address_set(out, SOCK_STREAM, (struct sockaddr *)&local,
-                (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length + 1));
+        return !socket_address_path(out) || adopt_path_address(call, socket_address_path(out), out);
 }
 
 static int option_of(int fd, int level, int name) {
@@ -141,21 +123,33 @@ static bool is_taken(const struct adopt_socket *entry, int reuses_port) {
         return (entry->reuses_port == 0 || reuses_port == 0) && is_held(entry);
 }
 
+/* The file of a unix socket is made as the app would have made it: its user, its umask, its rights. */
+static int socket_find(struct adopt_request *call, const struct socket_address *address, int ipv6_only,
+        int *out_fd, struct error *error) {
+        CLEANUP_IDENTITY struct caller_identity identity = {0};
+        struct listener_options options = LISTENER_OPTIONS_DEFAULT;
+
+        options.backlog = ADOPT_BACKLOG;
+        options.ipv6_only = ipv6_only;
+        if (socket_address_path(address))
+                caller_identity_borrow(call->thread, &identity);
+        return listeners_adopt(call->supervisor, call->tree->generation, address, &options, out_fd, error);
+}
+
 static int adopt_now(struct adopt_request *call, const struct socket_address *address,
         const struct caller_socket *socket, struct adopt_socket *entry) {
-        struct listener_options options = LISTENER_OPTIONS_DEFAULT;
         char text[SOCKET_ADDRESS_TEXT_BYTES];
         struct error error = {0};
         struct stat status;
-        int fd, code;
+        int fd, code, ipv6_only = -1;
 
-        options.backlog = ADOPT_BACKLOG;
         if (address->generic.sa_family == AF_INET6)
-                options.ipv6_only = option_of(socket->fd, IPPROTO_IPV6, IPV6_V6ONLY);
+                ipv6_only = option_of(socket->fd, IPPROTO_IPV6, IPV6_V6ONLY);
         socket_address_format(address, text);
-        if (listeners_adopt(call->supervisor, call->tree->generation, address, &options, &fd, &error) < 0) {
+        if (socket_find(call, address, ipv6_only, &fd, &error) < 0) {
                 error_wrap(&error, "give process %d a socket for %s", (int)call->thread, text);
-                log_error(LOG_WARNING, &error);
+                log_error(call->tree->failure == error.code ? LOG_DEBUG : LOG_WARNING, &error);
+                call->tree->failure = error.code;
                 return error.code > 0 ? -error.code : ADOPT_GOES_ON;
         }
         if (socket->fd >= 0)
@@ -228,7 +222,7 @@ int adopt_answer_bind(struct adopt_request *call) {
         if (!bind_address_read(call, &address) || adopt_rule_of(call->supervisor, &address) < 0)
                 return ADOPT_GOES_ON;
         code = caller_look(call->thread, call->number, &socket);
-        if (!is_waiting(call))
+        if (!adopt_is_waiting(call))
                 return ADOPT_GOES_ON;
         if (code == EACCES || code == EPERM)
                 adopt_complain(call->tree, call->thread, code, "see the sockets");

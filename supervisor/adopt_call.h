@@ -2,6 +2,7 @@
 
 /* One reported call on its way to its answer: what adopt.c and adopt_bind.c share. */
 
+#include <linux/seccomp.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -18,8 +19,8 @@ struct adopt_request {
         uint64_t id;
         pid_t thread;
         enum adopt_call kind;
-        int number; /* the descriptor */
-        uint64_t address, length;
+        int number;                  /* the descriptor */
+        uint64_t address, length;    /* unlinkat: its flags in the place of a length */
         struct adopt_socket *placed; /* out: what the app has when the answer, 0, has reached it */
 };
 
@@ -30,6 +31,19 @@ static inline int adopt_ioctl(const struct adopt_tree *tree, unsigned long reque
 
 /* Decide a bind, and put the socket in place when it is ours to answer. Waits for nothing. */
 int adopt_answer_bind(struct adopt_request *call);
+
+/* Decide the removal of a file: the name of a socket that we keep stays. */
+int adopt_answer_unlink(const struct adopt_request *call);
+
+/* Does the call still wait? What was read of the caller is only true if it does. */
+static inline bool adopt_is_waiting(const struct adopt_request *call) {
+        uint64_t id = call->id;
+
+        return adopt_ioctl(call->tree, SECCOMP_IOCTL_NOTIF_ID_VALID, &id) == 0;
+}
+
+/* A stream address of that path as the caller sees it. Returns false when that cannot be told. */
+bool adopt_path_address(const struct adopt_request *call, const char *path, struct socket_address *out);
 
 int adopt_rule_of(const struct supervisor *supervisor, const struct socket_address *address);
 struct adopt_socket *adopt_socket_by_inode(struct adopt_tree *tree, uint64_t inode);

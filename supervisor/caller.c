@@ -30,27 +30,23 @@ static void proc_path(pid_t thread, const char *name, char out[static PROC_PATH_
 
 /* ---- as whom ---- */
 
-struct borrowed {
-        bool is_borrowed;
-        int user, group; /* to go back to */
-        int death_signal;
-};
-
 /* A change of the user for files makes the kernel forget two settings of this process: they are made anew. */
-static void identity_return(struct borrowed *borrowed) {
-        if (!borrowed->is_borrowed)
+void caller_identity_return(struct caller_identity *identity) {
+        if (identity->has_mask)
+                (void)umask(identity->mask);
+        identity->has_mask = false;
+        if (!identity->is_borrowed)
                 return;
-        (void)setfsuid((uid_t)borrowed->user);
-        (void)setfsgid((gid_t)borrowed->group);
+        (void)setfsuid(identity->user);
+        (void)setfsgid(identity->group);
         (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-        if (borrowed->death_signal)
-                (void)prctl(PR_SET_PDEATHSIG, borrowed->death_signal, 0, 0, 0);
-        borrowed->is_borrowed = false;
+        if (identity->death_signal)
+                (void)prctl(PR_SET_PDEATHSIG, identity->death_signal, 0, 0, 0);
+        identity->is_borrowed = false;
 }
-#define CLEANUP_IDENTITY __attribute__((cleanup(identity_return)))
 
 /* Returns false when there is nothing to gain. */
-static bool identity_borrow(pid_t thread, struct borrowed *out) {
+static bool identity_borrow(pid_t thread, struct caller_identity *out) {
         char path[PROC_PATH_BYTES];
         struct stat owner;
 
@@ -58,17 +54,17 @@ static bool identity_borrow(pid_t thread, struct borrowed *out) {
         if (out->is_borrowed || stat(path, &owner) < 0)
                 return false;
         (void)prctl(PR_GET_PDEATHSIG, &out->death_signal, 0, 0, 0);
-        out->group = setfsgid(owner.st_gid);
-        out->user = setfsuid(owner.st_uid);
+        out->group = (gid_t)setfsgid(owner.st_gid);
+        out->user = (uid_t)setfsuid(owner.st_uid);
         out->is_borrowed = true;
-        return (uid_t)out->user != owner.st_uid || (gid_t)out->group != owner.st_gid;
+        return out->user != owner.st_uid || out->group != owner.st_gid;
 }
 
 static bool is_refused(int code) {
         return code == EACCES || code == EPERM;
 }
 
-static int proc_open(pid_t thread, const char *name, struct borrowed *borrowed) {
+static int proc_open(pid_t thread, const char *name, struct caller_identity *borrowed) {
         char path[PROC_PATH_BYTES];
         int fd;
 
@@ -87,7 +83,7 @@ static int proc_open(pid_t thread, const char *name, struct borrowed *borrowed) 
 
 /* A link as text. Returns its length, or -1 with errno; one that does not fit is too long. */
 static ssize_t proc_link(
-        pid_t thread, const char *name, struct borrowed *borrowed, char *out, size_t out_bytes) {
+        pid_t thread, const char *name, struct caller_identity *borrowed, char *out, size_t out_bytes) {
         char path[PROC_PATH_BYTES];
         ssize_t length;
 
@@ -113,24 +109,40 @@ static ssize_t proc_link(
 
 /* ---- memory ---- */
 
-int caller_read_memory(pid_t thread, uint64_t address, void *out, size_t size) {
-        CLEANUP_IDENTITY struct borrowed borrowed = {0};
+/* As much as there is, up to `size`. Returns the count, or an errno below 0. */
+static ssize_t memory_copy(pid_t thread, uint64_t address, void *out, size_t size) {
+        CLEANUP_IDENTITY struct caller_identity borrowed = {0};
         CLEANUP_FD int fd = proc_open(thread, "mem", &borrowed);
         ssize_t got;
 
         if (fd < 0)
-                return errno;
+                return -errno;
         if (address > INT64_MAX)
-                return EFAULT;
-        got = fd_pread_full(fd, out, size, (off_t)address);
+                return -EFAULT;
+        got = pread(fd, out, size, (off_t)address);
+        return got < 0 ? -errno : got;
+}
+
+int caller_read_memory(pid_t thread, uint64_t address, void *out, size_t size) {
+        ssize_t got = memory_copy(thread, address, out, size);
+
         if (got < 0)
-                return errno;
+                return (int)-got;
         return (size_t)got == size ? 0 : EFAULT;
+}
+
+/* The kernel copies up to the first byte that is not there, so a string at the end of a mapping comes whole. */
+int caller_read_string(pid_t thread, uint64_t address, char *out, size_t size) {
+        ssize_t got = memory_copy(thread, address, out, size);
+
+        if (got < 0)
+                return (int)-got;
+        return memchr(out, '\0', (size_t)got) ? 0 : ENAMETOOLONG;
 }
 
 /* ---- the socket ---- */
 
-static uint64_t inode_of(pid_t thread, int number, struct borrowed *borrowed) {
+static uint64_t inode_of(pid_t thread, int number, struct caller_identity *borrowed) {
         char name[32], text[64];
         uint64_t inode;
         ssize_t length;
@@ -147,14 +159,14 @@ static uint64_t inode_of(pid_t thread, int number, struct borrowed *borrowed) {
 }
 
 uint64_t caller_inode(pid_t thread, int number) {
-        CLEANUP_IDENTITY struct borrowed borrowed = {0};
+        CLEANUP_IDENTITY struct caller_identity borrowed = {0};
 
         return inode_of(thread, number, &borrowed);
 }
 
 /* The number in a line "KEY\tNUMBER" of a file below /proc; false when there is none. */
-static bool proc_number(
-        pid_t thread, const char *name, const char *key, bool is_octal, struct borrowed *borrowed, int *out) {
+static bool proc_number(pid_t thread, const char *name, const char *key, bool is_octal,
+        struct caller_identity *borrowed, int *out) {
         CLEANUP_FD int fd = proc_open(thread, name, borrowed);
         char text[PROC_STATUS_BYTES];
         ssize_t got = fd < 0 ? -1 : fd_read_full(fd, text, sizeof text - 1);
@@ -177,7 +189,19 @@ static bool proc_number(
         return true;
 }
 
-static void flags_read(pid_t thread, int number, struct borrowed *borrowed, struct caller_socket *out) {
+void caller_identity_borrow(pid_t thread, struct caller_identity *out) {
+        int mask;
+
+        *out = (struct caller_identity){0};
+        (void)identity_borrow(thread, out);
+        if (!proc_number(thread, "status", "\nUmask:", true, out, &mask))
+                return;
+        out->mask = umask((mode_t)mask & 0777);
+        out->has_mask = true;
+}
+
+static void flags_read(
+        pid_t thread, int number, struct caller_identity *borrowed, struct caller_socket *out) {
         char name[32];
 
         snprintf(name, sizeof name, "fdinfo/%d", number);
@@ -223,7 +247,7 @@ static bool namespace_differs(pid_t thread, const char *name) {
 }
 
 /* pidfd_open(2) takes the first thread of a process; the call may come from another one. */
-static int process_open(pid_t thread, struct borrowed *borrowed, pid_t *out_process) {
+static int process_open(pid_t thread, struct caller_identity *borrowed, pid_t *out_process) {
         int fd = (int)syscall(SYS_pidfd_open, thread, 0);
 
         *out_process = thread;
@@ -245,7 +269,7 @@ static void duplicate_read(struct caller_socket *socket) {
 }
 
 int caller_look(pid_t thread, int number, struct caller_socket *out) {
-        CLEANUP_IDENTITY struct borrowed borrowed = {0};
+        CLEANUP_IDENTITY struct caller_identity borrowed = {0};
         CLEANUP_FD int process_fd = -1;
 
         *out = CALLER_SOCKET_NONE;
@@ -271,7 +295,7 @@ void caller_socket_deinit(struct caller_socket *socket) {
 /* ---- paths ---- */
 
 bool caller_path(pid_t thread, const char *path, char out[static CALLER_PATH_BYTES]) {
-        CLEANUP_IDENTITY struct borrowed borrowed = {0};
+        CLEANUP_IDENTITY struct caller_identity borrowed = {0};
         char directory[CALLER_PATH_BYTES];
         int length;
 

@@ -16,9 +16,26 @@
 
 #define CALLER_PATH_BYTES 512
 
+/* What files are opened and made as, while it is the caller's instead of our own. */
+struct caller_identity {
+        bool is_borrowed, has_mask;
+        uid_t user; /* to go back to */
+        gid_t group;
+        mode_t mask;
+        int death_signal;
+};
+
+/* From here on files are opened and made as the caller would make them: its user, group and umask, as far as we may. */
+void caller_identity_borrow(pid_t thread, struct caller_identity *out);
+void caller_identity_return(struct caller_identity *identity);
+#define CLEANUP_IDENTITY __attribute__((cleanup(caller_identity_return)))
+
 /* Copy `size` bytes at `address` of the thread's memory. Returns 0 or an errno: EACCES or EPERM when it may not be read, EIO or
  * EFAULT when there is no such memory, ESRCH or ENOENT when the thread has gone. */
 int caller_read_memory(pid_t thread, uint64_t address, void *out, size_t size);
+
+/* Copy a string with its NUL. Returns 0 or an errno: as above, or ENAMETOOLONG when none ends within `size` bytes. */
+int caller_read_string(pid_t thread, uint64_t address, char *out, size_t size);
 
 struct caller_socket {
         pid_t process;     /* the process of the thread; 0: not known */

@@ -1,11 +1,12 @@
 /* A program of the build: print the app's seccomp filter and the numbers of the calls that it reports
- * (build/gen/shim/adopt_filter.h), as rows of two macros that the includer defines.
+ * (build/gen/shim/adopt_filter.h), as rows of macros that the includer defines.
  *
- *   ADOPT_INSTRUCTION(code, jt, jf, k)   the BPF program
- *   ADOPT_CALL(arch, number, call)       what a reported call is, by AUDIT_ARCH_* and number
+ *   ADOPT_INSTRUCTION(code, jt, jf, k)         the BPF program for internet addresses
+ *   ADOPT_PATHS_INSTRUCTION(code, jt, jf, k)   the one for paths, which reports what removes a file as well
+ *   ADOPT_CALL(arch, number, call)             what a reported call is, by AUDIT_ARCH_* and number
  *
  * libseccomp writes the program here, once: the shim installs it with one system call, without allocating. Everything is allowed,
- * also what no list knows; only bind and listen are reported, in every way in which this kernel can run them (32-bit
+ * also what no list knows; only those calls are reported, in every way in which this kernel can run them (32-bit
  * programs too, by socketcall(2) as well). */
 
 #include <fcntl.h>
@@ -36,6 +37,8 @@ static const struct {
         {"bind", "ADOPT_CALL_BIND"},
         {"listen", "ADOPT_CALL_LISTEN"},
         {"socketcall", "ADOPT_CALL_SOCKETCALL"},
+        {"unlink", "ADOPT_CALL_UNLINK"},
+        {"unlinkat", "ADOPT_CALL_UNLINKAT"},
 };
 
 static void check(int result, const char *what) {
@@ -61,7 +64,7 @@ static void print_calls(uint32_t arch) {
         }
 }
 
-static void print_program(scmp_filter_ctx filter) {
+static void print_program(scmp_filter_ctx filter, const char *macro) {
         static struct sock_filter program[4096];
         int fd = memfd_create("filter", MFD_CLOEXEC);
         ssize_t length;
@@ -72,29 +75,37 @@ static void print_program(scmp_filter_ctx filter) {
         if (length <= 0 || (size_t)length == sizeof program)
                 check(-1, "read the program");
         for (size_t i = 0; i < (size_t)length / sizeof *program; i++)
-                printf("ADOPT_INSTRUCTION(0x%02x, %u, %u, 0x%08xU)\n", program[i].code, program[i].jt,
-                        program[i].jf, program[i].k);
+                printf("%s(0x%02x, %u, %u, 0x%08xU)\n", macro, program[i].code, program[i].jt, program[i].jf,
+                        program[i].k);
         close(fd);
 }
 
-int main(void) {
+static scmp_filter_ctx filter_make(void) {
         scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
-        uint32_t native = seccomp_arch_native();
 
         if (!filter)
-                return 1;
-        printf("/* Made by shim/filter/make_adopt.c. */\n");
-        print_calls(native);
-        for (size_t i = 0; i < COMPATIBLE_COUNT; i++) {
-                if (compatible[i].native != native)
-                        continue;
-                check(seccomp_arch_add(filter, compatible[i].also), "add an architecture");
-                print_calls(compatible[i].also);
-        }
+                check(-1, "begin a filter");
+        for (size_t i = 0; i < COMPATIBLE_COUNT; i++)
+                if (compatible[i].native == seccomp_arch_native())
+                        check(seccomp_arch_add(filter, compatible[i].also), "add an architecture");
         check(seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ALLOW), "other architectures");
         check(seccomp_rule_add(filter, SCMP_ACT_NOTIFY, SCMP_SYS(bind), 0), "report bind");
         check(seccomp_rule_add(filter, SCMP_ACT_NOTIFY, SCMP_SYS(listen), 0), "report listen");
-        print_program(filter);
+        return filter;
+}
+
+int main(void) {
+        scmp_filter_ctx filter = filter_make();
+
+        printf("/* Made by shim/filter/make_adopt.c. */\n");
+        print_calls(seccomp_arch_native());
+        for (size_t i = 0; i < COMPATIBLE_COUNT; i++)
+                if (compatible[i].native == seccomp_arch_native())
+                        print_calls(compatible[i].also);
+        print_program(filter, "ADOPT_INSTRUCTION");
+        check(seccomp_rule_add(filter, SCMP_ACT_NOTIFY, SCMP_SYS(unlink), 0), "report unlink");
+        check(seccomp_rule_add(filter, SCMP_ACT_NOTIFY, SCMP_SYS(unlinkat), 0), "report unlinkat");
+        print_program(filter, "ADOPT_PATHS_INSTRUCTION");
         seccomp_release(filter);
         return 0;
 }

@@ -176,6 +176,12 @@ def gunicorn(folder: Path, port: int) -> list[str]:
     return ["/usr/bin/gunicorn", "--chdir", str(folder), "-w", "2", "-b", f"127.0.0.1:{port}", "service:app"]
 
 
+def gunicorn_local(folder: Path, path: str) -> list[str]:
+    """gunicorn on a unix socket: it removes the file before it binds, and when it ends."""
+    written(folder / "service.py", WSGI)
+    return ["/usr/bin/gunicorn", "--chdir", str(folder), "-w", "1", "-b", f"unix:{path}", "service:app"]
+
+
 SERVERS: dict[str, Callable[[Path, int], list[str]]] = {
     "python": python,
     "python-dual": python_dual,
@@ -187,9 +193,19 @@ SERVERS: dict[str, Callable[[Path, int], list[str]]] = {
 STOP_SIGNALS = {"nginx": "QUIT"}
 
 
-def fetch(port: int, host: str = "127.0.0.1", seconds: float = 5.0) -> str:
+def connect(place: int | str, host: str, seconds: float) -> socket.socket:
+    """A connection to a port, or to the path of a unix socket."""
+    if isinstance(place, int):
+        return socket.create_connection((host, place), seconds)
+    connection = socket.socket(socket.AF_UNIX)
+    connection.settimeout(seconds)
+    connection.connect(place)
+    return connection
+
+
+def fetch(place: int | str, host: str = "127.0.0.1", seconds: float = 5.0) -> str:
     """One request on a connection of its own; the body of a 200, else an exception."""
-    with socket.create_connection((host, port), seconds) as connection:
+    with connect(place, host, seconds) as connection:
         connection.sendall(b"GET / HTTP/1.0\r\nHost: localhost\r\n\r\n")
         answer = b""
         while chunk := connection.recv(65536):

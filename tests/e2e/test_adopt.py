@@ -210,6 +210,50 @@ while True:
             assert client.recv(100) == b"served"
 
 
+OWNER = """
+os.umask(0o007)
+path = sys.argv[1]
+for other in (path + ".other", os.path.dirname(path) + "/sub/app.sock"):
+    open(other, "w").close()
+    os.unlink(other)
+    assert not os.path.exists(other)
+for _ in range(2):
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        status = os.stat(path)
+        print("made", status.st_uid == os.getuid(), oct(status.st_mode & 0o777))
+        os.chmod(path, 0o666)
+    os.unlink(path)
+    os.remove(os.path.relpath(path))
+    print("kept", os.path.exists(path))
+os.rmdir(os.path.dirname(path) + "/sub")
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(path)
+listener.listen()
+time.sleep(1000)
+"""
+
+
+@as_root
+@pytest.mark.parametrize("user", ["0", "65534"])
+def test_the_file_of_a_socket_is_the_apps_and_stays_when_it_is_removed(user: str, open_path: Path) -> None:
+    """Made with its user and umask; servers remove it before they bind and when they end, but it is every generation's."""
+    path = open_path / "app.sock"
+    (open_path / "sub").mkdir()
+    for folder in (open_path, open_path / "sub"):
+        os.chown(folder, int(user), int(user))
+    options = ["--user", user, "--group", user]
+    with adopting(path, options=options, show=[*script(open_path, OWNER), str(path)], cwd="/") as running:
+        for mode in ("0o770", "0o666"):
+            assert running.line_with("^made|Error") == f"made True {mode}"
+            assert running.line_with("^kept|Error") == "kept True"
+        running.line_with("is up")
+        running.signal(signal.SIGTERM)
+        running.wait()
+        assert not path.exists()
+
+
 # ---- wrong and hostile use ----
 
 WRONG = """

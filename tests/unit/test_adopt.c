@@ -37,7 +37,7 @@ static pid_t child_start(child_part *part, int *out_notify) {
         assert_return_code(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), errno);
         pid = fork();
         if (pid == 0) {
-                fd = adopt_filter_install();
+                fd = adopt_filter_install(false);
                 if (fd < 0 || adopt_descriptor_send(ends[1], fd) < 0)
                         _exit(99);
                 close(fd);
@@ -200,7 +200,7 @@ static void test_calls_are_told_by_architecture_and_number(void **state) {
 }
 
 static int install_again(void) {
-        return adopt_filter_install() < 0 && errno == EBUSY ? 0 : 1;
+        return adopt_filter_install(true) < 0 && errno == EBUSY ? 0 : 1;
 }
 
 static void test_a_second_filter_is_refused_as_busy(void **state) {
