@@ -1,0 +1,197 @@
+"""The listening sockets that a service manager keeps (FDSTORE): over a kill of the supervisor no waiting client is lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from manager_socket import Manager
+from secrets_files import Vault, vault_make
+from support import TACET, TOOLS, Running, wait_until
+
+pytestmark = pytest.mark.both
+
+SERVER = str(TOOLS / "server")
+HEALTHY = ["--min-healthy", "100ms"]
+
+
+@pytest.fixture
+def manager(tmp_path: Path) -> Iterator[Manager]:
+    """Listen on a path."""
+    made = Manager(str(tmp_path / "notify"))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def vault(tmp_path: Path) -> Vault:
+    """One secret in an encrypted file."""
+    return vault_make(tmp_path / "vault", "PASSWORD=first\n")
+
+
+def free_port() -> int:
+    """A port that nobody has at this moment."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return probe.getsockname()[1]
+
+
+def started(manager: Manager, *options: str, names: str = "", fds: tuple[int, ...] = (), **variables: str) -> Running:
+    """Start a server under `tacet run` as a service manager would, with the descriptors that it kept."""
+    give = "".join(f" {3 + n}<&{fd + 100}" for n, fd in enumerate(fds))
+    keep = "".join(f" {fd + 100}<&{fd}" for fd in fds)
+    listen = f"LISTEN_PID=$$ LISTEN_FDS={len(fds)} LISTEN_FDNAMES={names}" if fds else ""
+    script = f'exec{keep}; exec{give}; {listen} exec "$0" "$@"' if fds else 'exec "$0" "$@"'
+    command = ["bash", "-c", script, TACET, "run", *HEALTHY, *options, "--", SERVER]
+    return Running(command, environment={"NOTIFY_SOCKET": manager.address, **variables}, pass_fds=fds)
+
+
+def stored(message: dict[str, str]) -> bool:
+    """Is that a descriptor to keep?"""
+    return message.get("FDSTORE") == "1"
+
+
+def ask(port: int, path: str = "/env?PASSWORD") -> socket.socket:
+    """Send a request and leave the answer for later."""
+    client = socket.create_connection(("127.0.0.1", port), timeout=10)
+    client.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+    return client
+
+
+def answer(client: socket.socket) -> str:
+    """The answer's body."""
+    with client:
+        reply = b""
+        while part := client.recv(4096):
+            reply += part
+    return reply.decode().partition("\r\n\r\n")[2].strip()
+
+
+def serves(port: int) -> bool:
+    """Does somebody answer there?"""
+    try:
+        return answer(ask(port, "/")) != ""
+    except ConnectionRefusedError:
+        return False
+
+
+def test_a_declared_socket_is_kept_under_its_name(manager: Manager) -> None:
+    """The very socket; it is not watched by the manager, and said once."""
+    port = free_port()
+    with started(manager, "--listen", f"web=127.0.0.1:{port}"):
+        message = manager.wait(stored)
+        assert message == {"FDSTORE": "1", "FDNAME": "tacet-kept.web", "FDPOLL": "0"}
+        assert len(manager.descriptors) == 1
+        with socket.socket(fileno=os.dup(manager.descriptors[0])) as kept:
+            assert kept.getsockname() == ("127.0.0.1", port)
+            assert kept.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) == 1
+        manager.wait_ready()
+        manager.nothing(0.5)
+
+
+@pytest.mark.parametrize("address", ["tcp", "unix"])
+def test_who_waits_while_the_supervisor_is_killed_is_served_by_the_next_one(
+    manager: Manager, vault: Vault, tmp_path: Path, address: str
+) -> None:
+    """The connection stands in the queue of the kept socket all the time."""
+    port, path = free_port(), str(tmp_path / "web.sock")
+    listen = ["--listen", f"web=127.0.0.1:{port}" if address == "tcp" else f"web={path}"]
+    with started(manager, *vault.options, *listen) as running:
+        manager.wait(stored)
+        manager.wait_ready()
+        os.kill(running.pid, signal.SIGKILL)
+        running.wait()
+    vault.write("PASSWORD=second\n")
+    if address == "tcp":
+        waiting = ask(port)
+    else:
+        waiting = socket.socket(socket.AF_UNIX)
+        waiting.settimeout(10)
+        waiting.connect(path)
+        waiting.sendall(b"GET /env?PASSWORD HTTP/1.0\r\n\r\n")
+    before = manager.count("FDSTORE")
+    with started(manager, *vault.options, *listen, names="tacet-kept.web", fds=(manager.descriptors[0],)):
+        assert answer(waiting) == "second"
+        manager.wait_ready()
+        manager.nothing(0.3)
+        assert manager.count("FDSTORE") == before, "it is still kept: nothing has to be said"
+        assert manager.count("FDSTOREREMOVE") == 0
+
+
+def test_with_a_handoff_the_socket_of_the_new_generation_takes_the_place_of_the_old(manager: Manager, vault: Vault) -> None:
+    """What is kept is where the clients go."""
+    port = free_port()
+    options = [*vault.options, "--strategy", "handoff", "--listen", f"web=127.0.0.1:{port}"]
+    with started(manager, *options) as running:
+        manager.wait(stored)
+        manager.wait_ready()
+        vault.write("PASSWORD=second\n")
+        running.signal(signal.SIGHUP)
+        removed = manager.wait(lambda message: "FDSTOREREMOVE" in message)
+        assert removed == {"FDSTOREREMOVE": "1", "FDNAME": "tacet-kept.web"}
+        assert manager.wait(stored)["FDNAME"] == "tacet-kept.web"
+        wait_until(lambda: answer(ask(port)) == "second", "the new one serves")
+        os.kill(running.pid, signal.SIGKILL)
+        running.wait()
+    os.close(manager.descriptors.pop(0))
+    vault.write("PASSWORD=third\n")
+    waiting = ask(port)
+    with started(manager, *options, names="tacet-kept.web", fds=(manager.descriptors[0],)):
+        assert answer(waiting) == "third"
+
+
+def test_what_came_back_and_is_not_wanted_any_more_is_given_up(manager: Manager) -> None:
+    """Its name in the store, and its port."""
+    port, other = free_port(), free_port()
+    with socket.create_server(("127.0.0.1", port)) as old:
+        fd = old.detach()
+    manager.descriptors.append(fd)
+    with started(manager, "--listen", f"api=127.0.0.1:{other}", names="tacet-kept.web", fds=(fd,)):
+        assert manager.wait(lambda message: "FDSTOREREMOVE" in message)["FDNAME"] == "tacet-kept.web"
+        manager.wait(lambda message: message.get("FDNAME") == "tacet-kept.api")
+    os.close(manager.descriptors.pop(0))
+    with socket.create_server(("127.0.0.1", port)):
+        pass
+
+
+def test_a_socket_of_the_managers_own_is_not_given_back_to_it(manager: Manager) -> None:
+    """A .socket unit holds it already."""
+    port = free_port()
+    with socket.create_server(("127.0.0.1", port)) as unit:
+        fd = unit.detach()
+    manager.descriptors.append(fd)
+    with started(manager, "--listen", f"web=127.0.0.1:{port}", names="web", fds=(fd,)):
+        manager.wait_ready()
+        manager.nothing(0.3)
+        assert manager.count("FDSTORE") == 0
+
+
+def test_a_manager_that_keeps_nothing_is_not_asked(manager: Manager) -> None:
+    """$FDSTORE is how many it would keep."""
+    with started(manager, "--listen", f"web=127.0.0.1:{free_port()}", FDSTORE="0"):
+        manager.wait_ready()
+        manager.nothing(0.3)
+        assert manager.count("FDSTORE") == 0
+
+
+def test_a_manager_that_does_not_read_gets_the_descriptors_later(manager: Manager) -> None:
+    """After the messages that count more."""
+    filled = 0
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as filler:
+        filler.setblocking(False)
+        while filled < 100_000:
+            try:
+                filler.sendto(b"X=1", manager.socket.getsockname())
+            except BlockingIOError:
+                break
+            filled += 1
+    port = free_port()
+    with started(manager, "--listen", f"web=127.0.0.1:{port}"):
+        wait_until(lambda: serves(port), "the app serves")
+        for _ in range(filled):
+            manager.receive()
+        manager.wait(stored)
+        assert any("STATUS" in message for message in manager.messages[:-1])
