@@ -64,9 +64,10 @@ class Service:
         return self.machine.run("journalctl", "--no-pager", "-o", "cat", "-u", self.unit)
 
     def processes(self) -> list[int]:
-        """The pids, as the machine counts, in the unit's control group."""
-        group = self.machine.path(f"/sys/fs/cgroup{self.show('ControlGroup')}")
-        files = [group / "cgroup.procs", *group.glob("*/cgroup.procs")]
+        """The pids in the unit's control group, as they are called outside the machine."""
+        name = self.show("ControlGroup")
+        group = self.machine.path(f"/sys/fs/cgroup{name}")
+        files = [group / "cgroup.procs", *group.glob("*/cgroup.procs")] if name else []
         return [int(word) for file in files if file.exists() for word in file.read_text().split()]
 
     def ask(self, path: str = "/") -> str:
@@ -319,3 +320,117 @@ def test_an_app_that_ends_decides_what_becomes_of_the_unit(make: Callable[..., S
     service.systemctl("start")
     wait_until(lambda: service.show("ActiveState") == "failed", "the unit has failed")
     assert service.show("Result") == "exit-code"
+
+
+def test_the_app_sees_nothing_of_the_manager(make: Callable[..., Service]) -> None:
+    """Neither its socket, whose messages would not be accepted, nor its watchdog."""
+    service = make()
+    service.systemctl("start")
+    assert service.password() == "first"
+    for name in ("WATCHDOG_USEC", "WATCHDOG_PID", "FDSTORE"):
+        assert service.ask(f"/env?{name}").strip() == "", name
+    assert "/run/systemd" not in service.ask("/env?NOTIFY_SOCKET")
+    assert "reception only permitted" not in service.journal()
+
+
+SOCKET = """
+[socket web]
+listen = {address}
+"""
+
+
+def start_with_socket(make: Callable[..., Service], address: str, **more: str) -> Service:
+    """A service with a declared socket that comes back a second after it was killed."""
+    service = make(service="environment = ADDRESS=0", drop_in="[Service]\nRestartSec=1s\n", **more)
+    path = service.machine.path(f"/etc/tacet/{service.name}.ini")
+    path.write_text(path.read_text() + SOCKET.format(address=address.format(name=service.name)))
+    service.systemctl("start")
+    return service
+
+
+def ask_by_tcp(machine: Machine, port: int) -> subprocess.Popen[str]:
+    """Connect now, from inside the machine's network, and wait for the answer as long as it takes."""
+    script = (
+        "import socket; c = socket.create_connection(('127.0.0.1', %d), 20); print('connected', flush=True);"
+        "c.sendall(b'GET /env?PASSWORD HTTP/1.0\\r\\n\\r\\n'); r = b''\n"
+        "while p := c.recv(4096): r += p\n"
+        "print(r.decode().split()[-1])"
+    )
+    return subprocess.Popen(
+        ["nsenter", "--target", str(machine.pid), "--net", sys.executable, "-c", script % port],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def kill_and_wait_dead(service: Service) -> None:
+    """kill -9 of the supervisor; returns when nothing of the service runs."""
+    service.machine.run("kill", "-KILL", service.show("MainPID"))
+    wait_until(lambda: service.show("SubState") == "auto-restart", "the unit waits for its restart")
+    assert service.processes() == []
+
+
+def test_who_connects_while_a_killed_supervisor_is_down_is_served_by_the_next(make: Callable[..., Service]) -> None:
+    """FDSTORE: the socket and its queue stay with systemd."""
+    service = start_with_socket(make, "/run/{name}.sock")
+    wait_until(lambda: service.show("NFileDescriptorStore") == "1", "systemd keeps the socket")
+    for number in (2, 3):
+        service.write_secrets(f"PASSWORD=value-{number}\n")
+        kill_and_wait_dead(service)
+        assert service.password() == f"value-{number}"
+        wait_until(lambda: service.show("ActiveState") == "active", "the unit is active again")
+        assert service.show("NFileDescriptorStore") == "1"
+
+
+def test_after_a_handoff_the_kept_socket_is_that_of_the_generation_that_serves(make: Callable[..., Service]) -> None:
+    """Over tcp, where every generation has its own."""
+    service = start_with_socket(make, "127.0.0.1:8081", rollout="strategy = handoff")
+    for number in (2, 3):
+        service.write_secrets(f"PASSWORD=value-{number}\n")
+        service.systemctl("reload")
+        wait_until(lambda: service.show("StatusText") == f"generation {number} is up", "the handoff is done")
+    wait_until(lambda: service.show("NFileDescriptorStore") == "1", "systemd keeps one socket")
+    service.write_secrets("PASSWORD=after\n")
+    kill_and_wait_dead(service)
+    clients = [ask_by_tcp(service.machine, 8081) for _ in range(5)]
+    for client in clients:
+        assert client.communicate(timeout=20)[0] == "connected\nafter\n"
+
+
+def test_a_restart_of_the_unit_keeps_the_queue_too(make: Callable[..., Service]) -> None:
+    """systemctl restart, as for an upgrade of tacet itself."""
+    service = start_with_socket(make, "127.0.0.1:8082")
+    service.write_secrets("PASSWORD=second\n")
+    running = service.machine.start("systemctl", "restart", service.unit)
+    answers = []
+    while running.poll() is None:
+        answers.append(ask_by_tcp(service.machine, 8082).communicate(timeout=20)[0])
+    assert set(answers) <= {"connected\nfirst\n", "connected\nsecond\n"}
+    assert ask_by_tcp(service.machine, 8082).communicate(timeout=20)[0] == "connected\nsecond\n"
+
+
+def test_a_socket_unit_starts_the_service_at_the_first_connection(machine: Machine, make: Callable[..., Service]) -> None:
+    """The released pair, as a user made for its time, without any privilege."""
+    examples = machine.path("/usr/share/doc/tacet/examples/systemd")
+    for file in ("tacet-web.socket", "tacet-web.service"):
+        machine.write(f"/etc/systemd/system/{file}", (examples / file).read_bytes())
+    service = make(service="environment = ADDRESS=0", unit="tacet-web.service")
+    configuration = machine.path(f"/etc/tacet/{service.name}.ini").read_text()
+    machine.write("/etc/tacet/web.ini", configuration + SOCKET.format(address="8080"))
+    machine.write("/etc/tacet/web.key", service.vault.identity.read_bytes(), 0o600)
+    machine.run("systemctl", "daemon-reload")
+    machine.run("systemctl", "start", "tacet-web.socket")
+    assert service.show("ActiveState") == "inactive"
+    assert ask_by_tcp(machine, 8080).communicate(timeout=20)[0] == "connected\nfirst\n"
+    wait_until(lambda: service.show("ActiveState") == "active", "the service is active")
+    uids = {Path(f"/proc/{pid}").stat().st_uid for pid in service.processes()}
+    assert len(uids) == 1 and uids != {0}
+    service.write_secrets("PASSWORD=second\n")
+    service.systemctl("reload")
+    wait_until(lambda: service.show("StatusText") == "generation 2 is up", "the rotation is done")
+    assert ask_by_tcp(machine, 8080).communicate(timeout=20)[0] == "connected\nsecond\n"
+    assert service.show("NFileDescriptorStore") == "0"
+    service.systemctl("stop")
+    service.write_secrets("PASSWORD=third\n")
+    assert ask_by_tcp(machine, 8080).communicate(timeout=20)[0] == "connected\nthird\n"
+    machine.run("systemctl", "stop", "tacet-web.socket", "tacet-web.service")
