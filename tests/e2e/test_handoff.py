@@ -65,7 +65,10 @@ def test_no_request_is_lost_in_a_rotation(tmp_path: Path, way: str, replicas: in
 # How a generation is bad, and what the log has to say about it.
 BROKEN = {
     "exit": "exited|status 1",
+    "never-ready": "not ready",
+    "hang": "not ready",
     "crash": "SIGABRT|status 134|exited",
+    "unhealthy": "unhealthy|503|not ready",
 }
 
 
@@ -74,6 +77,8 @@ BROKEN = {
 def test_a_broken_generation_harms_nobody(tmp_path: Path, kind: str, adopt: bool) -> None:
     """The old one keeps serving, no client ever meets the new one, the log says why, and good secrets are taken afterwards."""
     options = ["--min-healthy", "1s", "--ready-timeout", "1s", "--stop-timeout", "1s", "--failures", "1"]
+    if kind == "unhealthy":
+        options += ["--health", "http:/"]
     with service(tmp_path, *options, adopt=adopt) as running:
         load = Load(running.address, rate=RATE)
         load.mark()
@@ -88,8 +93,26 @@ def test_a_broken_generation_harms_nobody(tmp_path: Path, kind: str, adopt: bool
     assert set(labels_of(report)) == {"good"}, verdict(report)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("way", "replicas"), [("adopted-python", 1), ("adopted-node", 1), ("declared-c", 4), ("adopted-c", 4)])
+def test_good_and_broken_generations_in_turn(tmp_path: Path, way: str, replicas: int) -> None:
+    """All kinds one after the other, under one load, with what unmodified servers offer: their answers to a probe."""
+    server, adopt = WAYS[way]
+    options = ("--min-healthy", "700ms", "--ready-timeout", "2s", "--stop-timeout", "1s", "--health", "http:/")
+    with service(tmp_path, *options, "--replicas", str(replicas), server=server, adopt=adopt) as running:
+        load = Load(running.address)
+        for kind in BROKEN:
+            load.mark()
+            running.await_log(BACK, running.rotate(kind), 60)
+            load.mark()
+            running.await_log(DONE, running.rotate("good"), 60)
+        report = load.finish()
+    assert report["failed_total"] == 0, verdict(report)
+    assert set(labels_of(report)) == {"good"}, verdict(report)
+
+
 @both_ways
-@pytest.mark.parametrize("kind", ["deaf", "helper"])
+@pytest.mark.parametrize("kind", ["slow-boot", "deaf", "helper"])
 def test_an_awkward_generation_is_served_by_as_well(tmp_path: Path, kind: str, adopt: bool) -> None:
     """One that boots long, one that has to be killed, one that leaves its listener to a helper: nobody notices."""
     with service(tmp_path, "--min-healthy", "200ms", "--stop-timeout", "1s", adopt=adopt) as running:
