@@ -138,7 +138,7 @@ static int directory_try(
         CLEANUP_FD int base = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), snapshot = -1;
         size_t count = gathered->count, used = gathered->bounds.arena->used;
         struct stat status;
-        int result;
+        int copy, result;
 
         if (base < 0) {
                 error_set(error, errno, "open directory '%s'", path);
@@ -154,7 +154,11 @@ static int directory_try(
                 return files_gather(gathered, index, path, fd_take(&base), is_age, error);
         if (fstat(snapshot, &status) < 0)
                 return error_set(error, errno, "fstat '%s/..data'", path);
-        result = files_gather(gathered, index, path, fd_take(&snapshot), is_age, error);
+        /* It stays open until it has been compared: the number of a directory that is gone is soon another's. */
+        copy = fcntl(snapshot, F_DUPFD_CLOEXEC, 3);
+        if (copy < 0)
+                return error_set(error, errno, "open '%s/..data' once more", path);
+        result = files_gather(gathered, index, path, copy, is_age, error);
         if (snapshot_stands(base, &status))
                 return result;
         gathered->count = count;

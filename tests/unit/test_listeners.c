@@ -469,6 +469,25 @@ static void test_no_connection_is_lost_while_generations_come_and_go(void **stat
 
 /* ---- queues ------------------------------------------------------------------------------------------------------------- */
 
+static void test_a_probe_that_nobody_took_is_no_client_to_keep_a_socket_for(void **state) {
+        struct error error;
+        int probe;
+
+        (void)state;
+        registry_start("127.0.0.1");
+        descriptor_of(1);
+        steer(1, 1, 0, 0);
+        descriptor_of(2);
+        assert_int_equal(listeners_probe(&supervisor, 2, NULL, &probe, &error), 0);
+        for (int tries = 0; listeners_waiting(&supervisor, 2) < 1 && tries < 2000; tries++)
+                usleep(1000);
+        assert_int_equal(listeners_waiting(&supervisor, 2), 1);
+        close(probe);
+        listeners_drop(&supervisor, 2);
+        assert_int_equal(web()->member_count, 1);
+        registry_end();
+}
+
 static void test_a_queue_is_counted_and_survives_its_generation(void **state) {
         int clients[3], old;
 
@@ -929,6 +948,7 @@ int main(void) {
                 cmocka_unit_test(test_a_second_probe_at_a_time_is_told_to_wait),
                 cmocka_unit_test(test_a_probe_follows_another_at_once_whoever_closes_first),
                 cmocka_unit_test(test_no_connection_is_lost_while_generations_come_and_go),
+                cmocka_unit_test(test_a_probe_that_nobody_took_is_no_client_to_keep_a_socket_for),
                 cmocka_unit_test(test_a_queue_is_counted_and_survives_its_generation),
                 cmocka_unit_test(test_a_kernel_that_moves_queues_is_let_do_it),
                 cmocka_unit_test(test_what_is_kept_for_later_is_bounded),
