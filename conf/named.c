@@ -67,11 +67,12 @@ void record_deinit(void *record, const char *section) {
 }
 
 static const struct kind *kind_find(const char *section) {
-        for (size_t i = 0; i < KIND_COUNT; i++)
-                if (strcmp(kinds[i].section, section) == 0)
-                        return &kinds[i];
-        assert(!"a section with a name has a list");
-        return NULL;
+        size_t i = 0;
+
+        while (i < KIND_COUNT && strcmp(kinds[i].section, section) != 0)
+                i++;
+        assert(i < KIND_COUNT); /* a section with a name has a list */
+        return &kinds[i];
 }
 
 static char **kind_list(const struct config *config, const struct kind *kind) {
