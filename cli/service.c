@@ -115,7 +115,7 @@ static void fleet_fill(struct fleet_settings *out, const struct config *config) 
                 .surge_max = config_surge_max(config),
                 .unavailable_max = config_unavailable_max(config),
                 .failures_max = (uint32_t)rollout->failures,
-                .is_revert_off = !rollout->revert,
+                .is_revert_off = rollout->revert == CONFIG_REVERT_NO,
                 .load_timeout_ns = time_add(config->load.timeout_ns, NS_PER_S),
                 .ready_timeout_ns = rollout->ready_timeout_ns,
                 .healthy_min_ns = rollout->min_healthy_ns,

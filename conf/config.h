@@ -45,6 +45,7 @@ enum config_notify_access {
         CONFIG_NOTIFY_NONE,
 };
 enum config_notify_forward { CONFIG_NOTIFY_FORWARD_NONE, CONFIG_NOTIFY_FORWARD_STATUS };
+enum config_revert { CONFIG_REVERT_YES, CONFIG_REVERT_NO };
 enum config_dialect { CONFIG_DIALECT_UNSET, CONFIG_DIALECT_TACET, CONFIG_DIALECT_DOCKER };
 enum config_format { CONFIG_FORMAT_UNSET, CONFIG_FORMAT_DOTENV, CONFIG_FORMAT_JSON };
 enum config_secret_memory { CONFIG_SECRET_MEMORY_PREFER, CONFIG_SECRET_MEMORY_REQUIRE };
@@ -114,7 +115,7 @@ struct config_rollout {
         int32_t failures;
         int64_t hold_ns, drain_quiet_ns, queue_timeout_ns, progress_timeout_ns, emergency_timeout_ns,
                 keep_previous_ns;
-        bool revert;
+        enum config_revert revert;
         int64_t watch_delay_ns;
         struct config_portion canary; /* of new connections */
         int64_t canary_time_ns;

@@ -80,6 +80,11 @@ static const struct schema_word forward_words[] = {
         {"status", CONFIG_NOTIFY_FORWARD_STATUS, NULL},
         {0},
 };
+static const struct schema_word revert_words[] = {
+        {"yes", CONFIG_REVERT_YES, NULL},
+        {"no", CONFIG_REVERT_NO, NULL},
+        {0},
+};
 static const struct schema_word dialect_words[] = {
         {"tacet", CONFIG_DIALECT_TACET, NULL},
         {"docker", CONFIG_DIALECT_DOCKER, NULL},
@@ -235,8 +240,8 @@ const struct schema_row schema_rows[] = {
                 "quiet time after a change of a watched file", RANGE(NS_PER_MS, 3600 * NS_PER_S)),
         ROW("rollout", "emergency_timeout", SCHEMA_DURATION, AT(rollout.emergency_timeout_ns), "2s", FILE_RUN,
                 "emergency-timeout", "time from stop_signal to KILL in an emergency", RANGE(0, NS_FOREVER)),
-        ROW("rollout", "revert", SCHEMA_BOOLEAN, AT(rollout.revert), "yes", FILE_RUN, "revert",
-                "go back when a rotation fails, instead of halting where it is", NO_MORE),
+        ROW("rollout", "revert", SCHEMA_ENUM, AT(rollout.revert), "yes", FILE_RUN, "revert",
+                "go back when a rotation fails, or halt where it is", .words = revert_words),
         ROW("rollout", "keep_previous", SCHEMA_DURATION, AT(rollout.keep_previous_ns), "0s", FILE_RUN, "keep-previous",
                 "time the former secrets are kept to go back to", RANGE(0, NS_FOREVER)),
         ROW("rollout", "canary", SCHEMA_PORTION, AT(rollout.canary), "0%", FILE_RUN, "canary",

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
+import socket
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from secrets_files import Vault, vault_make
-from support import TACET, Running, children_of, is_alive, wait_until
+from support import PATIENCE_SECONDS, TACET, Running, children_of, is_alive, kill_quietly, name_of, run, wait_until
 from terminal import Terminal
 
 
@@ -19,6 +24,8 @@ def vault(tmp_path: Path) -> Vault:
 
 
 SHOW = ["sh", "-c", 'echo "value:$PASSWORD"; exec sleep 1000']
+# The log lines at which tests interfere, in the order of a handoff.
+STEPS = ["begins", "Spawned", "is ready", "proved itself", "has stopped"]
 
 
 def started(vault: Vault, *options: str, show: list[str] = SHOW, healthy: str = "100ms", **more: object) -> Running:
@@ -27,23 +34,358 @@ def started(vault: Vault, *options: str, show: list[str] = SHOW, healthy: str = 
     return Running([*command, "--", *show], **more)
 
 
+def value_of(pid: int, name: str = "PASSWORD") -> str | None:
+    """A variable in the environment of a process."""
+    with contextlib.suppress(OSError):
+        for entry in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+            if entry.startswith(name.encode() + b"="):
+                return entry.partition(b"=")[2].decode()
+    return None
+
+
+def programs_of(running: Running) -> list[int]:
+    """The pids of the supervised programs: neither a loader nor one that is being started."""
+    return [pid for pid in children_of(running.pid) if name_of(pid) == "sleep" and is_alive(pid)]
+
+
+def values_of(running: Running) -> list[str]:
+    """What the supervised programs have, sorted."""
+    return sorted(str(value_of(pid)) for pid in programs_of(running))
+
+
+@contextlib.contextmanager
+def slow_source(folder: Path) -> Iterator[tuple[str, socket.socket]]:
+    """A source that answers when the test does."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.settimeout(PATIENCE_SECONDS)
+        listener.bind(str(folder / "source"))
+        listener.listen()
+        yield f"unix:{folder / 'source'}", listener
+
+
+def rotate(running: Running, vault: Vault, value: str) -> None:
+    """Write a new value and ask for a rotation."""
+    vault.write(f"PASSWORD={value}\n")
+    running.signal(signal.SIGHUP)
+
+
+def up(running: Running, count: int) -> None:
+    """Wait for the first generation in every slot."""
+    wait_until(lambda: values_of(running) == ["first"] * count, f"{count} programs have the first value")
+    running.line_with("generation 1 is up")
+
+
+def test_every_replica_runs_and_gets_every_signal(vault: Vault) -> None:
+    """Four of them; a forwarded signal reaches all; the end is one for all."""
+    show = ["sh", "-c", 'trap "echo usr1:$TACET_REPLICA" USR1; echo "up"; while :; do sleep 0.02; done']
+    with started(vault, "--replicas", "4", show=show) as running:
+        for _ in range(4):
+            running.line_with("^up$")
+        wait_until(lambda: len(children_of(running.pid)) == 4, "four replicas run and no loader")
+        running.signal(signal.SIGUSR1)
+        assert {running.line_with("^usr1:") for _ in range(4)} == {f"usr1:{number}" for number in range(4)}
+        running.signal(signal.SIGTERM)
+        assert running.wait() == 143
+
+
+def test_the_exit_status_is_that_of_the_lowest_replica_that_failed() -> None:
+    """Replica 0 ends with 0, 1 with 11, 2 with 12: 11, whatever the order of their ends."""
+    show = ["sh", "-c", 'sleep 0.$((3 - TACET_REPLICA)); [ "$TACET_REPLICA" = 0 ] || exit $((10 + TACET_REPLICA))']
+    assert run([TACET, "run", "--replicas", "3", "--", *show]).returncode == 11
+
+
+def test_a_signal_during_the_first_load_reaches_every_replica(tmp_path: Path) -> None:
+    """Held until they are there: all three end of it."""
+    with slow_source(tmp_path) as (uri, listener):
+        with Running([TACET, "run", "-s", uri, "--replicas", "3", "--", "sleep", "1000"]) as running:
+            with listener.accept()[0] as loader:
+                running.signal(signal.SIGUSR2)
+                time.sleep(0.1)
+                loader.sendall(b"PASSWORD=first\n")
+            assert running.wait() == 128 + signal.SIGUSR2
+
+
 def test_handoff_starts_the_new_one_beside_the_old(vault: Vault, pid1: bool) -> None:
-    """For min_healthy both run; then the old one goes."""
-    with started(vault, "--strategy", "handoff", healthy="500ms", pid1=pid1) as running:
-        running.line_with("^value:first")
-        wait_until(lambda: len(children_of(running.pid)) == 1, "no loader")
-        old = running.child
-        time.sleep(0.6)
-        vault.write("PASSWORD=second\n")
-        running.signal(signal.SIGHUP)
-        running.line_with("^value:second")
+    """For min_healthy both run; then the old one goes. Every step is told with its time."""
+    with started(vault, "--strategy", "handoff", "-v", healthy="500ms", pid1=pid1) as running:
+        up(running, 1)
+        old = programs_of(running)[0]
+        rotate(running, vault, "second")
+        running.line_with(r"rotation to generation 2 begins \(\+\d+ ms\)")
+        running.line_with(r"rotation to generation 2: the app is ready \(\+\d+ ms\)")
         assert is_alive(old)
-        assert len(children_of(running.pid)) == 2
-        wait_until(lambda: not is_alive(old), "the old one has been stopped")
-        running.line_with("done")
+        wait_until(lambda: values_of(running) == ["first", "second"], "both run")
+        running.line_with(r"rotation to generation 2: the app has proved itself \(\+\d+ ms\)")
+        running.line_with(r"rotation to generation 2: the app of generation 1 has stopped \(\+\d+ ms\)")
+        running.line_with(r"rotation to generation 2 done \(\+\d+ ms\)")
+        assert not is_alive(old)
+        assert values_of(running) == ["second"]
 
 
-def test_several_instances_leave_the_terminal_alone(vault: Vault) -> None:
+def test_a_rotation_without_secrets_that_changed_restarts_no_replica(vault: Vault) -> None:
+    """The same content, for any number of replicas."""
+    with started(vault, "--replicas", "3", "--strategy", "handoff", "-v") as running:
+        up(running, 3)
+        before = sorted(programs_of(running))
+        running.signal(signal.SIGHUP)
+        running.line_with("nothing restarts")
+        assert sorted(programs_of(running)) == before
+
+
+class Sampler:
+    """Count the programs every few milliseconds for as long as a block runs."""
+
+    def __init__(self, running: Running) -> None:
+        self.running = running
+        self.counts: set[int] = set()
+        self.is_over = threading.Event()
+        self.thread = threading.Thread(target=self.sample)
+
+    def sample(self) -> None:
+        """Until the block is over. A program that has just been told to end may still be counted, one less may not."""
+        while not self.is_over.wait(0.01):
+            self.counts.add(len(programs_of(self.running)))
+
+    def __enter__(self) -> Sampler:
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.is_over.set()
+        self.thread.join()
+
+
+@pytest.mark.parametrize(
+    ("surge", "unavailable", "lowest", "highest"),
+    [("1", "0", 4, 5), ("0", "1", 3, 4), ("25%", "25%", 3, 5), ("100%", "0", 4, 8), ("0", "2", 2, 4)],
+)
+def test_the_limits_hold_in_every_moment(vault: Vault, surge: str, unavailable: str, lowest: int, highest: int) -> None:
+    """Four replicas, counted every 10 ms: never fewer, never more."""
+    limits = ["--max-surge", surge, "--max-unavailable", unavailable]
+    with started(vault, "--replicas", "4", "--strategy", "handoff", "-v", *limits) as running:
+        up(running, 4)
+        with Sampler(running) as sampler:
+            rotate(running, vault, "second")
+            running.line_with("rotation to generation 2 done", 30)
+        assert values_of(running) == ["second"] * 4
+        assert min(sampler.counts) >= lowest, sampler.counts
+        assert max(sampler.counts) <= highest, sampler.counts
+        if surge == "0":
+            assert min(sampler.counts) < 4, "the old one is stopped first"
+
+
+FAILS_IN_SLOT_3 = 'if [ "$PASSWORD" = bad ] && [ "$TACET_REPLICA" = 3 ]; then exit 7; fi; exec sleep 1000'
+
+
+@pytest.mark.parametrize("strategy", ["handoff", "restart"])
+def test_the_last_of_four_fails_and_all_go_back(vault: Vault, strategy: str) -> None:
+    """Three had changed over already; the content is not tried again."""
+    with started(vault, "--replicas", "4", "--strategy", strategy, "-v", show=["sh", "-c", FAILS_IN_SLOT_3]) as running:
+        up(running, 4)
+        rotate(running, vault, "bad")
+        running.line_with(r"replica 3 of generation 2 failed: exited, status 7", 20)
+        running.line_with("going back")
+        running.line_with("back on generation 1", 20)
+        assert values_of(running) == ["first"] * 4
+        running.signal(signal.SIGHUP)
+        running.line_with("not tried again")
+
+
+def test_with_revert_off_a_failed_rotation_halts_where_it_is(vault: Vault) -> None:
+    """A mix that serves, until something changes."""
+    options = ["--replicas", "4", "--strategy", "handoff", "--revert", "no", "-v"]
+    with started(vault, *options, show=["sh", "-c", FAILS_IN_SLOT_3]) as running:
+        up(running, 4)
+        rotate(running, vault, "bad")
+        running.line_with("rotation to generation 2 halted: exited, status 7", 20)
+        time.sleep(0.5)
+        assert values_of(running) == ["bad"] * 3 + ["first"]
+        rotate(running, vault, "third")
+        running.line_with("rotation to generation 3 done", 20)
+        assert values_of(running) == ["third"] * 4
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("strategy", ["handoff", "restart"])
+def test_a_stop_wins_at_every_step(vault: Vault, strategy: str, step: str) -> None:
+    """SIGTERM in the middle: all end at once, nothing is started any more, nobody is left."""
+    with started(vault, "--replicas", "2", "--strategy", strategy, "-v") as running:
+        up(running, 2)
+        rotate(running, vault, "second")
+        running.line_with(step)
+        family = children_of(running.pid)
+        begin = time.monotonic()
+        running.signal(signal.SIGTERM)
+        assert running.wait() == 143
+        assert time.monotonic() - begin < 5
+        assert "Spawned" not in running.rest().partition("stopping")[2]
+        assert not [pid for pid in family if is_alive(pid)]
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("strategy", ["handoff", "restart"])
+def test_a_newer_value_wins_at_every_step(vault: Vault, strategy: str, step: str) -> None:
+    """A second rotation in the middle of the first: in the end all have the last value."""
+    with started(vault, "--replicas", "2", "--strategy", strategy, "-v") as running:
+        up(running, 2)
+        rotate(running, vault, "second")
+        running.line_with(step)
+        rotate(running, vault, "third")
+        running.line_with("rotation to generation 3 done", 20)
+        assert values_of(running) == ["third"] * 2
+
+
+@pytest.mark.parametrize("step", STEPS[2:])
+def test_a_new_one_that_is_killed_at_any_step_takes_the_rotation_back(vault: Vault, step: str) -> None:
+    """One failure is one too many: everything is as before."""
+    with started(vault, "--replicas", "2", "--strategy", "handoff", "-v") as running:
+        up(running, 2)
+        rotate(running, vault, "second")
+        running.line_with(step)
+        wait_until(lambda: "second" in values_of(running), "a new one runs")
+        kill_quietly(next(pid for pid in programs_of(running) if value_of(pid) == "second"))
+        running.line_with("going back")
+        running.line_with("back on generation 1", 20)
+        assert values_of(running) == ["first"] * 2
+
+
+@pytest.mark.parametrize("step", STEPS[:4])
+@pytest.mark.parametrize("replicas", [1, 3])
+def test_an_old_one_that_is_killed_at_any_step_stops_nothing(vault: Vault, step: str, replicas: int) -> None:
+    """Its place is filled, and the rotation goes on to its end."""
+    options = ["--replicas", str(replicas), "--strategy", "handoff", "--restart", "always", "-v"]
+    with started(vault, *options) as running:
+        up(running, replicas)
+        rotate(running, vault, "second")
+        running.line_with(step)
+        old = [pid for pid in programs_of(running) if value_of(pid) == "first"]
+        if old:
+            kill_quietly(old[-1])
+        running.line_with("rotation to generation 2 done", 20)
+        assert values_of(running) == ["second"] * replicas
+
+
+def test_a_loader_that_is_killed_changes_nothing(tmp_path: Path) -> None:
+    """An error, the programs go on, and the next reload is done."""
+    options = ["--replicas", "2", "--strategy", "handoff", "--min-healthy", "100ms", "-v"]
+    with slow_source(tmp_path) as (uri, listener):
+        with Running([TACET, "run", "-s", uri, *options, "--", "sleep", "1000"]) as running:
+            with listener.accept()[0] as loader:
+                loader.sendall(b"PASSWORD=first\n")
+            up(running, 2)
+            before = sorted(programs_of(running))
+            running.signal(signal.SIGHUP)
+            with listener.accept()[0]:
+                kill_quietly(next(pid for pid in children_of(running.pid) if pid not in before))
+                running.line_with("secrets not loaded; nothing was changed")
+            assert sorted(programs_of(running)) == before
+            running.signal(signal.SIGHUP)
+            with listener.accept()[0] as loader:
+                loader.sendall(b"PASSWORD=second\n")
+            running.line_with("rotation to generation 2 done", 20)
+            assert values_of(running) == ["second"] * 2
+
+
+def test_the_environment_of_a_new_generation_is_exact(vault: Vault) -> None:
+    """What was deleted is gone, lines survive, and the generation's number is there."""
+    vault.write("PASSWORD=first\nGONE=soon\n")
+    with started(vault, "--replicas", "2", "--strategy", "handoff", "-v") as running:
+        up(running, 2)
+        assert [value_of(pid, "GONE") for pid in programs_of(running)] == ["soon"] * 2
+        vault.write('PASSWORD=second\nKEY="-----BEGIN\\nline two\\n\\n-----END\\n"\n')
+        running.signal(signal.SIGHUP)
+        running.line_with("rotation to generation 2 done", 20)
+        for pid in programs_of(running):
+            assert value_of(pid, "GONE") is None
+            assert value_of(pid, "KEY") == "-----BEGIN\nline two\n\n-----END\n"
+            assert value_of(pid, "TACET_GENERATION") == "2"
+        assert sorted(str(value_of(pid, "TACET_REPLICA")) for pid in programs_of(running)) == ["0", "1"]
+
+
+def test_strategy_signal_tells_the_program_and_leaves_it_alone(vault: Vault) -> None:
+    """The same process goes on; one that is started later has the new values."""
+    show = ["sh", "-c", 'trap "echo told" USR2; echo "value:$PASSWORD:$$"; while :; do sleep 0.02; done']
+    options = ["--strategy", "signal", "--reload-signal", "USR2", "--restart", "always", "-v"]
+    with started(vault, *options, show=show) as running:
+        running.line_with("changes nothing in the environment")
+        pid = int(running.line_with("^value:first:").rpartition(":")[2])
+        running.line_with("generation 1 is up")
+        rotate(running, vault, "second")
+        running.line_with("^told$")
+        running.line_with("rotation to generation 2 done")
+        assert is_alive(pid)
+        kill_quietly(pid)
+        running.line_with("^value:second:")
+
+
+def test_strategy_signal_restarts_what_dies_of_it_with_the_old_values(vault: Vault) -> None:
+    """A program that was not made for the signal: the rotation has failed."""
+    with started(vault, "--strategy", "signal", "-v") as running:
+        running.line_with("^value:first")
+        running.line_with("generation 1 is up")
+        rotate(running, vault, "second")
+        running.line_with("killed by SIGHUP")
+        running.line_with("going back")
+        running.line_with("^value:first")
+        running.line_with("back on generation 1")
+
+
+def draining(vault: Vault, *options: str) -> Running:
+    """A program that tells when it is asked to drain and when to stop."""
+    show = 'trap "echo drain" USR1; trap "echo stop; exit 0" TERM; trap "echo interrupt; exit 9" INT; echo "up:$PASSWORD"; '
+    return started(vault, *options, show=["sh", "-c", show + "while :; do sleep 0.02; done"])
+
+
+def test_the_drain_signal_comes_before_the_stop_signal(vault: Vault) -> None:
+    """In a rotation and at the end; drain_time lies between the two."""
+    with draining(vault, "--drain-signal", "USR1", "--drain-time", "400ms") as running:
+        running.line_with("^up:first")
+        time.sleep(0.3)
+        rotate(running, vault, "second")
+        for following in ("up:second", None):
+            running.line_with("^drain$")
+            begin = time.monotonic()
+            running.line_with("^stop$")
+            assert 0.3 < time.monotonic() - begin < 3
+            if following:
+                running.line_with(f"^{following}$")
+                time.sleep(0.3)
+                running.signal(signal.SIGTERM)
+        assert running.wait() == 0
+
+
+def test_an_impatient_stop_does_not_drain(vault: Vault) -> None:
+    """SIGINT; or a second SIGTERM while it drains."""
+    with draining(vault, "--drain-signal", "USR1", "--drain-time", "1m") as running:
+        running.line_with("^up:first")
+        time.sleep(0.3)
+        running.signal(signal.SIGINT)
+        running.line_with("^interrupt$")
+        assert running.wait() == 9
+    with draining(vault, "--drain-signal", "USR1", "--drain-time", "1m") as running:
+        running.line_with("^up:first")
+        time.sleep(0.3)
+        running.signal(signal.SIGTERM)
+        running.line_with("^drain$")
+        running.signal(signal.SIGTERM)
+        running.line_with("^stop$")
+        assert running.wait() == 0
+
+
+def test_one_that_ignores_both_signals_is_killed_after_both_times(vault: Vault) -> None:
+    """Not at the end of stop_timeout alone."""
+    show = ["sh", "-c", 'trap "" TERM USR1; echo up; while :; do sleep 0.02; done']
+    options = ["--drain-signal", "USR1", "--drain-time", "400ms", "--stop-timeout", "400ms"]
+    with started(vault, *options, show=show) as running:
+        running.line_with("^up$")
+        time.sleep(0.3)
+        begin = time.monotonic()
+        running.signal(signal.SIGTERM)
+        assert running.wait() == 137
+        assert time.monotonic() - begin > 0.7
+
+
+def test_several_instances_leave_the_terminal_alone() -> None:
     """They run in the background and read nothing; Ctrl-C reaches all through tacet."""
     with Terminal() as terminal:
         terminal.command(f"{TACET} run --replicas 2 -- sh -c 'read line || echo end-of-file; exec sleep 1000'")
@@ -52,3 +394,31 @@ def test_several_instances_leave_the_terminal_alone(vault: Vault) -> None:
         terminal.type("\x03")
         terminal.command("echo status:$?")
         terminal.expect("status:130")
+
+
+def test_control_c_in_a_shared_group_is_a_request_to_stop() -> None:
+    """The program has the signal already; it is not started again, and gets it once."""
+    show = 'trap "echo caught; exit 5" INT; echo up; while :; do sleep 0.02; done'
+    with Terminal() as terminal:
+        terminal.command(f"{TACET} run --session none --restart always -- bash -c '{show}'")
+        terminal.expect("up\r\n")
+        terminal.type("\x03")
+        terminal.expect("caught\r\n")
+        terminal.command("echo status:$?")
+        assert "up\r\n" not in terminal.expect("status:5")
+
+
+def test_control_c_in_a_shared_group_is_the_programs_own_affair_without_restarts() -> None:
+    """An interpreter lives on, and is not killed for it after stop_timeout."""
+    show = 'trap "echo caught" INT; trap "exit 3" TERM; echo up:$$; while :; do sleep 0.02; done'
+    with Terminal() as terminal:
+        terminal.command(f"{TACET} run --session none --stop-timeout 100ms -- bash -c '{show}'")
+        terminal.expect("up:")
+        pid = int(terminal.expect("\r\n"))
+        terminal.type("\x03")
+        terminal.expect("caught\r\n")
+        time.sleep(0.5)
+        assert is_alive(pid)
+        os.kill(pid, signal.SIGTERM)
+        terminal.command("echo status:$?")
+        terminal.expect("status:3")
