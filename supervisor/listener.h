@@ -38,12 +38,20 @@ struct listener {
         ino_t file_inode;
 };
 
+/* Connections that were half open at the switch, by what the kernel calls them. */
+#define LISTENER_HANDSHAKES_MAX 512
+struct listener_handshakes {
+        size_t count, kept;
+        uint64_t cookies[LISTENER_HANDSHAKES_MAX];
+};
+
 /* A generation of which an instance drains. */
 struct listener_drain {
         bool is_used;
         bool is_told; /* FLEET_EMPTY was sent */
         uint64_t generation;
         int64_t empty_since_ns; /* NS_FOREVER: it was not empty when it was looked at last */
+        struct listener_handshakes handshakes;
 };
 
 struct listeners {
@@ -101,6 +109,15 @@ bool listener_is_listening(int fd);
 
 /* Connections in the accept queue of a tcp listener, or -1. */
 long listener_waiting(int fd);
+
+/* ---- listener_handshake.c ---- */
+
+/* Write down what is half open at the port of a listener. */
+void listener_handshakes_note(const struct listener *listener, struct listener_handshakes *handshakes);
+
+/* See who of them still is; after all listeners have been looked at: forget the others. Returns how many are left. */
+void listener_handshakes_look(const struct listener *listener, struct listener_handshakes *handshakes);
+size_t listener_handshakes_left(struct listener_handshakes *handshakes);
 
 /* ---- listener_probe.c ---- */
 

@@ -1,14 +1,15 @@
 /* The accept queues of generations that drain, and the sockets of those that are gone: listeners_settle().
  *
  * A generation whose last instance is to be stopped gets no new connection any more, but some may have begun their handshake before
- * the switch, and some may wait to be accepted. Its queue is looked at every few milliseconds, and when it has been empty
- * for drain_quiet the core hears of it. Only while an instance drains: else nothing wakes up here. */
+ * the switch, and some may wait to be accepted. When those handshakes are over and its queue, looked at every few milliseconds, has
+ * been empty for drain_quiet, the core hears of it. Only while an instance drains: else nothing wakes up here. */
 
 #include "lib/duration.h"
 #include "supervisor/listener.h"
 #include "supervisor/state.h"
 
-#define LOOK_EVERY_NS (5 * NS_PER_MS)
+#define LOOK_EVERY_NS      (5 * NS_PER_MS)
+#define HANDSHAKE_EVERY_NS (20 * NS_PER_MS) /* asking for them walks a large table */
 
 static struct listener_drain *drain_of(struct listeners *listeners, uint64_t generation) {
         for (size_t i = 0; i < FLEET_GENERATIONS_MAX; i++)
@@ -30,41 +31,65 @@ static bool is_draining(const struct fleet *fleet, uint64_t generation) {
 }
 
 static void drain_begin(struct listeners *listeners, uint64_t generation) {
-        for (size_t i = 0; i < FLEET_GENERATIONS_MAX; i++)
-                if (!listeners->drains[i].is_used) {
-                        listeners->drains[i] = (struct listener_drain){
-                                .is_used = true, .generation = generation, .empty_since_ns = NS_FOREVER};
-                        return;
-                }
+        for (size_t i = 0; i < FLEET_GENERATIONS_MAX; i++) {
+                struct listener_drain *drain = &listeners->drains[i];
+
+                if (drain->is_used)
+                        continue;
+                drain->is_used = true;
+                drain->is_told = false;
+                drain->generation = generation;
+                drain->empty_since_ns = NS_FOREVER;
+                drain->handshakes.count = drain->handshakes.kept = 0;
+                for (size_t k = 0; k < listeners->count; k++)
+                        if (!listeners->list[k].why_shared)
+                                listener_handshakes_note(&listeners->list[k], &drain->handshakes);
+                return;
+        }
 }
 
-/* Returns whether somebody has to look again. */
-static bool drain_look(struct supervisor *supervisor, struct listener_drain *drain, int64_t now_ns) {
-        if (!drain->is_used || drain->is_told)
+static bool has_handshakes(struct listeners *listeners, struct listener_drain *drain) {
+        if (drain->handshakes.count == 0)
                 return false;
-        if (listeners_waiting(supervisor, drain->generation) > 0) {
+        for (size_t i = 0; i < listeners->count; i++)
+                if (!listeners->list[i].why_shared)
+                        listener_handshakes_look(&listeners->list[i], &drain->handshakes);
+        return listener_handshakes_left(&drain->handshakes) > 0;
+}
+
+/* Returns how soon somebody has to look again; NS_FOREVER: never. */
+static int64_t drain_look(struct supervisor *supervisor, struct listener_drain *drain, int64_t now_ns) {
+        bool is_late;
+
+        if (!drain->is_used || drain->is_told)
+                return NS_FOREVER;
+        is_late = has_handshakes(&supervisor->listeners, drain);
+        if (is_late || listeners_waiting(supervisor, drain->generation) > 0) {
                 drain->empty_since_ns = NS_FOREVER;
-                return true;
+                return is_late ? HANDSHAKE_EVERY_NS : LOOK_EVERY_NS;
         }
         if (drain->empty_since_ns == NS_FOREVER)
                 drain->empty_since_ns = now_ns;
         if (now_ns - drain->empty_since_ns < supervisor->settings->drain_quiet_ns)
-                return true;
+                return LOOK_EVERY_NS;
         drain->is_told = true;
         supervisor_push(
                 supervisor, (struct fleet_event){.kind = FLEET_EMPTY, .generation = drain->generation});
-        return false;
+        return NS_FOREVER;
 }
 
 static void watch_on_due(struct loop_timer *timer) {
         struct supervisor *supervisor = timer->owner;
         int64_t now_ns = time_now_ns();
-        bool is_again = false;
+        int64_t soonest_ns = NS_FOREVER;
 
-        for (size_t i = 0; i < FLEET_GENERATIONS_MAX; i++)
-                is_again |= drain_look(supervisor, &supervisor->listeners.drains[i], now_ns);
-        if (is_again)
-                loop_timer_set(&supervisor->loop, timer, now_ns + LOOK_EVERY_NS);
+        for (size_t i = 0; i < FLEET_GENERATIONS_MAX; i++) {
+                int64_t next_ns = drain_look(supervisor, &supervisor->listeners.drains[i], now_ns);
+
+                soonest_ns = next_ns < soonest_ns ? next_ns : soonest_ns;
+        }
+        if (soonest_ns != NS_FOREVER)
+                loop_timer_set(&supervisor->loop, timer, now_ns + soonest_ns);
 }
 
 static void drains_follow(struct supervisor *supervisor) {
