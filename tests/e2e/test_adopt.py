@@ -40,7 +40,8 @@ def open_path() -> Iterator[Path]:
 def script(folder: Path, text: str) -> list[str]:
     """A python program with the modules that these tests use."""
     head = "import errno, fcntl, os, signal, socket, struct, sys, threading, time\n"
-    return [PYTHON, "-u", written(folder / "app.py", head + text)]
+    head += "sys.stdout.reconfigure(line_buffering=True)\n"  # a line at a time: -u writes it in pieces
+    return [PYTHON, written(folder / "app.py", head + text)]
 
 
 def sockets_of(pid: int) -> set[str]:
