@@ -88,6 +88,8 @@ static void print_summary(const json_t *reply) {
                 number_of(reply, "available"), number_of(reply, "ready"));
         if (*control_text(reply, "secret_memory", text, sizeof text))
                 printf("secrets in   %s\n", text);
+        if (json_is_false(json_object_get(reply, "adopting")))
+                printf("adopted      no: sockets cannot be adopted here, instances are replaced\n");
         printf("supervisor   tacet %s, process %lld\n", control_text(reply, "version", text, sizeof text),
                 number_of(reply, "pid"));
 }

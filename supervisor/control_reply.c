@@ -35,7 +35,8 @@ static const char interface_tacet[] =
         "# phase: starting, idle, rolling, reverting, halted, stopping\n"
         "method Status() -> (version: string, pid: int, phase: string, loading: bool, generation: ?int,\n"
         "  target: ?int, previous: ?int, replicas: int, live: int, ready: int, available: int,\n"
-        "  failures: int, secret_memory: ?string, instances: []Instance, listeners: []Listener)\n"
+        "  failures: int, secret_memory: ?string, adopting: ?bool, instances: []Instance, listeners: "
+        "[]Listener)\n"
         "\n"
         "error NoSource ()\n"
         "error TooManyClients ()\n";
@@ -160,6 +161,11 @@ static json_t *listeners_json(const struct supervisor *supervisor) {
         return list;
 }
 
+/* null: nothing is to be adopted; false: it is, but cannot be had here. */
+static json_t *adopting_json(const struct supervisor *supervisor) {
+        return supervisor->settings->adopt_count ? json_boolean(!supervisor->adopt.is_off) : json_null();
+}
+
 /* How the generation that runs is held. */
 static json_t *memory_json(const struct supervisor *supervisor, uint64_t generation) {
         const struct bundle *bundle = rotation_bundle(supervisor, generation);
@@ -172,7 +178,8 @@ size_t control_reply_status(char *out, size_t room, const struct supervisor *sup
 
         fleet_look(&supervisor->fleet, &view);
         return reply_write(out, room,
-                json_pack("{s:{s:s, s:I, s:s, s:b, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o}}",
+                json_pack("{s:{s:s, s:I, s:s, s:b, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, "
+                          "s:o}}",
                         "parameters", "version", TACET_VERSION, "pid", (json_int_t)getpid(), "phase",
                         fleet_phase_name(view.phase), "loading", view.is_loading, "generation",
                         number_or_null(view.stable, view.has_stable), "target",
@@ -181,7 +188,8 @@ size_t control_reply_status(char *out, size_t room, const struct supervisor *sup
                         (json_int_t)supervisor->fleet.settings.replicas, "live", (json_int_t)view.live,
                         "ready", (json_int_t)view.ready, "available", (json_int_t)view.available, "failures",
                         (json_int_t)view.failures, "secret_memory", memory_json(supervisor, view.target),
-                        "instances", instances_json(supervisor), "listeners", listeners_json(supervisor)));
+                        "adopting", adopting_json(supervisor), "instances", instances_json(supervisor),
+                        "listeners", listeners_json(supervisor)));
 }
 
 /* ---- org.varlink.service ---- */

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from adopted_servers import PYTHON, SERVERS, STOP_SIGNALS, fetch, free_port, written
-from support import TACET, Running, children_of, descendants_of, is_alive, kill_quietly, read_status, run, wait_until
+from support import TACET, Running, descendants_of, is_alive, read_status, run, wait_until
 
 pytestmark = pytest.mark.both
 
@@ -523,12 +523,15 @@ time.sleep(1000)
 def test_inside_another_tacet_that_adopts_it_starts_without(tmp_path: Path) -> None:
     """Only one filter can report: the inner one says so and what to do, and its app listens on its own."""
     port = free_port()
-    inner = [TACET, "run", "--adopt", str(port), "--log-level", "debug", "--", *SERVERS["python"](tmp_path, port)]
+    control = tmp_path / "control"
+    options = ["--adopt", str(port), "--log-level", "debug", "--control", str(control)]
+    inner = [TACET, "run", *options, "--", *SERVERS["python"](tmp_path, port)]
     with adopting(free_port(), options=["--ready", "exec"], show=inner) as running:
         line = running.line_with("cannot be adopted")
         assert "replaced" in line
         running.line_with("declare the socket")
         wait_until(lambda: served(port), "the app serves")
+        assert run([TACET, "status", "--control", str(control), "--json"]).stdout.count('"adopting": false') == 1
         outer, innermost = running.pid, descendants_of(running.pid)
         assert not sockets_of(outer) & sockets_of(innermost[-1])
 
@@ -564,19 +567,43 @@ def test_where_filters_are_refused_it_starts_without(tmp_path: Path) -> None:
         wait_until(lambda: served(port), "the app serves")
 
 
+NO_NO_NEW_PRIVS = """
+import ctypes
+
+class Compare(ctypes.Structure):
+    _fields_ = [("argument", ctypes.c_uint), ("how", ctypes.c_int), ("one", ctypes.c_uint64), ("two", ctypes.c_uint64)]
+
+library = ctypes.CDLL("libseccomp.so.2")
+library.seccomp_init.restype = ctypes.c_void_p
+context = ctypes.c_void_p(library.seccomp_init(0x7fff0000))
+library.seccomp_attr_set(context, 3, 0)  # load it without no_new_privs
+call = library.seccomp_syscall_resolve_name(b"prctl")
+is_it = Compare(0, 4, 38, 0)
+library.seccomp_rule_add_array(context, 0x00050000 | errno.EPERM, call, 1, ctypes.byref(is_it))
+assert library.seccomp_load(context) == 0
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
+
+
 @as_root
 def test_a_refused_no_new_privs_is_told(tmp_path: Path) -> None:
-    """Neither CAP_SYS_ADMIN nor prctl(2): said, and the app runs."""
-    port = free_port()
-    folder = tmp_path / "refuse"
-    folder.mkdir()
-    drop = ["setpriv", "--no-new-privs", "--"]
+    """Neither CAP_SYS_ADMIN nor prctl(2): said, with what it takes, and the app runs without."""
     lacking = ["setpriv", "--bounding-set", "-sys_admin", "--inh-caps", "-sys_admin", "--"]
-    command = [TACET, "run", "--adopt", str(port), "--", "/bin/true"]
-    assert "cannot be adopted" not in run([*drop, *command]).stderr  # set already: as good
-    refused = run([*script(folder, REFUSING.replace("EPERM", "EPERM")), "prctl", *lacking, *command])
-    assert refused.returncode in (0, 1, 125), refused.stderr
-    assert not children_of(os.getpid())
+    done = run([*script(tmp_path, NO_NO_NEW_PRIVS), *lacking, TACET, "run", "--adopt", "8080", "--", "echo", "runs"])
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "runs\n"
+    assert "cannot be adopted" in done.stderr
+    assert "CAP_SYS_ADMIN or no_new_privs" in done.stderr
+
+
+@as_root
+def test_no_new_privs_that_is_set_already_is_enough(tmp_path: Path) -> None:
+    """As a container does with its option of that name."""
+    port = free_port()
+    with Running(["setpriv", "--no-new-privs", "--", TACET, "run", "--log-level", "debug", "--adopt", str(port), "--",
+                  *SERVERS["python"](tmp_path, port)]) as running:
+        running.line_with("is up")
+        assert fetch(port)
 
 
 @pytest.mark.parametrize(
