@@ -90,6 +90,19 @@ static void sockets_point(struct service *service) {
                 settings->launch.suspends_parent = false; /* the shim allocates when there are any */
 }
 
+/* The app's sockets have the numbers from 3 on; how many came from a service manager no configuration can know. */
+static int ready_fd_check(const struct supervisor_settings *settings, struct error *error) {
+        int count = (int)(settings->listener_count + settings->passed_count) + settings->health.has_socket;
+        int number = settings->readiness.fd_number;
+
+        if (settings->readiness.ready != READINESS_FD || number < 3 || number >= 3 + count)
+                return 0;
+        error_set(error, 0, "ready_fd = %d is the number of a socket: the app's have 3 to %d", number,
+                2 + count);
+        error_hint(error, "give it one from %d on", 3 + count);
+        return error_status(error, EXIT_STATUS_CONFIG);
+}
+
 /* conf/check.c has said what is wrong with an address; here is left what it let pass. */
 static int adopts_fill(struct service *out, const struct config *config, struct error *error) {
         const struct config_words *words = &config->service.adopt;
@@ -202,16 +215,17 @@ int service_init(
         settings->launch.suspends_parent = !settings->keeps_directory && !out->identity.is_set;
         supervisor_rewrites_init(settings->rewrites);
         sockets_point(out);
-        return 0;
+        return ready_fd_check(settings, error);
 }
 
-void service_take_over(struct service *service) {
+int service_take_over(struct service *service, struct error *error) {
         struct launch_spec *launch = &service->settings.launch;
 
         launch->environment.removed = service_manager_variables;
         service_sockets_inherit(&service->sockets, launch->listen_count);
         launch->listen_count = 0;
         sockets_point(service);
+        return ready_fd_check(&service->settings, error);
 }
 
 #define ENVIRONMENT_ROOM_MIN ((uint64_t)128 * 1024)      /* ARG_MAX: always granted (execve(2)) */

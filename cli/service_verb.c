@@ -74,8 +74,8 @@ static int settings_make(struct service_verb *verb, unsigned place, struct error
         }
         if (service_init(&verb->service, &verb->config, verb->has_sources ? &verb->request : NULL, error) < 0)
                 return -1;
-        if (place == SCHEMA_ON_RUN)
-                service_take_over(&verb->service);
+        if (place == SCHEMA_ON_RUN && service_take_over(&verb->service, error) < 0)
+                return -1;
         verb->service.settings.launch.hides_input |= hides_input;
         verb->request.environment_bytes_max = service_environment_room(&verb->service);
         return 0;

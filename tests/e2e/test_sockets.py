@@ -618,3 +618,61 @@ def test_check_knows_that_an_owner_does_not_exist(tmp_path: Path, key: str) -> N
     done = run([TACET, "check", "-c", str(path)])
     assert done.returncode == 78
     assert "[socket web]" in done.stderr
+
+
+def test_a_ready_descriptor_may_not_have_the_number_of_a_socket() -> None:
+    """Declared or inherited: said before anything starts, with a number that is free."""
+    ready = ["--ready", "fd", "--ready-fd", "4"]
+    done = run([TACET, "run", "--listen", "@a", "--listen", "@b", *ready, "--", PROBE, "exit", "0"])
+    assert done.returncode == 78
+    assert "ready_fd = 4 is the number of a socket: the app's have 3 to 4" in done.stderr
+    assert "give it one from 5 on" in done.stderr
+    with listening() as one, activate([TACET, "run", "--listen", "@a", *ready, "--", PROBE, "exit", "0"], [one.fileno()], "x") as running:
+        assert "give it one from 5 on" in running.rest()
+        assert running.wait() == 78
+
+
+def test_one_socket_beside_a_ready_descriptor() -> None:
+    """Sockets are counted, the ready descriptor is not."""
+    with free_port() as port:
+        arguments = ["--listen", f"127.0.0.1:{port}", "--ready", "fd", "--ready-fd", "9"]
+        with Running([TACET, "run", *arguments, "--", *ACTIVATED]) as running:
+            app = told(running)
+            assert app["environment"]["LISTEN_FDS"] == "1"
+            assert app["environment"]["LISTEN_FDNAMES"] == "listen"
+            assert [found["fd"] for found in app["descriptors"]] == [3, 9]
+            assert app["descriptors"][1]["link"].startswith("pipe:")
+            end(running)
+
+
+def test_a_socket_of_another_kind_is_handed_on_as_it_is() -> None:
+    """Sequenced packets, a socket that does not listen, an accepted connection."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as packets, socket.socket() as quiet, listening() as server:
+        packets.bind(f"\0tacet-test-packets-{os.getpid()}-{time.monotonic_ns()}")
+        packets.listen()
+        quiet.bind(("127.0.0.1", 0))
+        with socket.create_connection(server.getsockname()), server.accept()[0] as connection:
+            given = [packets.fileno(), quiet.fileno(), connection.fileno()]
+            with activate([TACET, "run", "--", *ACTIVATED], given, "packets:quiet:connection") as running:
+                app = told(running)
+                assert app["environment"]["LISTEN_FDNAMES"] == "packets:quiet:connection"
+                expected = [f"socket:[{os.fstat(number).st_ino}]" for number in given]
+                assert [found["link"] for found in app["descriptors"]] == expected
+                assert [found["listening"] for found in app["descriptors"]] == [True, False, False]
+                end(running)
+
+
+@pytest.mark.parametrize("session", ["group", "session", "none"])
+def test_an_app_of_another_user_gets_sockets_that_only_root_could_open(session: str) -> None:
+    """Port 80 in a network namespace of its own; the app is nobody."""
+    command = ["unshare", "--net", "--", TACET, "run", "--user", "nobody", "--session", session]
+    with Running([*command, "--listen", "0.0.0.0:80", "--", "/usr/bin/python3", "-u", "-c", NOBODY_APP]) as running:
+        assert running.line_with("^nobody ") == f"nobody {pwd.getpwnam('nobody').pw_uid} 80"
+        end(running)
+
+
+NOBODY_APP = """
+import os, signal, socket
+print("nobody", os.getuid(), socket.socket(fileno=3).getsockname()[1])
+signal.pause()
+"""
