@@ -126,6 +126,79 @@ def test_an_awkward_generation_is_served_by_as_well(tmp_path: Path, kind: str, a
     assert report["all"]["max_ms"] - report["stall_ms"] < WAIT_MS_MAX, verdict(report)
 
 
+@pytest.mark.parametrize("family", ["unix", "dual-stack", "ipv6"])
+def test_other_families_lose_nothing_either(tmp_path: Path, family: str) -> None:
+    """A unix socket cannot be steered and is shared by the generations; of a dual-stack one both families are steered alike."""
+    listen, client = {
+        "unix": (str(tmp_path / "socket"), str(tmp_path / "socket")),
+        "dual-stack": ("*:PORT", "127.0.0.1:PORT"),
+        "ipv6": ("[::1]:PORT", "[::1]:PORT"),
+    }[family]
+    ready = ("--ready", "notify") if family == "unix" else ()
+    with service(tmp_path, *QUICK, *ready, listen=listen, client=client) as running:
+        load = Load(running.address)
+        rotations = rotate_for(running, load, min(SECONDS, 4))
+        report = load.finish()
+    assert report["failed_total"] == 0, verdict(report)
+    assert {answer["generation"] for answer in report["answers"]} == set(range(1, rotations + 2)), verdict(report)
+
+
+@both_ways
+def test_a_hundred_hangups_in_a_second_end_with_the_newest_secrets(tmp_path: Path, adopt: bool) -> None:
+    """They come together to a few rotations."""
+    with service(tmp_path, *QUICK, adopt=adopt) as running:
+        load = Load(running.address)
+        begin = time.monotonic()
+        for number in range(100):
+            if number % 10 == 9:
+                running.rotate(f"newest-{number}")
+            else:
+                running.running.signal(signal.SIGHUP)
+            time.sleep(max(0.0, begin + 0.01 * (number + 1) - time.monotonic()))
+        await_newest(running, "newest-99")
+        report = load.finish()
+    assert report["failed_total"] == 0, verdict(report)
+    starts = (tmp_path / "starts").read_text().splitlines()
+    assert len(starts) <= 12, starts
+
+
+@pytest.mark.parametrize(("surge", "unavailable", "live_max"), [("1", "0", 5), ("0", "1", 4), ("25%", "25%", 5), ("100%", "0", 8)])
+def test_there_are_never_more_instances_than_allowed(tmp_path: Path, surge: str, unavailable: str, live_max: int) -> None:
+    """Those that drain count as well; and with every limit somebody answers all the time."""
+    limits = ("--max-surge", surge, "--max-unavailable", unavailable)
+    with service(tmp_path, *QUICK, "--replicas", "4", *limits) as running:
+        pid, counts = running.running.pid, []
+        load = Load(running.address)
+        for _ in range(2):
+            said, end = running.rotate(), time.monotonic() + 20
+            while not re.search(DONE, running.log[said:]) and time.monotonic() < end:
+                counts.append(sum(any(v.startswith(b"MODE=") for v in environ_of(child)) for child in children_of(pid)))
+                time.sleep(0.005)
+        report = load.finish()
+    assert report["failed_total"] == 0, verdict(report)
+    assert max(counts) == live_max, counts
+    assert len({answer["generation"] for answer in report["answers"]}) == 3, verdict(report)
+
+
+@both_ways
+def test_a_rollout_that_fails_half_way_is_taken_back_everywhere(tmp_path: Path, adopt: bool) -> None:
+    """Two of four replicas are on the new secrets when the next ones fail: all four go back, and nobody is refused."""
+    fail = tmp_path / "fail"
+    with service(tmp_path, *QUICK, "--replicas", "4", adopt=adopt, environment={"FAIL_FILE": str(fail)}) as running:
+        load = Load(running.address)
+        pid = running.running.pid
+        said = running.rotate("half")
+        wait_until(lambda: sum(b"MODE=half" in environ_of(child) for child in children_of(pid)) >= 2, "two are new")
+        time.sleep(0.1)
+        fail.touch()
+        running.await_log("going back to the one before", said)
+        fail.unlink()
+        running.await_log(BACK, said)
+        wait_until(lambda: sum(b"MODE=good" in environ_of(child) for child in children_of(pid)) == 4, "all are old")
+        report = load.finish()
+    assert report["failed_total"] == 0, verdict(report)
+
+
 @both_ways
 def test_a_second_hangup_at_every_step_loses_nothing(tmp_path: Path, adopt: bool) -> None:
     """While loading, starting, proving, steering, stopping: the newest secrets win."""

@@ -67,14 +67,9 @@ class Service:
 
     vault: Vault
     log_path: Path
-    port: int
+    address: str  # where clients find it
     running: Running = field(init=False)
     number: int = 1
-
-    @property
-    def address(self) -> str:
-        """Where clients find it."""
-        return f"127.0.0.1:{self.port}"
 
     @property
     def log(self) -> str:
@@ -115,16 +110,19 @@ def service(
     server: str = "c",
     adopt: bool = False,
     strategy: str = "handoff",
+    listen: str = "127.0.0.1:PORT",
+    client: str = "127.0.0.1:PORT",
     environment: Mapping[str, str] | None = None,
 ) -> Iterator[Service]:
     """A started service that answers."""
     vault = vault_make(folder / "vault", "MODE=good\nGENERATION=1\n")
-    made = Service(vault, folder / "log", free_port())
-    sockets = ["--adopt", str(made.port)] if adopt else ["--listen", f"http=127.0.0.1:{made.port}"]
+    port = str(free_port())
+    made = Service(vault, folder / "log", client.replace("PORT", port))
+    sockets = ["--adopt", port] if adopt else ["--listen", f"http={listen.replace('PORT', port)}"]
     if strategy == "none":
         sockets, strategy = [], "restart"
     command = [TACET, "run", "-v", *vault.options, "--strategy", strategy, *sockets, *options, "--", *command_of(server)]
-    variables = {"PORT": str(made.port), "LOG": str(made.log_path), "STARTS": str(folder / "starts")}
+    variables = {"PORT": port, "LOG": str(made.log_path), "STARTS": str(folder / "starts")}
     if not sockets or adopt:
         variables["ADDRESS"] = made.address
     shell = ["sh", "-c", 'exec "$@" >"$LOG" 2>&1', "sh"]
