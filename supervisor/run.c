@@ -172,6 +172,9 @@ static void fleet_begin(struct supervisor *supervisor) {
 
         adopt_begin(supervisor, &fleet);
         fleet.is_steered = listeners_are_steered(supervisor);
+        if (fleet.canary_percent && !fleet.is_steered)
+                log_write(LOG_WARNING,
+                        "canary has no effect: there is no tcp socket of which tacet could give a share");
         fleet_init(&supervisor->fleet, &fleet);
 }
 

@@ -422,3 +422,113 @@ def test_control_c_in_a_shared_group_is_the_programs_own_affair_without_restarts
         os.kill(pid, signal.SIGTERM)
         terminal.command("echo status:$?")
         terminal.expect("status:3")
+
+
+def rotate_by_verb(control: Path, *options: str) -> int:
+    """`tacet rotate --wait`: the exit status tells commit from revert."""
+    return run([TACET, "rotate", "--wait", "--control", str(control), *options], seconds=30).returncode
+
+
+@pytest.mark.parametrize("strategy", ["handoff", "restart", "signal"])
+def test_an_emergency_replaces_all_at_once_and_waits_for_nobody(vault: Vault, tmp_path: Path, strategy: str) -> None:
+    """No drain, no surge, emergency_timeout instead of stop_timeout; the old value is not taken again."""
+    control = tmp_path / "control"
+    show = ["sh", "-c", 'trap "" TERM; exec sleep 1000']
+    options = ["--control", str(control), "--replicas", "3", "--strategy", strategy, "--stop-timeout", "1m"]
+    options += ["--drain-time", "1m", "--drain-signal", "URG", "--emergency-timeout", "200ms", "-v"]
+    with started(vault, *options, show=show) as running:
+        up(running, 3)
+        vault.write("PASSWORD=second\n")
+        begin = time.monotonic()
+        assert rotate_by_verb(control, "--emergency") == 0
+        assert time.monotonic() - begin < 15
+        assert values_of(running) == ["second"] * 3
+        rotate(running, vault, "first")
+        running.line_with("not tried again")
+
+
+def test_an_emergency_whose_secrets_do_not_load_changes_nothing(vault: Vault, tmp_path: Path) -> None:
+    """The old ones serve on: nothing is there to replace them by."""
+    control = tmp_path / "control"
+    with started(vault, "--control", str(control), "--replicas", "2", "-v") as running:
+        up(running, 2)
+        before = sorted(programs_of(running))
+        vault.replace(b"torn")
+        assert rotate_by_verb(control, "--emergency") != 0
+        assert sorted(programs_of(running)) == before
+
+
+def test_an_emergency_that_brings_the_same_replaces_nothing(vault: Vault, tmp_path: Path) -> None:
+    """Unless it is forced."""
+    control = tmp_path / "control"
+    with started(vault, "--control", str(control), "--replicas", "2", "-v") as running:
+        up(running, 2)
+        before = sorted(programs_of(running))
+        rotate_by_verb(control, "--emergency")
+        assert sorted(programs_of(running)) == before
+        assert rotate_by_verb(control, "--emergency", "--force") == 0
+        assert not set(programs_of(running)) & set(before)
+
+
+SERVER = """
+import os, signal, socket, sys
+signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+listening = socket.socket(fileno=3)
+print("up:" + os.environ["PASSWORD"], flush=True)
+while True:
+    connection = listening.accept()[0]
+    connection.sendall(os.environ["PASSWORD"].encode())
+    connection.close()
+"""
+
+
+def canary_running(vault: Vault, tmp_path: Path, *options: str) -> tuple[Running, int]:
+    """A server of which a third is the share of a canary."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    listen = ["--listen", f"http=127.0.0.1:{port}", "--strategy", "handoff", "--canary", "33%", "-v", *options]
+    (tmp_path / "server.py").write_text(SERVER)
+    return started(vault, *listen, show=["/usr/bin/python3", str(tmp_path / "server.py")]), port
+
+
+def answers(port: int, count: int) -> list[str]:
+    """What so many new connections say."""
+    found = []
+    for _ in range(count):
+        with socket.create_connection(("127.0.0.1", port), 5) as connection:
+            found.append(connection.recv(100).decode())
+    return found
+
+
+def test_a_canary_gets_its_share_and_then_the_rest_follows(vault: Vault, tmp_path: Path) -> None:
+    """About a third while it is one; all when its time is over."""
+    running, port = canary_running(vault, tmp_path, "--canary-time", "2s")
+    with running:
+        running.line_with("generation 1 is up")
+        rotate(running, vault, "second")
+        running.line_with("is the canary")
+        found = answers(port, 300)
+        assert 50 < found.count("second") < 150, found.count("second")
+        running.line_with("the canary has passed")
+        running.line_with("rotation to generation 2 done")
+        assert answers(port, 50) == ["second"] * 50
+
+
+def test_a_canary_that_is_killed_takes_the_rotation_back(vault: Vault, tmp_path: Path) -> None:
+    """Whatever failures are allowed; clients are with the old one at once."""
+    running, port = canary_running(vault, tmp_path, "--canary-time", "1m", "--failures", "5")
+    with running:
+        running.line_with("generation 1 is up")
+        rotate(running, vault, "second")
+        running.line_with("is the canary")
+        kill_quietly(next(pid for pid in children_of(running.pid) if value_of(pid) == "second"))
+        running.line_with("going back")
+        running.line_with("back on generation 1")
+        assert answers(port, 50) == ["first"] * 50
+
+
+def test_a_canary_that_cannot_have_a_share_is_said(vault: Vault) -> None:
+    """Nothing is steered where tacet has no socket."""
+    with started(vault, "--strategy", "handoff", "--canary", "10%") as running:
+        running.line_with("canary has no effect")
