@@ -78,6 +78,15 @@ def serves(port: int) -> bool:
         return False
 
 
+def can_bind(port: int) -> bool:
+    """Is the port free?"""
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True
+
+
 def test_a_declared_socket_is_kept_under_its_name(manager: Manager) -> None:
     """The very socket; it is not watched by the manager, and said once."""
     port = free_port()
@@ -121,6 +130,19 @@ def test_who_waits_while_the_supervisor_is_killed_is_served_by_the_next_one(
         assert manager.count("FDSTOREREMOVE") == 0
 
 
+def test_the_file_of_a_kept_unix_socket_stays_and_is_replaced_when_nobody_kept_it(manager: Manager, tmp_path: Path) -> None:
+    """systemctl restart finds it; after systemctl stop it is only a name."""
+    path = tmp_path / "web.sock"
+    for _ in range(2):
+        with started(manager, "--listen", f"web={path}") as running:
+            manager.wait(stored)
+            manager.wait_ready()
+            running.signal(signal.SIGTERM)
+            running.wait()
+        assert path.is_socket()
+        os.close(manager.descriptors.pop())
+
+
 def test_with_a_handoff_the_socket_of_the_new_generation_takes_the_place_of_the_old(manager: Manager, vault: Vault) -> None:
     """What is kept is where the clients go."""
     port = free_port()
@@ -153,8 +175,7 @@ def test_what_came_back_and_is_not_wanted_any_more_is_given_up(manager: Manager)
         assert manager.wait(lambda message: "FDSTOREREMOVE" in message)["FDNAME"] == "tacet-kept.web"
         manager.wait(lambda message: message.get("FDNAME") == "tacet-kept.api")
     os.close(manager.descriptors.pop(0))
-    with socket.create_server(("127.0.0.1", port)):
-        pass
+    wait_until(lambda: can_bind(port), "the port is free when all that had it are gone")
 
 
 def test_a_socket_of_the_managers_own_is_not_given_back_to_it(manager: Manager) -> None:
