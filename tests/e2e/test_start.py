@@ -286,3 +286,16 @@ def test_start_and_stop_are_clean_under_valgrind() -> None:
     done = run([*checker, TACET, "--", "sh", "-c", f"{PROBE} orphans 3; exit 5"], seconds=60)
     assert done.returncode == 5, done.stderr
     assert "==" not in done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="changes the user")
+@pytest.mark.parametrize(("user", "kept"), [("54321", 0), ("54320", 0xC0)])
+def test_the_right_to_change_the_user_is_not_handed_to_another_user(user: str, kept: int) -> None:
+    """Ambient capabilities are tacet's own; a program of the same user keeps what it would have had without tacet."""
+    rights = ["--inh-caps", "+setuid,+setgid", "--ambient-caps", "+setuid,+setgid"]
+    as_user = ["setpriv", "--reuid", "54320", "--regid", "54320", "--clear-groups", *rights]
+    done = run([*as_user, TACET, "run", "--user", user, "--group", "54320", "--", "cat", "/proc/self/status"])
+    assert done.returncode == 0, done.stderr
+    values = dict(line.split(":\t") for line in done.stdout.splitlines() if line.startswith("Cap"))
+    assert int(values["CapAmb"], 16) == kept
+    assert int(values["CapEff"], 16) == kept
