@@ -68,12 +68,22 @@ def test_an_app_that_fills_the_log_pipe_cannot_hold_the_supervisor_up() -> None:
         os.close(reader)
 
 
+@pytest.mark.parametrize("spec", ["fd:0", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"])
 @pytest.mark.parametrize("verb", ["run", "exec"])
-def test_a_key_on_standard_input_is_not_the_programs_input(vault: Vault, verb: str) -> None:
+def test_a_key_on_standard_input_is_not_the_programs_input(vault: Vault, verb: str, spec: str) -> None:
     """It would be the identity that the program reads."""
     with vault.identity.open() as key:
-        done = run([TACET, verb, "-s", f"age:{vault.document}", "-i", "fd:0", "--", *LIST], stdin_fd=key)
+        done = run([TACET, verb, "-s", f"age:{vault.document}", "-i", spec, "--", *LIST], stdin_fd=key)
     assert " 0 -> /dev/null" in done.stdout, done.stderr + done.stdout
+    assert str(vault.identity) not in done.stdout
+
+
+@pytest.mark.parametrize("spec", ["fd:7", "/dev/fd/7"])
+def test_a_key_on_a_descriptor_does_not_reach_the_program(vault: Vault, spec: str) -> None:
+    """By number, and by the path that a shell writes for <(...)."""
+    options = ["run", "-s", f"age:{vault.document}", "-i", spec, "--", *LIST]
+    done = run(["sh", "-c", f'exec 7<"{vault.identity}"; exec "$0" "$@"', TACET, *options])
+    assert done.returncode == 0, done.stderr
     assert str(vault.identity) not in done.stdout
 
 
