@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cli/config_options.h"
@@ -33,7 +34,7 @@ struct check {
         struct service service; /* what run would start: its user must exist, its arguments take room */
         struct load_request request;
         struct load_result result;
-        json_t *errors;
+        json_t *errors, *warnings;
         bool wants_json;
 };
 
@@ -59,6 +60,29 @@ static void check_report(void *context, const struct error *error) {
         cli_error_print(error);
         json_array_append_new(check->errors, json_pack("{s:o, s:o*}", "message", text_json(error->text),
                                                      "hint", *error->hint ? text_json(error->hint) : NULL));
+}
+
+/* A warning is printed at once, and again in the JSON object. */
+static void check_warn(struct check *check, const char *text) {
+        cli_warn("%s", text);
+        json_array_append_new(check->warnings, text_json(text));
+}
+
+/* Whoever may read an identity can open every file that is encrypted for it, and whoever may write it can put in his own. */
+static void check_key_modes(struct check *check) {
+        char text[ERROR_TEXT_BYTES];
+
+        for (size_t i = 0; i < check->request.key_count; i++) {
+                const char *path;
+                struct stat status;
+
+                if (!load_key_path(&check->request.keys[i], &path) || stat(path, &status) < 0 ||
+                        !S_ISREG(status.st_mode) || !(status.st_mode & 077))
+                        continue;
+                snprintf(text, sizeof text, "key '%s': its group or others may read or write it (mode %04o)",
+                        path, (unsigned)status.st_mode & 07777);
+                check_warn(check, text);
+        }
 }
 
 /* ---- what was loaded, for people ---- */
@@ -157,8 +181,7 @@ static json_t *socket_json(const struct config_socket *socket, size_t number) {
 }
 
 static int print_json(const struct check *check, int status) {
-        json_t *sources = json_array(), *secrets = json_array(), *warnings = json_array(),
-               *sockets = json_array(), *document;
+        json_t *sources = json_array(), *secrets = json_array(), *sockets = json_array(), *document;
         int result;
 
         for (size_t i = 0; i < check->request.source_count; i++)
@@ -167,12 +190,10 @@ static int print_json(const struct check *check, int status) {
                 json_array_append_new(secrets, item_json(check, &check->result.items[i]));
         for (size_t i = 0; i < check->config.socket_count; i++)
                 json_array_append_new(sockets, socket_json(&check->config.sockets[i], i));
-        if (*check->result.warning)
-                json_array_append_new(warnings, text_json(check->result.warning));
-        document = json_pack("{s:b, s:i, s:o, s:o, s:o, s:o, s:o, s:O}", "ok", status == EXIT_STATUS_DONE,
+        document = json_pack("{s:b, s:i, s:o, s:o, s:o, s:o, s:O, s:O}", "ok", status == EXIT_STATUS_DONE,
                 "status", status, "configuration",
                 check->config.path ? text_json(check->config.path) : json_null(), "sources", sources,
-                "secrets", secrets, "sockets", sockets, "warnings", warnings, "errors", check->errors);
+                "secrets", secrets, "sockets", sockets, "warnings", check->warnings, "errors", check->errors);
         if (!document)
                 return -1;
         result = json_dumpf(document, stdout, JSON_INDENT(2));
@@ -262,6 +283,7 @@ int verb_check(int argc, char **argv) {
 
         (void)argc;
         check.errors = json_array();
+        check.warnings = json_array();
         config_options_init(&options);
         config_options_add_listen(&options);
         config_options_add(
@@ -277,12 +299,14 @@ int verb_check(int argc, char **argv) {
                 status = result == 0 ? EXIT_STATUS_DONE : error.status ? error.status : EXIT_STATUS_FAILED;
                 if (result < 0 && !was_reported)
                         check_report(&check, &error);
+                check_key_modes(&check);
                 if (*check.result.warning)
-                        cli_warn("%s", check.result.warning);
+                        check_warn(&check, check.result.warning);
                 status = finish(&check, status);
         }
         load_result_deinit(&check.result);
         config_deinit(&check.config);
         json_decref(check.errors);
+        json_decref(check.warnings);
         return status;
 }

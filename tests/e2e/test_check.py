@@ -242,3 +242,14 @@ def test_a_user_that_does_not_exist_is_a_configuration_error(tmp_path: Path) -> 
     done = check("-c", config_file(tmp_path, "[service]\ncommand = /bin/true\nuser = nobody-of-this-name\n"))
     assert done.returncode == CONFIG
     assert "nobody-of-this-name" in done.stderr
+
+
+@pytest.mark.parametrize(("mode", "is_warned"), [(0o600, False), (0o400, False), (0o640, True), (0o604, True), (0o620, True)])
+def test_an_identity_that_others_may_read_or_write_is_a_warning(vault: Vault, mode: int, is_warned: bool) -> None:
+    """The configuration is good all the same; a program reads it in `warnings`."""
+    vault.identity.chmod(mode)
+    done = check(*vault.options)
+    assert done.returncode == 0
+    assert (f"key '{vault.identity}': its group or others may read or write it (mode {mode:04o})" in done.stderr) == is_warned
+    warnings = json.loads(check(*vault.options, "--json").stdout)["warnings"]
+    assert len(warnings) == is_warned
