@@ -21,6 +21,7 @@ struct listener_member {
         uint64_t generation;
         bool is_spare;     /* of no generation: the next one gets it */
         bool is_permanent; /* somebody else holds it too, so closing it does not take it out of the group */
+        bool had_clients; /* connections were steered to it: what waits in its queue is more than our own probes */
         uint32_t weight;
         int probe_hold; /* a bound socket that keeps the probe's port from others; -1: no port yet */
         uint16_t probe_port;

@@ -191,7 +191,7 @@ static bool should_keep(const struct listener *listener, const struct listener_m
 
         if (member->is_permanent)
                 return true;
-        if (waiting <= 0 || is_migrated(listener))
+        if (waiting <= 0 || !member->had_clients || is_migrated(listener))
                 return false;
         if (spare_count(listener) == LISTENER_SPARES_MAX) {
                 log_write(LOG_WARNING, "'%s': %ld connection%s of generation %llu lost: nobody accepted them",

@@ -210,6 +210,11 @@ int listeners_adopt(struct supervisor *supervisor, uint64_t generation, const st
         return listener ? listener_descriptor(listener, generation, out_fd, error) : -1;
 }
 
+static void member_weigh(struct listener_member *member, uint32_t weight) {
+        member->weight = weight;
+        member->had_clients |= weight > 0;
+}
+
 /* A generation that has no socket here yet gets one: who comes waits in its queue. */
 static void listener_steer(struct listener *listener, const struct fleet_share *shares, size_t count) {
         struct listener_member *member;
@@ -227,7 +232,7 @@ static void listener_steer(struct listener *listener, const struct fleet_share *
                 listener->members[i].weight = 0;
         for (size_t i = 0; i < count; i++)
                 if ((member = listener_member_of(listener, shares[i].generation)))
-                        member->weight = shares[i].weight;
+                        member_weigh(member, shares[i].weight);
         if (listener_program_set(listener, &error) < 0)
                 log_error(LOG_ERROR, &error);
 }
