@@ -13,6 +13,7 @@
 #include "cli/terminal.h"
 #include "cli/verbs.h"
 #include "lib/log.h"
+#include "supervisor/gate.h"
 
 static const char run_notes[] =
         "Signals: HUP loads the secrets anew and moves the command to them; TERM, INT and QUIT stop it; all "
@@ -27,6 +28,7 @@ static const char run_notes[] =
 
 int verb_run(int argc, char **argv) {
         static struct service_verb verb;
+        struct error error;
         int status;
 
         (void)argc;
@@ -35,7 +37,10 @@ int verb_run(int argc, char **argv) {
                 manager_settings_read(&verb.service.settings.manager);
                 verb.service.settings.manager.forwards_status =
                         verb.config.service.notify_forward == CONFIG_NOTIFY_FORWARD_STATUS;
-                status = supervisor_run(&verb.service.settings);
+                if (gate_check(&verb.service.settings, true, &error) < 0)
+                        status = cli_error_exit(&error);
+                else
+                        status = supervisor_run(&verb.service.settings);
         }
         service_verb_deinit(&verb);
         return status;

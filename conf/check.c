@@ -91,11 +91,6 @@ static int check_adopt(const struct config *config, struct error *error) {
                 error_set(error, 0, "more than %d addresses", CONFIG_ADOPTS_MAX);
                 return config_blame(config, "service", "adopt", error);
         }
-        if (words->count == 0 && config->rollout.ready == CONFIG_READY_LISTEN) {
-                error_set(error, 0, "ready = listen without adopt: nobody sees the app listen");
-                error_hint(error, "name the address that it binds: adopt = 8080");
-                return config_blame(config, "rollout", "ready", error);
-        }
         for (size_t i = 0; i < words->count; i++) {
                 if (check_adopted(words->at[i], &addresses[i], error) < 0)
                         return config_blame(config, "service", "adopt", error);

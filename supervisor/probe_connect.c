@@ -1,8 +1,8 @@
 /* Where a health check connects to: see probe.h. Runs in the supervisor; nothing here waits.
  *
  * The private socket of the instance, if it has one. Else the generation's own listening socket on its real port, which no
- * client reaches yet (listeners_probe). Else, where generations never overlap, the address itself: then only one can
- * answer. */
+ * client reaches yet (listeners_probe). Else, where generations never overlap (also because adopting was wanted, but is not to
+ * be had here), the address itself: then only one can answer. */
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -68,6 +68,8 @@ int probe_reach(struct app *app, const struct probe_settings *settings, int *out
         case LISTENERS_SHARED:
                 return shared_connect(app->supervisor, settings->listener, out_fd, error);
         case LISTENERS_UNKNOWN:
+                if (app->supervisor->adopt.is_off && app->supervisor->settings->adopt_count)
+                        return address_connect(app->supervisor->settings->adopts[0], out_fd, error);
                 return error_set(error, 0, "the app has not bound its socket yet");
         default:
                 return -1;

@@ -22,6 +22,7 @@
 #include "lib/fd.h"
 #include "lib/log.h"
 #include "supervisor/control.h"
+#include "supervisor/gate.h"
 #include "supervisor/state.h"
 #include "supervisor/watch.h"
 
@@ -217,6 +218,7 @@ static int set_up(
                 return -1;
         }
         fleet_begin(supervisor);
+        gate_advise(settings);
         manager_open(supervisor);
         watch_open(supervisor);
         return 0;

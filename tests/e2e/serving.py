@@ -7,7 +7,10 @@
     status=N        of every answer; status=@FILE: what stands in the file at that time, `hang` for no answer at all
     crash=SECONDS   after it began to serve, with status 9
     ignore=yes      SIGTERM
-    gate=FILE       a bad start only if PASSWORD in the environment begins with bad: then the rest counts, else nothing of it
+    only_bad=yes    all this only when PASSWORD in the environment begins with bad
+    notify=yes      send READY=1 when it serves
+    show=requests   print them
+    idle=yes        serve nothing
 """
 
 from __future__ import annotations
@@ -100,6 +103,10 @@ def main() -> None:
         timer = threading.Timer(float(option("crash", "")), lambda: os._exit(9))
         timer.daemon = True
         timer.start()
+    if "notify" in OPTIONS:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+            channel.connect("\0" + os.environ["NOTIFY_SOCKET"][1:])
+            channel.send(b"READY=1")
     print(f"serving {os.environ.get('PASSWORD')}", flush=True)
     if "idle" in OPTIONS:
         while True:

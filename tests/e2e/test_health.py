@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import socket
@@ -188,8 +189,6 @@ def test_a_stopped_program_is_not_taken_for_an_unhealthy_one(port: int) -> None:
     with serving(f"port={port}", options=(*options, "--restart", "always")) as running:
         running.line_with(UP)
         child = running.child
-        import os
-
         os.kill(child, signal.SIGSTOP)
         time.sleep(1.2)
         os.kill(child, signal.SIGCONT)
@@ -297,3 +296,74 @@ def test_checks_that_cannot_work_are_refused(options: list[str], reason: str) ->
     done = run([TACET, "run", *options, "--", "true"])
     assert done.returncode == 64, done.stderr
     assert reason in done.stderr
+
+
+HANDOFF = ["--strategy", "handoff"]
+SHARED = [*HANDOFF, "--listen", "api=SOCKET"]
+
+
+def with_socket(folder: Path, options: list[str]) -> list[str]:
+    """The options with the path of a unix socket of this test."""
+    return [option.replace("SOCKET", str(folder / "s")) for option in options]
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--health", "http:/"], "there is no socket that the probe of \\[health\\] could connect to"),
+        (["--health", "tcp:"], "there is no socket that the probe"),
+        (["--health", "http://web/", "--listen", "api=127.0.0.1:9"], "names 'web', and there is no such socket"),
+        (["--health", "http://dns/", "--listen", "dns=udp:127.0.0.1:9"], "takes no connections"),
+        (["--health", "tcp:", "--listen", "api=SOCKET"], "a tcp: probe of the socket says nothing"),
+        ([*SHARED, "--health", "http:/"], "generations share the socket, so the old one could answer"),
+        ([*SHARED, "--health", "http://api/"], "generations share api, so the old one could answer"),
+        ([*SHARED, "--health", "http://api/", "--ready", "exec"], "generations share api"),
+        ([*SHARED, "--ready", "listen"], "ready = listen: nobody can see the app listen or accept"),
+        (["--ready", "listen"], "nobody can see the app listen"),
+        ([*HANDOFF, "--health", "http://127.0.0.1:8080/"], "nobody knows which of them answers"),
+        (["--replicas", "2", "--health", "tcp:127.0.0.1:8080"], "nobody knows which of them answers"),
+        (["--ready", "fd", "--ready-fd", "3", "--listen", "api=SOCKET"], "ready_fd = 3 is the number of a socket"),
+        (["--ready", "fd", "--ready-fd", "3", "--health", "http:/", "--health-socket"], "those have 3 to 3"),
+    ],
+)
+def test_gates_that_cannot_tell_instances_apart_are_refused(tmp_path: Path, options: list[str], reason: str) -> None:
+    """With what to do instead, before anything is started or opened."""
+    done = run([TACET, "run", *with_socket(tmp_path, options), "--", "touch", str(tmp_path / "run")])
+    assert done.returncode == 78, done.stderr
+    assert re.search(reason, done.stderr), done.stderr
+    assert "\n  next: " in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        [*SHARED, "--health", "exec:true"],
+        [*SHARED, "--health", "http:/", "--health-socket", "--ready-timeout", "1h"],
+        [*SHARED, "--health", "http:/", "--ready", "notify"],
+        [*SHARED, "--health", "http:/", "--ready", "fd", "--ready-fd", "9"],
+        ["--listen", "api=SOCKET", "--health", "http:/"],
+    ],
+)
+def test_gates_that_can_are_taken(tmp_path: Path, options: list[str]) -> None:
+    """An own sign beside a probe of a shared socket, or one instance at a time."""
+    with started(*with_socket(tmp_path, options), show=["sh", "-c", "echo runs; exec sleep 1000"]) as running:
+        running.line_with("^runs")
+
+
+def test_check_says_the_same(tmp_path: Path) -> None:
+    """What `tacet run` would refuse, as far as it can be known without the sockets of a service manager."""
+    path = tmp_path / "api.ini"
+    path.write_text(
+        "[service]\ncommand = true\n[socket api]\nlisten = /run/x.sock\n"
+        "[rollout]\nstrategy = handoff\n[health]\nprobe = http:/\n"
+    )
+    done = run([TACET, "check", "-c", str(path)])
+    assert done.returncode == 78
+    assert "generations share the socket" in done.stderr
+
+
+def test_a_handoff_that_knows_nothing_of_readiness_says_so(tmp_path: Path) -> None:
+    """It works, but a hung program would be taken for a good one."""
+    with started(*with_socket(tmp_path, SHARED), show=["sleep", "1000"]) as running:
+        running.line_with("nothing says when a new instance is ready")

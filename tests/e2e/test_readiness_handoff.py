@@ -1,0 +1,174 @@
+"""Handoff to a new generation that is bad: the old one keeps serving, no request fails, and the log says why."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from secrets_files import Vault, vault_make
+from support import TACET, Running
+
+pytestmark = pytest.mark.both
+
+SERVING = [sys.executable, str(Path(__file__).parent / "serving.py"), "only_bad=yes"]
+DONE = "rotation to generation 2 done"
+
+
+class Load:
+    """Requests one after the other, each on a connection of its own, until the end of the block."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.answers: list[str] = []
+        self.slowest = 0.0
+        self.is_over = False
+        self.thread = threading.Thread(target=self.run, daemon=True)
+
+    def ask(self) -> str:
+        """One request: the first line and the value that the server has, or what went wrong."""
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), 5) as client:
+                client.settimeout(5)
+                client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+                answer = b""
+                while chunk := client.recv(4096):
+                    answer += chunk
+        except OSError as error:
+            return f"failed: {error}"
+        status, _, rest = answer.decode().partition("\r\n")
+        return f"{status.split(' ')[1] if ' ' in status else 'empty'} {rest.split()[-2] if rest else ''}"
+
+    def run(self) -> None:
+        """In a thread."""
+        while not self.is_over:
+            begin = time.monotonic()
+            self.answers.append(self.ask())
+            self.slowest = max(self.slowest, time.monotonic() - begin)
+            time.sleep(0.003)
+
+    def __enter__(self) -> Load:
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.is_over = True
+        self.thread.join(10)
+
+    def wrong(self) -> set[str]:
+        """Answers that no client should have seen."""
+        return {answer for answer in self.answers if not answer.startswith("200 ")}
+
+
+@pytest.fixture
+def vault(tmp_path: Path) -> Vault:
+    """One secret in an encrypted file."""
+    return vault_make(tmp_path / "vault", "PASSWORD=first\n")
+
+
+@pytest.fixture
+def port() -> int:
+    """A port that nobody uses now."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def started(vault: Vault, port: int, *words: str, options: tuple[str, ...] = (), **more: object) -> Running:
+    """The server on a declared socket; it is as bad as `words` say when its value begins with bad."""
+    command = [TACET, "run", "-v", *vault.options, "--strategy", "handoff", "--listen", f"http=127.0.0.1:{port}"]
+    timing = ["--min-healthy", "700ms", "--ready-timeout", "2s", "--stop-timeout", "2s"]
+    return Running([*command, *timing, *options, "--", *SERVING, *words], **more)
+
+
+HTTP = ("--health", "http:/", "--health-timeout", "500ms")
+BAD = {
+    "exits at once": (["exit=3"], (), "status 3"),
+    "is never ready": (["boot=1000"], (), "does not listen|no good health check|not ready"),
+    "answers 503": (["status=503"], HTTP, "HTTP status 503"),
+    "answers 503, one by one named": (["status=503"], ("--health", "http://http/"), "HTTP status 503"),
+    "never answers": (["status=hang"], HTTP, "no answer within 500ms"),
+    "crashes after 300 ms": (["crash=0.3"], (), "status 9"),
+    "crashes after 300 ms, probed": (["crash=0.3"], HTTP, "status 9"),
+    "ignores TERM and is never ready": (["boot=1000", "ignore=yes"], (), "not ready"),
+    "is disliked by a command": ([], ("--health", "exec:sh -c 'test $TACET_GENERATION = 1'"), "ended with status 1"),
+    "never says READY=1": (["boot=1000"], ("--ready", "notify"), "no READY=1"),
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_a_bad_generation_changes_nothing_for_clients(vault: Vault, port: int, what: str) -> None:
+    """The former one goes on, the reason is said, and every request was answered by it."""
+    words, options, reason = BAD[what]
+    if "notify" in options:
+        words = [*words, "notify=yes"]
+    with started(vault, port, *words, options=options) as running:
+        running.line_with("generation 1 is up", 20)
+        with Load(port) as load:
+            vault.write("PASSWORD=bad\n")
+            running.signal(signal.SIGHUP)
+            lines = []
+            while not lines or "back on generation 1" not in lines[-1]:
+                lines.append(running.line(20))
+            time.sleep(0.2)
+        assert load.wrong() == set()
+        assert any(re.search(reason, line) for line in lines), lines
+        if "crash" not in what:  # it was well until then, so it may have been asked
+            assert set(load.answers) == {"200 first"}
+        running.signal(signal.SIGTERM)
+
+
+@pytest.mark.parametrize("options", [(), HTTP, ("--health", "tcp:"), ("--health", "tcp:http", "--ready", "probe")])
+def test_a_slow_start_makes_nobody_wait(vault: Vault, port: int, options: tuple[str, ...]) -> None:
+    """It boots for 1.5 s: until it serves the former one does, and no request takes long."""
+    with started(vault, port, "boot=1.5", options=(*options, "--ready-timeout", "20s")) as running:
+        running.line_with("generation 1 is up", 20)
+        with Load(port) as load:
+            time.sleep(0.2)
+            vault.write("PASSWORD=bad-at-starting-only\n")
+            running.signal(signal.SIGHUP)
+            running.line_with(DONE, 20)
+            time.sleep(0.2)
+        assert load.wrong() == set()
+        assert load.answers[-1] == "200 bad-at-starting-only"
+        assert load.slowest < 1.0
+
+
+def test_with_replicas_every_instance_gives_its_own_sign(vault: Vault, port: int) -> None:
+    """On sockets of their own: each is asked, and none is asked for another."""
+    options = ("--replicas", "3", "--health", "http:/", "--health-socket")
+    with started(vault, port, "health=yes", "show=requests", options=options) as running:
+        running.line_with("generation 1 is up", 30)
+        with Load(port) as load:
+            vault.write("PASSWORD=second\n")
+            running.signal(signal.SIGHUP)
+            running.line_with(DONE, 30)
+            time.sleep(0.2)
+        assert load.wrong() == set()
+
+
+def test_a_declared_socket_is_ready_with_the_first_accept(vault: Vault, port: int) -> None:
+    """Nothing was asked for: the server's own accept is the sign."""
+    with started(vault, port, "boot=0.7") as running:
+        begin = time.monotonic()
+        running.line_with("^serving first")
+        running.line_with("generation 1 is up")
+        assert time.monotonic() - begin < 10
+
+
+def test_a_program_that_never_accepts_can_be_ready_all_the_same(vault: Vault, port: int) -> None:
+    """With ready = exec."""
+    with started(vault, port, "idle=yes", options=("--ready", "exec")) as running:
+        running.line_with("generation 1 is up")
+
+
+def test_a_program_that_never_accepts_is_not_ready(vault: Vault, port: int) -> None:
+    """By itself."""
+    with started(vault, port, "idle=yes") as running:
+        running.line_with("failed: not ready in time")
+        running.line_with("does not listen")
