@@ -201,11 +201,12 @@ static bool http_end(struct probe *probe, char reason[static PROBE_REASON_BYTES]
 static int exec_begin(struct app *app, struct probe *probe, struct error *error) {
         struct launch_spec spec = app->supervisor->settings->launch;
         struct launch_process process;
-        char pid[48], generation[48];
-        char *variables[] = {pid, generation, NULL};
+        char pid[48], generation[48], replica[48];
+        char *variables[] = {pid, generation, replica, NULL};
 
         snprintf(pid, sizeof pid, "TACET_INSTANCE_PID=%d", (int)app->pid);
         snprintf(generation, sizeof generation, "TACET_GENERATION=%llu", (unsigned long long)app->generation);
+        snprintf(replica, sizeof replica, "TACET_REPLICA=%u", app->slot);
         spec.argv = probe->settings->argv;
         spec.secrets = NULL;
         spec.terminal = -1;
