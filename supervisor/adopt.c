@@ -58,9 +58,8 @@ void adopt_complain(struct adopt_tree *tree, pid_t thread, int code, const char 
                 return;
         tree->has_complained = true;
         log_write(LOG_WARNING,
-                "cannot %s of process %d: %s; what it binds stays its own and is not handed over (tacet "
-                "needs the "
-                "app's user, or CAP_SYS_PTRACE, and /proc)",
+                "cannot %s of process %d: %s; what it binds stays its own and is not handed over (it takes "
+                "the app's user or CAP_SYS_PTRACE, /proc, and free descriptors)",
                 what, (int)thread, strerror(code));
 }
 

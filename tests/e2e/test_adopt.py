@@ -408,6 +408,37 @@ time.sleep(1000)
         running.line_with("is up")
 
 
+WHERE = """
+if sys.argv[1].startswith("/"):
+    listener, address = socket.socket(socket.AF_UNIX), sys.argv[1]
+else:
+    listener, address = socket.socket(), ("0.0.0.0", int(sys.argv[1]))
+listener.bind(address)
+listener.listen()
+print("bound", os.readlink(f"/proc/thread-self/fd/{listener.fileno()}"))
+time.sleep(1000)
+"""
+
+
+@as_root
+@pytest.mark.parametrize(
+    ("options", "kind", "adopted"),
+    [
+        (["--fork", "--pid", "--mount-proc"], "port", True),
+        (["--net"], "port", False),
+        (["--mount"], "port", True),
+        (["--mount"], "path", False),
+    ],
+    ids=["pid", "net", "mount-port", "mount-path"],
+)
+def test_another_namespace_is_another_address(options: list[str], kind: str, adopted: bool, tmp_path: Path) -> None:
+    """A port of another network, a path of another mount namespace: not what was meant. Another pid changes nothing."""
+    place = str(free_port()) if kind == "port" else str(tmp_path / "app.sock")
+    show = ["unshare", *options, "--", *script(tmp_path, WHERE), place]
+    with adopting(place, options=["--ready", "exec"], show=show) as running:
+        assert (running.line_with("^bound").split()[1] in sockets_of(running.pid)) == adopted
+
+
 def test_a_daemon_keeps_the_socket_when_its_parent_has_ended(tmp_path: Path) -> None:
     """With exit_when = all: the instance has ended, what it started still binds and serves."""
     port = free_port()
