@@ -63,6 +63,7 @@ static void test_tcp_and_exec_probes_are_read(void **state) {
         assert_int_equal(probe.command.count, 3);
         assert_string_equal(probe.command.at[1], "two words");
         assert_null(probe.command.at[3]);
+        config_probe_deinit(&probe);
 }
 
 static void test_other_probes_are_refused_with_the_reason(void **state) {

@@ -217,9 +217,11 @@ static void test_an_address_of_an_app_is_checked_before_it_is_believed(void **st
         struct sockaddr_un path = {.sun_family = AF_UNIX, .sun_path = "/run/x"};
         struct sockaddr_in in4 = {.sin_family = AF_INET, .sin_port = htons(80)};
         struct socket_address wanted = parsed("/run/x"), got = {.type = 77};
+        struct sockaddr_storage large = {0};
         size_t offset = offsetof(struct sockaddr_un, sun_path);
 
         (void)state;
+        memcpy(&large, &path, sizeof path);
         /* With its NUL, without it, and as the whole array: one and the same path. */
         assert_true(socket_address_set(&got, SOCK_STREAM, (void *)&path, (socklen_t)(offset + 7)));
         assert_true(socket_address_equal(&wanted, &got));
@@ -232,7 +234,7 @@ static void test_an_address_of_an_app_is_checked_before_it_is_believed(void **st
 
         got.type = 77;
         assert_false(socket_address_set(&got, SOCK_STREAM, (void *)&path, (socklen_t)offset));
-        assert_false(socket_address_set(&got, SOCK_STREAM, (void *)&path, sizeof path + 1));
+        assert_false(socket_address_set(&got, SOCK_STREAM, (void *)&large, sizeof path + 1));
         assert_false(socket_address_set(&got, SOCK_STREAM, (void *)&in4, sizeof in4 - 1));
         assert_false(socket_address_set(&got, SOCK_STREAM, (void *)&in4, 1));
         assert_false(socket_address_set(&got, SOCK_RAW, (void *)&in4, sizeof in4));
