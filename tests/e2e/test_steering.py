@@ -64,8 +64,8 @@ def port() -> int:
 
 
 def started(vault: Vault, listen: object, *options: str, strategy: str = "handoff") -> Running:
-    """Start the app with one socket."""
-    tacet = [TACET, "run", "-v", *vault.options, "--min-healthy", "100ms", "--strategy", strategy]
+    """Start the app with one socket; it is ready as soon as it runs, whether it accepts or not."""
+    tacet = [TACET, "run", "-v", *vault.options, "--ready", "exec", "--min-healthy", "100ms", "--strategy", strategy]
     return Running([*tacet, "--listen", f"web={listen}", *options, "--", "/usr/bin/python3", "-c", APP])
 
 
@@ -112,7 +112,7 @@ def test_the_old_generation_accepts_all_that_waits_before_it_is_stopped(vault: V
         for _ in range(150):
             answers.append(pool.submit(answer, port))
             time.sleep(0.01)
-        running.line_with("done", seconds=20)
+        running.line_with("done", seconds=60)
         said = [one.result() for one in answers]
         assert set(said) == {"lazy-first", "second"}
 
@@ -129,7 +129,7 @@ def test_who_waits_for_a_generation_that_never_accepts_is_served_by_a_later_one(
         assert answer(port) == "second"
         assert not any(one.done() for one in waiting)
         rotate(vault, running, "third")
-        running.line_with("done", seconds=20)
+        running.line_with("done", seconds=60)
         assert [one.result() for one in waiting] == ["third"] * 3
         assert answer(port) == "third"
 
@@ -139,14 +139,14 @@ def test_with_one_instance_at_a_time_clients_wait_for_the_next(vault: Vault, por
     options = ["--env", "BOOT=0.3", "--env", "DRAINS=1", "--restart", "always", "--restart-delay", "200ms"]
     with started(vault, f"127.0.0.1:{port}", *options, strategy="restart") as running, ThreadPoolExecutor(40) as pool:
         running.line_with("listening on .*: one socket for all generations, because one instance runs at a time")
-        running.line_with("up:first")
+        running.line_with("generation 1 is up")
         assert answer(port) == "first"
         rotate(vault, running, "second")
         answers = []
         for _ in range(40):
             answers.append(pool.submit(answer, port))
             time.sleep(0.02)
-        running.line_with("done", seconds=20)
+        running.line_with("done", seconds=60)
         assert {one.result() for one in answers} <= {"first", "second"}
         assert answer(port) == "second"
         child = running.child
@@ -195,10 +195,10 @@ def test_several_replicas_share_the_socket_of_their_generation(vault: Vault, por
         running.line_with("generation 1 is up")
         rotate(vault, running, "second")
         seen: list[str] = []
-        wait_until(lambda: seen.append(answer(port)) or seen[-20:] == ["second"] * 20, "all have changed over", 20)
+        wait_until(lambda: seen.append(answer(port)) or seen[-20:] == ["second"] * 20, "all have changed over", 60)
         first_new, last_old = seen.index("second"), len(seen) - 1 - seen[::-1].index("first")
         assert first_new < last_old  # both served for a time
-        running.line_with("done", seconds=20)
+        running.line_with("done", seconds=60)
 
 
 def test_an_address_in_use_ends_the_start(vault: Vault, port: int) -> None:
@@ -219,7 +219,7 @@ def test_after_the_end_nobody_listens(vault: Vault, port: int, tmp_path: Path) -
     path = tmp_path / "app.sock"
     config = tmp_path / "tacet.ini"
     config.write_text(f"[socket web]\nlisten = 127.0.0.1:{port}\n[socket local]\nlisten = {path}\nmode = 0660\n")
-    command = [TACET, "run", "-v", "-c", str(config), *vault.options]
+    command = [TACET, "run", "-v", "-c", str(config), *vault.options, "--ready", "exec"]
     with Running([*command, "--", "/usr/bin/python3", "-c", APP]) as running:
         running.line_with(f"listening on {path}: one socket for all generations, because it is a unix socket")
         running.line_with("up:first")
@@ -258,5 +258,5 @@ def test_a_canary_gets_its_share_of_the_clients(vault: Vault, port: int) -> None
         running.line_with("is the canary for 2s")
         answers = [answer(port) for _ in range(200)]
         assert 15 <= answers.count("second") <= 100  # 50 are expected
-        running.line_with("done", seconds=20)
+        running.line_with("done", seconds=60)
         assert {answer(port) for _ in range(20)} == {"second"}
