@@ -1,9 +1,8 @@
 /* What a service manager keeps for the next supervisor (FDSTORE): see manager.h.
  *
  * The socket of every declared listener that new connections go to. When tacet is killed its app dies with it, but the clients in the
- * queue wait in the copy, and the next tacet gets that under the listener's name. A socket that is the manager's own (a
- * .socket unit) is not given back to it. Called by manager.c; it says what has changed since it was said last, so a queue that
- * is full only delays it. */
+ * queue wait in the copy, and the next tacet gets that under the listener's name. What a .socket unit gives is not given back.
+ * Called by manager.c; it says what has changed since it was said last, so a queue that is full only delays it. */
 
 #include <assert.h>
 #include <stdio.h>
@@ -65,30 +64,33 @@ static int say(struct supervisor *supervisor, const char *what, const char *name
         return notify_send(manager->fd, &manager->address, text, (size_t)length, fd, error);
 }
 
+/* It came from a .socket unit, which will give it again. What later generations have beside it is not kept either: the next
+ * tacet would find two sockets for one listener, and clients in the one that it does not take would be lost. Without ours
+ * the kernel sends whoever connects in the meantime to the unit's. */
+static bool is_managers_own(const struct listener_settings *declared, const struct manager_kept *kept) {
+        return declared->inherited_fd >= 0 && !kept->came_back;
+}
+
 /* One name: there is no "replace", and two under one name could not be told apart. */
 static int listener_store(struct supervisor *supervisor, const struct listener_view *view,
         struct manager_kept *kept, struct error *error) {
         const struct listener_settings *declared = declared_find(supervisor->settings, view->name);
         size_t at = member_choose(view);
-        bool is_managers;
         int result;
 
         if (!declared || view->member_count == 0 || !name_is_storable(view->name) ||
-                kept->cookie == cookie_of(view->members[at].fd))
+                is_managers_own(declared, kept) || kept->cookie == cookie_of(view->members[at].fd))
                 return 0;
-        is_managers = view->members[at].fd == declared->inherited_fd && !kept->came_back;
         if (kept->is_stored) {
                 result = say(supervisor, "FDSTOREREMOVE", view->name, "", -1, error);
                 if (result != 0)
                         return result;
                 kept->is_stored = false;
         }
-        if (!is_managers) {
-                result = say(supervisor, "FDSTORE", view->name, "\nFDPOLL=0", view->members[at].fd, error);
-                if (result != 0)
-                        return result;
-                kept->is_stored = true;
-        }
+        result = say(supervisor, "FDSTORE", view->name, "\nFDPOLL=0", view->members[at].fd, error);
+        if (result != 0)
+                return result;
+        kept->is_stored = true;
         kept->cookie = cookie_of(view->members[at].fd);
         return 0;
 }

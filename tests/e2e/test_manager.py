@@ -138,6 +138,29 @@ def test_without_a_source_a_hangup_is_answered_at_once(manager: Manager) -> None
         running.line_with("^got HUP")
 
 
+def test_the_status_counts_the_replicas_that_have_moved(manager: Manager, vault: Vault) -> None:
+    """One after the other."""
+    with started(manager, *vault.options, "--replicas", "3", "--strategy", "handoff") as running:
+        assert manager.wait_ready()["STATUS"] == "generation 1 is up: 3 of 3 replicas"
+        manager.messages.clear()
+        vault.write("PASSWORD=second-value\n")
+        running.signal(signal.SIGHUP)
+        assert manager.wait_ready()["STATUS"] == "generation 2 is up: 3 of 3 replicas"
+        steps = [message.get("STATUS", "") for message in manager.messages]
+        counts = [step.split(": ")[1].split()[0] for step in steps if step.startswith("rotation to generation 2")]
+        assert counts == sorted(counts) and set(counts) & {"1", "2"}, steps
+
+
+def test_a_rotation_that_nobody_asked_for_is_announced_too(manager: Manager, vault: Vault) -> None:
+    """A watched file has changed."""
+    with started(manager, *vault.options, "--watch"):
+        manager.wait_ready()
+        vault.write("PASSWORD=second-value\n")
+        reloading = manager.wait(lambda message: "RELOADING" in message)
+        assert int(reloading["MONOTONIC_USEC"]) > 0
+        assert manager.wait_ready()["STATUS"] == "generation 2 is up"
+
+
 def test_stopping_is_said_once_and_asks_for_the_time_that_it_may_take(manager: Manager, vault: Vault) -> None:
     """The app may use its whole stop_timeout, whatever the unit's is."""
     script = 'trap "" TERM; echo up; while :; do sleep 0.05; done'

@@ -78,6 +78,16 @@ def serves(port: int) -> bool:
         return False
 
 
+def serves_now(port: int) -> bool:
+    """Does somebody answer there within a moment?"""
+    with ask(port, "/") as client:
+        client.settimeout(0.3)
+        try:
+            return client.recv(1) != b""
+        except OSError:
+            return False
+
+
 def can_bind(port: int) -> bool:
     """Is the port free?"""
     try:
@@ -188,6 +198,31 @@ def test_a_socket_of_the_managers_own_is_not_given_back_to_it(manager: Manager) 
         manager.wait_ready()
         manager.nothing(0.3)
         assert manager.count("FDSTORE") == 0
+
+
+def test_beside_a_socket_of_the_managers_own_no_other_is_kept(manager: Manager, vault: Vault) -> None:
+    """With ReusePort=yes every generation has its own; killed, all who connect go to the unit's and wait there."""
+    port = free_port()
+    with socket.socket() as unit:
+        unit.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        unit.bind(("127.0.0.1", port))
+        unit.listen(16)
+        fd = unit.detach()
+    manager.descriptors.append(fd)
+    options = [*vault.options, "--strategy", "handoff", "--listen", f"web=127.0.0.1:{port}"]
+    with started(manager, *options, names="web", fds=(fd,)) as running:
+        manager.wait_ready()
+        vault.write("PASSWORD=second\n")
+        running.signal(signal.SIGHUP)
+        manager.wait_ready()
+        wait_until(lambda: answer(ask(port)) == "second", "the new one serves")
+        os.kill(running.pid, signal.SIGKILL)
+        running.wait()
+    assert manager.count("FDSTORE") == 0
+    wait_until(lambda: not serves_now(port), "the app is gone")
+    waiting = [ask(port) for _ in range(4)]
+    with started(manager, *options, names="web", fds=(fd,)):
+        assert [answer(client) for client in waiting] == ["second"] * 4
 
 
 def test_a_manager_that_keeps_nothing_is_not_asked(manager: Manager) -> None:
