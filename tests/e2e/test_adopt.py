@@ -656,10 +656,3 @@ def test_addresses_that_cannot_be_adopted_are_refused_with_the_reason(value: str
     assert done.returncode == 78, done.stderr
     assert f"{path}:3" in done.stderr
     assert complaint in done.stderr
-
-
-def test_waiting_for_a_listen_that_nobody_sees_is_refused() -> None:
-    """`ready = listen` is about adopted sockets."""
-    done = run([TACET, "run", "--ready", "listen", "--", "true"])
-    assert done.returncode == 64
-    assert "without adopt" in done.stderr
