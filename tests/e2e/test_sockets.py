@@ -172,26 +172,24 @@ def test_the_other_protocols_are_spoken_on_request() -> None:
 
 
 SERVER_STARTER_APP = """
-import os, socket
+import contextlib, os, socket
 item = os.environ["SERVER_STARTER_PORT"].split(";")[0]
 where, fd = item.split("=", 1)
 host, port = where.rsplit(":", 1)
 server = socket.socket(fileno=int(fd))
 assert server.getsockname() == (host, int(port)), where
 while True:
-    connection, _ = server.accept()
-    connection.sendall(f"{os.getpid()}\\n".encode())
-    connection.close()
+    with contextlib.suppress(OSError), server.accept()[0] as connection:
+        connection.sendall(f"{os.getpid()}\\n".encode())
 """
 
 EINHORN_APP = """
-import os, socket
+import contextlib, os, socket
 assert os.getppid() == int(os.environ["EINHORN_MASTER_PID"])
 server = socket.socket(fileno=int(os.environ["EINHORN_FD_0"]))
 while True:
-    connection, _ = server.accept()
-    connection.sendall(f"{os.getpid()}\\n".encode())
-    connection.close()
+    with contextlib.suppress(OSError), server.accept()[0] as connection:
+        connection.sendall(f"{os.getpid()}\\n".encode())
 """
 
 

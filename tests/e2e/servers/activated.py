@@ -4,6 +4,7 @@ First line of output: a JSON object with its pid, its variables and its descript
 "PID\\n", on datagram sockets every message with the same. On SIGTERM it ends.
 """
 
+import contextlib
 import json
 import os
 import selectors
@@ -59,7 +60,8 @@ def main() -> None:
                 sock.sendto(f"{os.getpid()}\n".encode(), sender)
                 continue
             connection, _ = sock.accept()
-            with connection:
+            # Who only looked whether somebody accepts is gone by now.
+            with connection, contextlib.suppress(OSError):
                 connection.sendall(f"{os.getpid()}\n".encode())
 
 
