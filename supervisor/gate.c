@@ -125,21 +125,12 @@ static int check_identity(const struct supervisor_settings *settings, struct err
 }
 
 static int check_sign(const struct supervisor_settings *settings, bool knows_sockets, struct error *error) {
-        size_t sockets = settings->listener_count + settings->passed_count + settings->health.has_socket;
-        int number = settings->readiness.fd_number;
-
         if (settings->readiness.ready == READINESS_LISTEN && knows_sockets &&
                 !settings->readiness.has_adopted && !listeners_can_probe(settings, NULL)) {
                 error_set(error, 0, "ready = listen: nobody can see the app listen or accept");
                 error_hint(error, "declare a tcp socket that is not shared (--listen), or adopt the address "
                                   "that the app "
                                   "binds (--adopt 8080)");
-                return refuse(error);
-        }
-        if (settings->readiness.ready == READINESS_FD && number < 3 + (int)sockets) {
-                error_set(error, 0, "ready_fd = %d is the number of a socket: those have 3 to %d", number,
-                        2 + (int)sockets);
-                error_hint(error, "take a higher one, for example %d", 10 + (int)sockets);
                 return refuse(error);
         }
         return 0;

@@ -323,7 +323,7 @@ def with_socket(folder: Path, options: list[str]) -> list[str]:
         ([*HANDOFF, "--health", "http://127.0.0.1:8080/"], "nobody knows which of them answers"),
         (["--replicas", "2", "--health", "tcp:127.0.0.1:8080"], "nobody knows which of them answers"),
         (["--ready", "fd", "--ready-fd", "3", "--listen", "api=SOCKET"], "ready_fd = 3 is the number of a socket"),
-        (["--ready", "fd", "--ready-fd", "3", "--health", "http:/", "--health-socket"], "those have 3 to 3"),
+        (["--ready", "fd", "--ready-fd", "3", "--health", "http:/", "--health-socket"], "have 3 to 3"),
     ],
 )
 def test_gates_that_cannot_tell_instances_apart_are_refused(tmp_path: Path, options: list[str], reason: str) -> None:

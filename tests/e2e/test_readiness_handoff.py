@@ -82,7 +82,7 @@ def port() -> int:
 def started(vault: Vault, port: int, *words: str, options: tuple[str, ...] = (), **more: object) -> Running:
     """The server on a declared socket; it is as bad as `words` say when its value begins with bad."""
     command = [TACET, "run", "-v", *vault.options, "--strategy", "handoff", "--listen", f"http=127.0.0.1:{port}"]
-    timing = ["--min-healthy", "700ms", "--ready-timeout", "2s", "--stop-timeout", "2s"]
+    timing = ["--min-healthy", "700ms", "--ready-timeout", "4s", "--stop-timeout", "2s"]
     return Running([*command, *timing, *options, "--", *SERVING, *words], **more)
 
 
@@ -141,7 +141,7 @@ def test_a_slow_start_makes_nobody_wait(vault: Vault, port: int, options: tuple[
 
 def test_with_replicas_every_instance_gives_its_own_sign(vault: Vault, port: int) -> None:
     """On sockets of their own: each is asked, and none is asked for another."""
-    options = ("--replicas", "3", "--health", "http:/", "--health-socket")
+    options = ("--replicas", "3", "--health", "http:/", "--health-socket", "--ready-timeout", "30s")
     with started(vault, port, "health=yes", "show=requests", options=options) as running:
         running.line_with("generation 1 is up", 30)
         with Load(port) as load:
