@@ -73,11 +73,12 @@ def family_of(running: Running, *names: str) -> dict[str, int]:
 
 def end_of_one_replica(prefix: list[str], folder: Path, tree: str, *names: str) -> None:
     """One replica has a family and ends by itself; its family goes, the other one stays."""
-    show = f'if mkdir {folder}/mine; then {tree} sleep 0.3; exit 0; fi; echo other:$$; exec sleep 1000'
+    show = f'if mkdir {folder}/mine; then {tree} until [ -e {folder}/go ]; do sleep 0.02; done; exit 0; fi; echo other:$$; exec sleep 1000'
     options = ["--kill-mode", "tree", "--remaining-timeout", "300ms", "--replicas", "2"]
     with Running([*prefix, TACET, "run", *options, "--", "bash", "-c", show]) as running:
         family = family_of(running, "other", *names)
         other = family.pop("other")
+        (folder / "go").touch()
         for name, pid in family.items():
             wait_until(lambda pid=pid: not is_alive(pid), f"{name} ends with its main process", 5)
         assert is_alive(other)
