@@ -42,7 +42,8 @@ struct client {
         char out[OUT_BYTES];
 };
 
-/* One per process, as the supervisor; pages of clients that never come are never touched. */
+/* One per process, as the supervisor. All zero until control_open(), so that it takes no room in the program's file; pages of
+ * clients that never come are never touched. */
 static struct control {
         struct supervisor *supervisor;
         struct loop_source listener;
@@ -51,7 +52,7 @@ static struct control {
         dev_t device; /* of the socket that was bound, to remove no other */
         ino_t inode;
         struct client clients[CLIENTS_MAX];
-} control = {.listener = {.fd = -1}};
+} control;
 
 /* ---- one client ---- */
 
@@ -426,6 +427,7 @@ int control_open(struct supervisor *supervisor, struct error *error) {
         CLEANUP_FD int fd = -1;
 
         control.supervisor = supervisor;
+        control.listener.fd = -1;
         if (!path)
                 return 0;
         if (strlen(path) >= sizeof address.sun_path)

@@ -35,7 +35,7 @@ struct watch_record {
         uint32_t round;     /* of the walk that saw it last */
 };
 
-/* One per process, as the supervisor. */
+/* One per process, as the supervisor; all zero until watch_open(). */
 static struct watch {
         struct supervisor *supervisor;
         struct loop_source events;
@@ -48,7 +48,7 @@ static struct watch {
         struct watch_record records[RECORDS_MAX];
         int blind_code; /* why, of the walk that runs */
         char blind_path[PATH_MAX];
-} watch = {.events = {.fd = -1}};
+} watch;
 
 static uint64_t name_hash(const char *name) {
         uint64_t hash = UINT64_C(14695981039346656037); /* FNV-1a */
