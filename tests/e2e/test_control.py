@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import stat
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from adopted_servers import free_port
 from support import TACET, Running, children_of, clean_environment, read_status, run, wait_until
 from terminal import Terminal
 
@@ -160,7 +162,9 @@ def test_the_steps_are_printed_with_their_times_at_a_terminal(service: Service) 
         wait_until(lambda: service.status()["phase"] == "idle", "it is up")
         service.write("second")
         lines = service.rotate("--wait", "-v").stdout.splitlines()
-        assert [line.split("  ")[-1] for line in lines[:-1]] == ["rotation to generation 2 begins", "rotation to generation 2 done"]
+        steps = [line.split("  ")[-1] for line in lines[:-1]]
+        assert steps[0] == "rotation to generation 2 begins"
+        assert steps[-1] == "rotation to generation 2 done"
         assert all(line.split()[0].rstrip("s").replace(".", "").isdigit() for line in lines[:-1])
         assert lines[-1].startswith("done: generation 2 runs (")
         service.write("third")
@@ -301,6 +305,32 @@ def test_status_shows_what_runs(service: Service) -> None:
         assert "first" not in text + json.dumps(status)
 
 
+def test_status_shows_the_sockets(service: Service, tmp_path: Path) -> None:
+    """One that each generation has of its own, and one that all share, with the reason."""
+    options = ["--strategy", "handoff", "--listen", f"http=127.0.0.1:{free_port()}", "--listen", f"local={tmp_path}/app.sock"]
+    with service.run(*options) as running:
+        running.line_with("^value:first$")
+        wait_until(lambda: all(listener["members"] for listener in service.status()["listeners"]), "the sockets are there")
+        http, local = service.status()["listeners"]
+        assert (http["name"], http["reason"]) == ("http", None)
+        assert [(member["generation"], member["weight"] > 0) for member in http["members"]] == [(1, True)]
+        assert http["members"][0]["waiting"] >= 0
+        assert local["name"] == "local"
+        assert local["reason"]
+        text = run([TACET, "status", "--control", str(service.path)]).stdout
+        assert re.search(r"^http +\S+ +generation 1", text, re.MULTILINE)
+        assert re.search(r"^local .*shared: ", text, re.MULTILINE)
+
+
+def test_status_shows_what_the_program_says_of_itself(service: Service) -> None:
+    """STATUS= of sd_notify, made harmless for a terminal."""
+    show = ["sh", "-c", "systemd-notify --status='warming up 10%'; echo value:said; exec sleep 1000"]
+    with service.run("--notify-access", "all", show=show) as running:
+        running.line_with("^value:said$")
+        wait_until(lambda: service.status()["instances"][0]["status"] == "warming up 10%", "the status has come")
+        assert "warming up 10%" in run([TACET, "status", "--control", str(service.path)]).stdout
+
+
 def test_status_during_a_rotation(service: Service) -> None:
     """Target and the one that works differ."""
     with service.run(show=SLOW_END) as running:
@@ -432,7 +462,7 @@ def test_a_hundred_connections_are_bounded(service: Service) -> None:
         for _ in range(92):
             with service.connect() as client:
                 assert next(messages(client)) == {"error": "io.tacet.TooManyClients", "parameters": {}}
-        assert fds_of(running.pid) == before + 8
+        wait_until(lambda: fds_of(running.pid) == before + 8, "eight are open")
         done = service.rotate("--wait")
         assert done.returncode == 1
         assert "too many" in done.stderr
