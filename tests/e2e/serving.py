@@ -26,6 +26,7 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 OPTIONS = dict(argument.split("=", 1) for argument in sys.argv[1:])
+SERVERS: list[Server] = []
 IS_BAD = "only_bad" not in OPTIONS or os.environ.get("PASSWORD", "").startswith("bad")
 
 
@@ -62,7 +63,7 @@ class Handler(BaseHTTPRequestHandler):
 class Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
     """On a socket that is there already."""
 
-    daemon_threads = True
+    daemon_threads = False  # server_close() waits for answers that are being given
 
     def __init__(self, listening: socket.socket) -> None:
         super().__init__(("", 0), Handler, bind_and_activate=False)
@@ -81,12 +82,30 @@ def passed(name: str) -> socket.socket:
     return socket.socket(fileno=3 + (names.index(name) if name else 0))
 
 
+def end(*_: object) -> None:
+    """Finish what has been accepted, then end."""
+    if not SERVERS:
+        os._exit(0)
+    for server in SERVERS:
+        threading.Thread(target=server.shutdown).start()
+
+
+def serve(listening: socket.socket) -> None:
+    """Until SIGTERM; a request that hangs is not waited for."""
+    server = Server(listening)
+    SERVERS.append(server)
+    server.serve_forever(0.05)
+    if option("status", "200") != "hang":
+        server.server_close()
+    os._exit(0)
+
+
 def main() -> None:
     """Boot, serve, perhaps crash."""
     if option("ignore", "no") == "yes":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     else:
-        signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+        signal.signal(signal.SIGTERM, end)
     if option("exit", ""):
         os._exit(int(option("exit", "")))
     time.sleep(float(option("boot", "0")))
@@ -111,7 +130,7 @@ def main() -> None:
     if "idle" in OPTIONS:
         while True:
             signal.pause()
-    Server(listening).serve_forever()
+    serve(listening)
 
 
 main()
