@@ -2,6 +2,7 @@
 
 /* One reported call on its way to its answer: what adopt.c and adopt_bind.c share. */
 
+#include <errno.h>
 #include <linux/seccomp.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
@@ -24,9 +25,15 @@ struct adopt_request {
         struct adopt_socket *placed; /* out: what the app has when the answer, 0, has reached it */
 };
 
-/* ioctl(2) on the descriptor of a tree; the C libraries disagree about the type of the request. */
+/* ioctl(2) on the descriptor of a tree; the C libraries disagree about the type of the request. Being stopped or traced interrupts
+ * it; a RECV is not repeated then, because what there was to receive may be gone, and it would wait. */
 static inline int adopt_ioctl(const struct adopt_tree *tree, unsigned long request, void *argument) {
-        return (int)syscall(SYS_ioctl, tree->source.fd, request, argument);
+        long result;
+
+        do
+                result = syscall(SYS_ioctl, tree->source.fd, request, argument);
+        while (result < 0 && errno == EINTR && request != SECCOMP_IOCTL_NOTIF_RECV);
+        return (int)result;
 }
 
 /* Decide a bind, and put the socket in place when it is ours to answer. Waits for nothing. */
