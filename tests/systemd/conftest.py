@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -51,14 +52,20 @@ def machine(request: pytest.FixtureRequest) -> Iterator[Machine]:
 
 
 def install(machine: Machine) -> None:
-    """Put the released files where `make install` puts them; the static program, which needs no library of the tree."""
-    subprocess.run(
-        ["make", "-s", "-C", str(ROOT), "install", f"DESTDIR={machine.root}", "PREFIX=/usr"],
-        check=True,
-        capture_output=True,
-        timeout=120,
-        env=os.environ | {"MAKEFLAGS": ""},
-    )
+    """Put the released files where `make install` puts them; the static program, which needs no library of the tree.
+
+    tests/run has installed them into $TACET_INSTALLED, once for all machines.
+    """
+    folder = os.environ.get("TACET_INSTALLED", str(ROOT / "build" / "systemd" / "installed"))
+    if "TACET_INSTALLED" not in os.environ:
+        subprocess.run(
+            ["make", "-s", "-C", str(ROOT), "install", f"DESTDIR={folder}", "PREFIX=/usr"],
+            check=True,
+            capture_output=True,
+            timeout=300,
+            env=os.environ | {"MAKEFLAGS": ""},
+        )
+    shutil.copytree(f"{folder}/usr", machine.root / "usr", dirs_exist_ok=True)
     machine.write("/usr/bin/tacet", (ROOT / "build/tacet-static").read_bytes(), 0o755)
     machine.write("/usr/local/bin/server", (ROOT / "build/tests/tools/server").read_bytes(), 0o755)
     machine.run("systemctl", "daemon-reload")
