@@ -165,12 +165,12 @@ static int step_user(struct becoming *becoming) {
                 return 0;
         if (setresuid(user, user, user) < 0)
                 return step_failed(becoming, errno, "");
+        /* The change has set it to fs.suid_dumpable, which may be 1; and this process still holds every generation and key. */
+        (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
         /* From one user to another, neither of them root, the kernel leaves the right to change users with the new one
          * (capabilities(7)): it was given to tacet, not to the app. */
         if (user != former)
                 (void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
-        /* The change has set it to fs.suid_dumpable, which may be 1; and this process still holds every generation and key. */
-        (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
         return 0;
 }
 
