@@ -6,20 +6,20 @@ import contextlib
 import json
 import os
 import pwd
+import re
 import shutil
 import signal
 import socket
 import stat
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from secrets_files import Vault, vault_make
-from support import PATIENCE_SECONDS, PROBE, TACET, Running, children_of, clean_environment, is_alive, kill_quietly, run, wait_until
+from support import PATIENCE_SECONDS, PROBE, TACET, Running, is_alive, run, wait_until
 
 ACTIVATED = [sys.executable, "-u", str(Path(__file__).parent / "servers" / "activated.py")]
 LOG = ["--log-format", "plain"]
@@ -336,7 +336,7 @@ def test_a_stale_socket_file_is_replaced_and_nothing_else_is(tmp_path: Path) -> 
         left.listen()
         done = run([TACET, "run", "--listen", str(path), "--", PROBE, "exit", "0"])
         assert done.returncode == 125
-        assert "Address already in use" in done.stderr
+        assert re.search("Address (already )?in use", done.stderr)  # glibc, musl
         assert path.exists()
     with Running([TACET, "run", "--listen", str(path), "--", *ACTIVATED]) as running:
         app = told(running)
@@ -544,7 +544,7 @@ def test_a_low_limit_of_descriptors_is_enough_or_is_told() -> None:
     quiet = {"ASAN_OPTIONS": "detect_leaks=0"}  # the search for leaks needs descriptors itself
     done = run(["prlimit", "--nofile=12:12", TACET, "run", *arguments, "--", PROBE, "exit", "0"], environment=quiet)
     assert done.returncode == 125
-    assert "Too many open files" in done.stderr
+    assert re.search("Too many open files|No file descriptors", done.stderr)  # glibc, musl
 
 
 def test_an_address_in_use_is_told_with_what_to_do() -> None:
@@ -554,7 +554,7 @@ def test_an_address_in_use_is_told_with_what_to_do() -> None:
         done = run([TACET, "run", "--listen", f"web=127.0.0.1:{port}", "--", PROBE, "exit", "0"])
         assert done.returncode == 125
         assert f"listen on 127.0.0.1:{port}" in done.stderr
-        assert "Address already in use" in done.stderr
+        assert re.search("Address (already )?in use", done.stderr)  # glibc, musl
         assert "another process has it" in done.stderr
 
 
