@@ -70,7 +70,8 @@ def test_options_win_over_the_file_whatever_their_order(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("verb", ["run", "exec"])
 def test_a_cleared_environment_lets_the_named_variables_through(vault: Vault, tmp_path: Path, verb: str) -> None:
-    """Secrets, settings and what pass_env names; nothing else."""
+    """Secrets, settings, what pass_env names, and what tacet itself says of the instance; nothing else."""
+    own = {"TACET_GENERATION": "1", "TACET_REPLICA": "0"} if verb == "run" else {}
     path = config_file(
         tmp_path,
         f"[service]\ncommand = {PROBE} env\nclear_env = yes\npass_env = HOME LC_*\nenvironment = 'TITLE=two words'\n"
@@ -83,6 +84,7 @@ def test_a_cleared_environment_lets_the_named_variables_through(vault: Vault, tm
         "LC_X": "y",
         "TITLE": "two words",
         "PASSWORD": "first-value",
+        **own,
     }, done.stderr
 
 
