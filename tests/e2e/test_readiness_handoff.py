@@ -123,6 +123,29 @@ def test_a_bad_generation_changes_nothing_for_clients(vault: Vault, port: int, w
         running.signal(signal.SIGTERM)
 
 
+@pytest.mark.parametrize("what", ["answers 503", "never answers", "is never ready", "crashes after 300 ms"])
+def test_the_same_with_a_server_that_binds_its_port_itself(vault: Vault, port: int, what: str) -> None:
+    """It knows nothing of tacet: its port is adopted, and the probe reaches the new one there before any client."""
+    words, options, reason = BAD[what]
+    command = [TACET, "run", "-v", *vault.options, "--strategy", "handoff", "--adopt", str(port), *options]
+    timing = ["--min-healthy", "700ms", "--ready-timeout", "4s", "--stop-timeout", "2s"]
+    with Running([*command, *timing, "--", *SERVING, f"port={port}", *words]) as running:
+        running.line_with("generation 1 is up", 20)
+        with Load(port) as load:
+            vault.write("PASSWORD=bad\n")
+            running.signal(signal.SIGHUP)
+            lines = []
+            while not lines or "back on generation 1" not in lines[-1]:
+                lines.append(running.line(20))
+            time.sleep(0.2)
+        assert load.wrong() == set()
+        assert any(re.search(reason, line) for line in lines), lines
+        vault.write("PASSWORD=good\n")
+        running.signal(signal.SIGHUP)
+        running.line_with("rotation to generation 3 done", 20)
+        assert load.ask() == "200 good"
+
+
 @pytest.mark.parametrize("options", [(), HTTP, ("--health", "tcp:"), ("--health", "tcp:http", "--ready", "probe")])
 def test_a_slow_start_makes_nobody_wait(vault: Vault, port: int, options: tuple[str, ...]) -> None:
     """It boots for 1.5 s: until it serves the former one does, and no request takes long."""
