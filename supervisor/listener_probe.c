@@ -152,9 +152,11 @@ static int port_reserve(struct listener *listener, struct listener_member *membe
         return -1;
 }
 
-static int probe_open(const struct listener *listener, int family, int *out_fd, struct error *error) {
+/* A reserved port is left by a reset: closed in order it could not be used again for a while (TIME_WAIT). */
+static int probe_open(
+        const struct listener *listener, int family, bool is_reserved, int *out_fd, struct error *error) {
         CLEANUP_FD int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-        const struct linger reset = {.l_onoff = 1};
+        const struct linger reset = {.l_onoff = is_reserved};
         const int on = 1;
 
         if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
@@ -183,7 +185,7 @@ static int probe_member(const struct listener *listener, const struct listener_m
 
         if (getsockname(member->probe_hold, &source.generic, &source.length) < 0)
                 return error_set(error, errno, "find the port of the health checks of '%s'", listener->name);
-        if (probe_open(listener, source.generic.sa_family, &fd, error) < 0)
+        if (probe_open(listener, source.generic.sa_family, true, &fd, error) < 0)
                 return -1;
         if (bind(fd, &source.generic, source.length) < 0)
                 return error_set(error, errno, "bind the port of the health checks of '%s'", listener->name);
@@ -202,7 +204,7 @@ static int probe_single(const struct listener *listener, int *out_fd, struct err
         for (size_t i = 0; i < count; i++) {
                 CLEANUP_FD int fd = -1;
 
-                if (probe_open(listener, targets[i].generic.sa_family, &fd, error) < 0)
+                if (probe_open(listener, targets[i].generic.sa_family, false, &fd, error) < 0)
                         return -1;
                 result = probe_connect(listener, fd, &targets[i], error);
                 if (result == 0) {
