@@ -64,10 +64,10 @@ void listeners_settle(struct supervisor *supervisor);
 long listeners_waiting(const struct supervisor *supervisor, uint64_t generation);
 
 /* A non-blocking tcp socket that connects (or has connected) to the listener `name` (NULL: the first that is steered) such that
- * `generation` alone can answer. *out_fd is the caller's; on_readable for EPOLLOUT tells when it stands, SO_ERROR how. It is
- * closed by a reset, so that the port can be used again at once, or in order where no port is reserved. A generation has one reserved port per listener, so one such connection at a
- * time. Returns 0; LISTENERS_BUSY when that is in use; LISTENERS_SHARED when the listener cannot tell generations
- * apart (where never more than one instance runs it need not); LISTENERS_UNKNOWN when there is none; -1 with error. */
+ * `generation` alone can answer. *out_fd is the caller's; on_readable for EPOLLOUT tells when it stands, SO_ERROR how. It
+ * closes by a reset, so that the port can be used again at once, or in order where no port is reserved. A generation has one
+ * reserved port per listener, so one such connection at a time. Returns 0; LISTENERS_BUSY when that is in use;
+ * LISTENERS_SHARED when the listener cannot tell generations apart; LISTENERS_UNKNOWN when there is none; -1 with error. */
 enum { LISTENERS_BUSY = 1, LISTENERS_SHARED, LISTENERS_UNKNOWN };
 int listeners_probe(struct supervisor *supervisor, uint64_t generation, const char *name, int *out_fd,
         struct error *error);
