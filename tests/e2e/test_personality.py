@@ -351,7 +351,7 @@ def test_dumb_init_ends_the_group_with_the_program(dumb_init: list[str], tmp_pat
     with Running([*dumb_init, "sh", "-c", script]) as running:
         running.line_with("^ready")
         assert running.wait() == 6
-    wait_until(note.exists, "the background process got SIGTERM")
+        wait_until(note.exists, "the background process got SIGTERM")
 
 
 def test_dumb_init_passes_real_time_signals(dumb_init: list[str]) -> None:
