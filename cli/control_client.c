@@ -21,7 +21,7 @@ void control_json_cleanup(json_t **json) {
         json_decref(*json);
 }
 
-bool control_where_take(struct control_where *where, const struct option_reader *reader, int id) {
+static bool where_take(struct control_where *where, const struct option_reader *reader, int id) {
         if (id == OPTION_CONTROL)
                 where->path = reader->value;
         else if (id == OPTION_CONTROL_CONFIG)
@@ -31,10 +31,33 @@ bool control_where_take(struct control_where *where, const struct option_reader 
         return true;
 }
 
+int control_options_read(const struct option_table *table, char **argv, struct control_where *where,
+        control_option_handler *on_option, void *context, int *out_status, struct error *error) {
+        struct option_reader reader;
+        int id;
+
+        option_start(&reader, table, argv);
+        while ((id = option_next(&reader, error)) != OPTION_END) {
+                if (id < 0)
+                        return -1;
+                if (id == OPTION_HELP) {
+                        *out_status = option_help_print(table, STDOUT_FILENO);
+                        return 1;
+                }
+                if (id == OPTION_OPERAND)
+                        return option_usage_error(table, error, "%s takes no operand", table->command);
+                if (!where_take(where, &reader, id))
+                        on_option(context, id);
+        }
+        return 0;
+}
+
 static int path_fill(struct sockaddr_un *out, const char *path, struct error *error) {
         out->sun_family = AF_UNIX;
         if (strlen(path) >= sizeof out->sun_path) {
                 error_set(error, ENAMETOOLONG, "control socket '%s'", path);
+                error_hint(
+                        error, "the path of a unix socket has at most %zu bytes", sizeof out->sun_path - 1);
                 return error_status(error, EXIT_STATUS_USAGE);
         }
         memcpy(out->sun_path, path, strlen(path) + 1);

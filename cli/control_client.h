@@ -28,8 +28,13 @@ enum { OPTION_CONTROL = 0x200, OPTION_CONTROL_CONFIG };
           .help = "the configuration of the service, which names the socket" }
 /* clang-format on */
 
-/* True when the option just read was one of the two. */
-bool control_where_take(struct control_where *where, const struct option_reader *reader, int id);
+/* An option that is neither one of the two nor --help. */
+typedef void control_option_handler(void *context, int id);
+
+/* Read the options of a verb that asks a supervisor and takes no operand. Returns 0; 1 when the help was printed, with *out_status;
+ * -1 with error. */
+int control_options_read(const struct option_table *table, char **argv, struct control_where *where,
+        control_option_handler *on_option, void *context, int *out_status, struct error *error);
 
 /* A connection; `fd` -1 when there is none. Large: one per program, static. */
 struct control_client {

@@ -76,28 +76,13 @@ struct rotate_request {
         bool waits, is_forced, is_emergency, is_verbose;
 };
 
-static int request_read(struct rotate_request *request, char **argv, int *out_status, struct error *error) {
-        struct option_reader reader;
-        int id;
+static void option_take(void *context, int id) {
+        struct rotate_request *request = context;
 
-        option_start(&reader, &table, argv);
-        while ((id = option_next(&reader, error)) != OPTION_END) {
-                if (id < 0)
-                        return -1;
-                if (id == OPTION_HELP) {
-                        *out_status = option_help_print(&table, STDOUT_FILENO);
-                        return 1;
-                }
-                if (control_where_take(&request->where, &reader, id))
-                        continue;
-                if (id == OPTION_OPERAND)
-                        return option_usage_error(&table, error, "tacet rotate takes no operand");
-                request->waits |= id == OPTION_WAIT;
-                request->is_forced |= id == OPTION_FORCE;
-                request->is_emergency |= id == OPTION_EMERGENCY;
-                request->is_verbose |= id == OPTION_VERBOSE;
-        }
-        return 0;
+        request->waits |= id == OPTION_WAIT;
+        request->is_forced |= id == OPTION_FORCE;
+        request->is_emergency |= id == OPTION_EMERGENCY;
+        request->is_verbose |= id == OPTION_VERBOSE;
 }
 
 static double elapsed_seconds(const json_t *reply) {
@@ -157,7 +142,8 @@ static int replies_read(
 static int rotate_run(char **argv, struct error *error) {
         static struct control_client client;
         struct rotate_request request = {0};
-        int status = EXIT_STATUS_DONE, result = request_read(&request, argv, &status, error);
+        int status = EXIT_STATUS_DONE, result = control_options_read(&table, argv, &request.where,
+                                               option_take, &request, &status, error);
 
         if (result != 0)
                 return result < 0 ? -1 : status;

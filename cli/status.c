@@ -40,25 +40,10 @@ struct status_request {
         bool is_json;
 };
 
-static int request_read(struct status_request *request, char **argv, int *out_status, struct error *error) {
-        struct option_reader reader;
-        int id;
+static void option_take(void *context, int id) {
+        struct status_request *request = context;
 
-        option_start(&reader, &table, argv);
-        while ((id = option_next(&reader, error)) != OPTION_END) {
-                if (id < 0)
-                        return -1;
-                if (id == OPTION_HELP) {
-                        *out_status = option_help_print(&table, STDOUT_FILENO);
-                        return 1;
-                }
-                if (control_where_take(&request->where, &reader, id))
-                        continue;
-                if (id == OPTION_OPERAND)
-                        return option_usage_error(&table, error, "tacet status takes no operand");
-                request->is_json |= id == OPTION_JSON;
-        }
-        return 0;
+        request->is_json |= id == OPTION_JSON;
 }
 
 static long long number_of(const json_t *object, const char *key) {
@@ -157,7 +142,8 @@ static int status_run(char **argv, struct error *error) {
         static struct control_client client;
         CLEANUP_JSON json_t *reply = NULL;
         struct status_request request = {0};
-        int status = EXIT_STATUS_DONE, result = request_read(&request, argv, &status, error);
+        int status = EXIT_STATUS_DONE, result = control_options_read(&table, argv, &request.where,
+                                               option_take, &request, &status, error);
 
         if (result != 0)
                 return result < 0 ? -1 : status;

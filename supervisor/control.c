@@ -377,8 +377,10 @@ static int stale_remove(const struct sockaddr_un *address, struct error *error) 
 
         if (fd < 0)
                 return -1;
-        if (lstat(address->sun_path, &status) == 0 && !S_ISSOCK(status.st_mode))
-                return error_set(error, 0, "control socket '%s': something else is there", address->sun_path);
+        if (lstat(address->sun_path, &status) == 0 && !S_ISSOCK(status.st_mode)) {
+                error_set(error, 0, "control socket '%s': something else is there", address->sun_path);
+                return error_hint(error, "a file that is no socket has this name: it is left alone");
+        }
         if (connect(fd, (const struct sockaddr *)address, sizeof *address) == 0 || errno == EAGAIN) {
                 error_set(error, 0, "control socket '%s': another supervisor serves it", address->sun_path);
                 return error_hint(error, "give each service a path of its own");
@@ -430,8 +432,11 @@ int control_open(struct supervisor *supervisor, struct error *error) {
         control.listener.fd = -1;
         if (!path)
                 return 0;
-        if (strlen(path) >= sizeof address.sun_path)
-                return error_set(error, ENAMETOOLONG, "control socket '%s'", path);
+        if (strlen(path) >= sizeof address.sun_path) {
+                error_set(error, ENAMETOOLONG, "control socket '%s'", path);
+                return error_hint(error, "the path of a unix socket has at most %zu bytes",
+                        sizeof address.sun_path - 1);
+        }
         memcpy(address.sun_path, path, strlen(path) + 1);
         fd = socket_new(error);
         if (fd < 0 || listener_bind(fd, &address, error) < 0)
