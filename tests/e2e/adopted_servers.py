@@ -67,7 +67,7 @@ def serve():
             if ending:
                 os._exit(0)
             continue
-        client.settimeout(5)
+        client.settimeout(30)
         client.recv(65536)
         text = f"{os.getpid()} {os.environ.get('PASSWORD', '-')}".encode()
         client.sendall(b"HTTP/1.0 200 OK\\r\\nContent-Length: %d\\r\\n\\r\\n%s" % (len(text), text))
@@ -128,13 +128,6 @@ def app(environ, start_response):
     start_response("200 OK", [("Content-Length", str(len(text)))])
     return [text]
 """
-
-
-def free_port() -> int:
-    """A port that nobody has, in the family that both stacks share."""
-    with socket.socket(socket.AF_INET6) as probe:
-        probe.bind(("::", 0))
-        return probe.getsockname()[1]
 
 
 def written(path: Path, text: str) -> str:
@@ -203,7 +196,7 @@ def connect(place: int | str, host: str, seconds: float) -> socket.socket:
     return connection
 
 
-def fetch(place: int | str, host: str = "127.0.0.1", seconds: float = 5.0) -> str:
+def fetch(place: int | str, host: str = "127.0.0.1", seconds: float = 30.0) -> str:
     """One request on a connection of its own; the body of a 200, else an exception."""
     with connect(place, host, seconds) as connection:
         connection.sendall(b"GET / HTTP/1.0\r\nHost: localhost\r\n\r\n")

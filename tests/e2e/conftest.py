@@ -19,7 +19,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "both: is run with the dynamic and with the static program")
     config.addinivalue_line("markers", "slow: takes longer than ten seconds")
     if not config.getoption("timeout", None):
-        config.option.timeout = 120
+        config.option.timeout = 300
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

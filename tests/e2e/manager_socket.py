@@ -31,7 +31,7 @@ class Manager:
         for fd in self.descriptors:
             os.close(fd)
 
-    def receive(self, seconds: float = 10.0) -> dict[str, str]:
+    def receive(self, seconds: float = 30.0) -> dict[str, str]:
         """Return the next message."""
         self.socket.settimeout(seconds)
         try:
@@ -48,7 +48,7 @@ class Manager:
         self.messages.append(dict(line.split("=", 1) for line in text.decode().splitlines()))
         return self.messages[-1]
 
-    def wait(self, claim: Callable[[dict[str, str]], object], seconds: float = 10.0) -> dict[str, str]:
+    def wait(self, claim: Callable[[dict[str, str]], object], seconds: float = 30.0) -> dict[str, str]:
         """Return the first message from now on for which the claim holds."""
         deadline = time.monotonic() + seconds
         while True:

@@ -43,14 +43,14 @@ class Vault:
 
 def encrypt(plain: bytes, recipient: str) -> bytes:
     """Encrypt with the real tool."""
-    return subprocess.run(["age", "-r", recipient], input=plain, capture_output=True, check=True, timeout=20).stdout
+    return subprocess.run(["age", "-r", recipient], input=plain, capture_output=True, check=True, timeout=30).stdout
 
 
 def vault_make(folder: Path, text: str) -> Vault:
     """Make an identity and a first document."""
     folder.mkdir(parents=True, exist_ok=True)
     made = subprocess.run(
-        ["age-keygen", "-o", str(folder / "key.txt")], capture_output=True, text=True, check=True, timeout=20
+        ["age-keygen", "-o", str(folder / "key.txt")], capture_output=True, text=True, check=True, timeout=30
     )
     vault = Vault(folder, made.stderr.split("Public key: ")[1].strip())
     vault.write(text)

@@ -9,6 +9,7 @@ import re
 import select
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -34,7 +35,8 @@ PROBE = reachable(str(TOOLS / "probe"))
 FIRE = str(TOOLS / "fire")
 FLOOR = str(TOOLS / "floor")
 
-PATIENCE_SECONDS = 10.0
+# How long something that must happen is waited for. It costs nothing when it happens, and a machine may be slow or stand still.
+PATIENCE_SECONDS = 30.0
 NAMESPACE = ["unshare", "--fork", "--pid", "--mount-proc", "--kill-child", "--"]
 
 
@@ -258,6 +260,46 @@ def parse_state(text: str) -> dict[str, str]:
 def mask_of(*numbers: int) -> int:
     """Return a signal mask as the kernel prints it."""
     return sum(1 << (number - 1) for number in numbers)
+
+
+RESERVED: list[socket.socket] = []
+
+
+def is_free(port: int) -> bool:
+    """Say whether a port can be bound now, by TCP and by UDP, at any address."""
+    families = [(socket.AF_INET, "0.0.0.0"), *([(socket.AF_INET6, "::")] if socket.has_dualstack_ipv6() else [])]
+    for family, host in families:
+        for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+            with socket.socket(family, kind) as probe:
+                if family == socket.AF_INET6:
+                    probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                try:
+                    probe.bind((host, port))
+                except OSError:
+                    return False
+    return True
+
+
+def free_port() -> int:
+    """Return a port that nobody has and that no other test gets while this process lives.
+
+    It lies below those that the kernel gives to clients and to bind(0). The reservation is an abstract socket of that name: it
+    belongs to the network namespace, as ports do, so that every run of tests on this machine sees it, and it ends by itself.
+    """
+    low = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    first, count = (10000, low - 10000) if low > 11000 else (2000, 60000)
+    for _ in range(1000):
+        port = first + int.from_bytes(os.urandom(4), "big") % count
+        holder = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        try:
+            holder.bind(f"\0tacet-test-port-{port}")
+        except OSError:
+            holder.close()
+            continue
+        RESERVED.append(holder)
+        if is_free(port):
+            return port
+    raise AssertionError("no port is free")
 
 
 @contextlib.contextmanager

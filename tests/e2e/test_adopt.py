@@ -14,8 +14,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from adopted_servers import PYTHON, SERVERS, STOP_SIGNALS, fetch, free_port, written
-from support import TACET, Running, descendants_of, is_alive, read_status, run, wait_until
+from adopted_servers import PYTHON, SERVERS, STOP_SIGNALS, fetch, written
+from support import TACET, Running, descendants_of, free_port, is_alive, read_status, run, wait_until
 
 pytestmark = pytest.mark.both
 
@@ -481,7 +481,7 @@ except OSError as error:
     with adopting(port, options=options, show=[*script(tmp_path, text), str(port)]) as running:
         app = int(running.line_with("^app").split()[1])
         running.signal(signal.SIGKILL)
-        running.process.wait(10)
+        running.process.wait(30)
         assert is_alive(app)
         assert fetch(port) == "served"
         assert running.line_with("^later") == "later ENOSYS"

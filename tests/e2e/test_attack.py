@@ -61,7 +61,7 @@ def test_an_app_that_fills_the_log_pipe_cannot_hold_the_supervisor_up() -> None:
             time.sleep(0.0002)
         # From here on nobody reads.
         running.send_signal(signal.SIGTERM)
-        assert running.wait(10) == 128 + signal.SIGTERM
+        assert running.wait() == 128 + signal.SIGTERM
     finally:
         running.kill()
         running.wait()

@@ -210,7 +210,7 @@ class Waiting:
     def __exit__(self, *_: object) -> None:
         for pid in [*descendants_of(self.process.pid), self.editor, self.guard, self.process.pid]:
             kill_quietly(pid)
-        self.process.wait(10)
+        self.process.wait(30)
         self.process.stdout.close()
         self.process.stderr.close()
 
@@ -289,7 +289,7 @@ def test_a_text_that_does_not_parse_goes_back_to_the_editor(folder: Folder) -> N
         screen.expect("Edit again or discard the changes? [E/d] ")
         screen.type("\n")
         screen.expect("is written")
-        assert screen.process.wait(10) == 0
+        assert screen.process.wait(30) == 0
     assert folder.read() == f"SECRET={CANARY}\nB=2\n"
 
 
@@ -298,7 +298,7 @@ def test_a_text_that_does_not_parse_can_be_discarded(folder: Folder) -> None:
         screen.expect("[E/d] ")
         screen.type("d\n")
         screen.expect("discarded")
-        assert screen.process.wait(10) == 1
+        assert screen.process.wait(30) == 1
     assert folder.read() == f"SECRET={CANARY}\n"
 
 
@@ -344,6 +344,6 @@ def test_vim_works_and_leaves_nothing(folder: Folder) -> None:
         screen.expect(CANARY)
         screen.type("yyGoNEW=1\x1b:wq\r")
         wait_until(lambda: screen.process.poll() is not None or not screen.type("\r"), "vim ends", 20)
-        assert screen.process.wait(10) == 0
+        assert screen.process.wait(30) == 0
     assert folder.read() == f"SECRET={CANARY}\nNEW=1\n"
     assert leaks(str(folder.home)) == []

@@ -217,7 +217,7 @@ def test_binary_is_not_written_to_a_terminal(folder: Folder) -> None:
     folder.write("text", "text")
     with in_terminal(folder, "encrypt", "-r", folder.recipient, "text") as terminal:
         terminal.expect("binary is not written to a terminal")
-        assert terminal.process.wait(10) == 64
+        assert terminal.process.wait(30) == 64
     with in_terminal(folder, "encrypt", "-a", "-r", folder.recipient, "text") as terminal:
         terminal.expect("END AGE ENCRYPTED FILE")
     with in_terminal(folder, "encrypt", "-r", folder.recipient, "-o", "-", "text") as terminal:
@@ -235,7 +235,7 @@ def test_a_typed_passphrase_locks_and_opens_without_echo(folder: Folder) -> None
         terminal.type("correct horse\n")
         terminal.expect("again: ")
         terminal.type("correct horse\n")
-        assert terminal.process.wait(20) == 0
+        assert terminal.process.wait(30) == 0
         assert "horse" not in terminal.text
     with in_terminal(folder, "decrypt", "out.age") as terminal:
         terminal.expect("Passphrase for 'out.age': ")
@@ -255,7 +255,7 @@ def test_an_empty_passphrase_makes_one_up(folder: Folder) -> None:
         terminal.type("\n")
         terminal.expect("Passphrase: ")
         made = terminal.expect("\n").strip()
-        assert terminal.process.wait(20) == 0
+        assert terminal.process.wait(30) == 0
     assert len(made) == 29
     folder.write("pass", made)
     assert b"AGE-SECRET-KEY-1" in folder.tacet("decrypt", "--passphrase-file", "pass", "out.age").stdout

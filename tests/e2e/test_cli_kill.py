@@ -98,7 +98,7 @@ def test_killed_at_random_instants_the_old_or_the_new_file_stands(folder: Folder
         process.stdin.close()
         time.sleep(chance.uniform(0, 0.006))
         process.kill()
-        process.wait(10)
+        process.wait(30)
         outcomes.add(assert_old_or_new(folder, old))
         for left in folder.path.glob(".tacet-*"):
             left.unlink()

@@ -210,7 +210,7 @@ def test_a_value_on_the_command_line_is_refused_and_wiped(folder: Folder, argume
         while chunk := os.read(reader, 65536):
             said += chunk
         os.close(reader)
-        assert process.wait(10) == 64
+        assert process.wait(30) == 64
     assert CANARY.encode() not in line
     assert CANARY[8:].encode() not in line
     said = said.lstrip(b"x")
@@ -254,7 +254,7 @@ def test_the_prompt_asks_twice_and_shows_nothing(folder: Folder) -> None:
         screen.type(f"{CANARY}\n")
         shown = screen.expect("DB is set in 'secrets.age'")
         assert CANARY not in shown + screen.text
-        assert screen.process.wait(10) == 0
+        assert screen.process.wait(30) == 0
     assert folder.read() == f"DB={CANARY}\n"
 
 
@@ -266,7 +266,7 @@ def test_answers_that_differ_are_asked_again_three_times(folder: Folder) -> None
             screen.expect("DB again: ")
             screen.type(f"other{turn}\n")
         screen.expect("differed 3 times")
-        assert screen.process.wait(10) == 1
+        assert screen.process.wait(30) == 1
     assert "secrets.age" not in folder.entries()
 
 
@@ -275,7 +275,7 @@ def test_an_empty_answer_changes_nothing(folder: Folder) -> None:
         screen.expect("Value of DB: ")
         screen.type("\n")
         screen.expect("nothing was changed")
-        assert screen.process.wait(10) == 1
+        assert screen.process.wait(30) == 1
 
 
 def test_a_line_that_a_terminal_would_cut_is_refused(folder: Folder) -> None:
@@ -285,7 +285,7 @@ def test_a_line_that_a_terminal_would_cut_is_refused(folder: Folder) -> None:
         screen.expect("DB again: ")
         screen.type("x" * 5000 + "\n")
         screen.expect("a terminal cuts it there")
-        assert screen.process.wait(10) == 1
+        assert screen.process.wait(30) == 1
     assert "secrets.age" not in folder.entries()
 
 
@@ -312,7 +312,7 @@ def test_a_signal_at_the_prompt_ends_it_and_restores_the_echo(folder: Folder, nu
         assert not echoes(screen)
         screen.type("half a secr")
         os.kill(screen.process.pid, number)
-        assert screen.process.wait(10) == -number
+        assert screen.process.wait(30) == -number
         assert echoes(screen)
 
 
@@ -530,5 +530,5 @@ def test_a_locked_file_is_waited_for(folder: Folder) -> None:
             time.sleep(0.2)
             assert is_alive(process.pid)
             fcntl.flock(file, fcntl.LOCK_UN)
-            assert process.wait(10) == 0
+            assert process.wait(30) == 0
     assert folder.names() == ["A", "B"]

@@ -14,8 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from adopted_servers import free_port
-from support import TACET, Running, children_of, clean_environment, read_status, run, wait_until
+from support import TACET, Running, children_of, clean_environment, free_port, read_status, run, wait_until
 from terminal import Terminal
 
 SHOW = ["sh", "-c", 'echo "value:$PASSWORD"; [ "$PASSWORD" != bad ] || exit 9; exec sleep 1000']
@@ -55,7 +54,7 @@ class Service:
     def connect(self) -> socket.socket:
         """A raw client."""
         client = socket.socket(socket.AF_UNIX)
-        client.settimeout(15)
+        client.settimeout(30)
         client.connect(str(self.path))
         return client
 
@@ -666,7 +665,7 @@ def test_what_is_no_supervisor_is_told_apart(tmp_path: Path) -> None:
         connection.recv(4096)
         connection.sendall(reply)
         connection.close()
-        assert client.wait(10) == 1
+        assert client.wait(30) == 1
         assert b"supervisor" in client.stderr.read()
         client.stderr.close()
         client.stdout.close()

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from support import TACET, Running, children_of, descendants_of, is_alive, run, wait_until
+from support import TACET, Running, children_of, descendants_of, free_port, is_alive, run, wait_until
 
 pytestmark = pytest.mark.both
 
@@ -22,9 +22,7 @@ UP = "generation 0 is up"
 @pytest.fixture
 def port() -> int:
     """A port that nobody uses now."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
+    return free_port()
 
 
 def started(*options: str, show: list[str], **more: object) -> Running:
@@ -81,7 +79,7 @@ def test_an_odd_answer_is_told_in_words(port: int, answer: bytes, reason: str | 
         odd.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         odd.bind(("127.0.0.1", port))
         odd.listen()
-        odd.settimeout(10)
+        odd.settimeout(30)
         with started(*options, show=["sleep", "1000"]) as running:
             client, _ = odd.accept()
             client.recv(1000)
@@ -226,7 +224,7 @@ def test_the_end_takes_the_checks_along() -> None:
     with started("--health", "exec:sleep 997", "--health-timeout", "100s", show=["sleep", "1000"]) as running:
         wait_until(lambda: len(children_of(running.pid)) == 2, "the check runs")
         running.signal(signal.SIGTERM)
-        assert running.wait(5) == 143
+        assert running.wait() == 143
         assert not any("sleep 997" in line for line in processes())
 
 

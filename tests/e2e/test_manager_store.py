@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from manager_socket import Manager
 from secrets_files import Vault, vault_make
-from support import TACET, TOOLS, Running, wait_until
+from support import TACET, TOOLS, Running, free_port, wait_until
 
 pytestmark = pytest.mark.both
 
@@ -33,12 +33,6 @@ def vault(tmp_path: Path) -> Vault:
     return vault_make(tmp_path / "vault", "PASSWORD=first\n")
 
 
-def free_port() -> int:
-    """A port that nobody has at this moment."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]
-
-
 def started(manager: Manager, *options: str, names: str = "", fds: tuple[int, ...] = (), **variables: str) -> Running:
     """Start a server under `tacet run` as a service manager would, with the descriptors that it kept."""
     give = "".join(f" {3 + n}<&{fd + 100}" for n, fd in enumerate(fds))
@@ -56,7 +50,7 @@ def stored(message: dict[str, str]) -> bool:
 
 def ask(port: int, path: str = "/env?PASSWORD") -> socket.socket:
     """Send a request and leave the answer for later."""
-    client = socket.create_connection(("127.0.0.1", port), timeout=10)
+    client = socket.create_connection(("127.0.0.1", port), timeout=30)
     client.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
     return client
 
@@ -128,7 +122,7 @@ def test_who_waits_while_the_supervisor_is_killed_is_served_by_the_next_one(
         waiting = ask(port)
     else:
         waiting = socket.socket(socket.AF_UNIX)
-        waiting.settimeout(10)
+        waiting.settimeout(30)
         waiting.connect(path)
         waiting.sendall(b"GET /env?PASSWORD HTTP/1.0\r\n\r\n")
     before = manager.count("FDSTORE")

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from support import PROBE, TACET, Running, run
+from support import PROBE, TACET, Running, free_port, run
 
 pytestmark = pytest.mark.both
 
@@ -102,9 +102,7 @@ def test_gunicorn_says_when_it_is_ready(tmp_path: Path) -> None:
     (tmp_path / "hello.py").write_text(
         "def app(environment, respond):\n    respond('200 OK', [])\n    return [b'hello']\n"
     )
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = ["gunicorn", "--chdir", str(tmp_path), "-b", f"127.0.0.1:{port}", "hello:app"]
     with started("--ready", "notify", show=command) as running:
         running.line_with(UP, seconds=30)

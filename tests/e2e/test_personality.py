@@ -118,7 +118,7 @@ def test_masks_and_ignored_signals_pass_through_under_every_name(any_of_them: li
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
     done = subprocess.run(
-        [*any_of_them, PROBE, "state"], capture_output=True, text=True, timeout=20, preexec_fn=prepare
+        [*any_of_them, PROBE, "state"], capture_output=True, text=True, timeout=30, preexec_fn=prepare
     )
     state = parse_state(done.stdout)
     assert int(state["blocked"], 16) == 1 << (signal.SIGUSR1 - 1)
@@ -395,4 +395,4 @@ def test_catatonit_p_is_an_endless_pause(catatonit: list[str]) -> None:
         time.sleep(0.2)
         assert is_alive(supervisor)
         os.kill(supervisor, signal.SIGTERM)
-        running.wait(5)
+        running.wait()

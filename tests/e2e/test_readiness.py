@@ -30,7 +30,7 @@ def started(vault: Vault, *options: str, show: list[str] = SHOW, **more: object)
 def test_a_program_is_ready_when_it_has_been_executed(vault: Vault, pid1: bool) -> None:
     """Nothing else is known of one that has no socket and sends nothing."""
     with started(vault, "--ready-timeout", "1s", pid1=pid1) as running:
-        running.line_with("generation 1 is up", seconds=5)
+        running.line_with("generation 1 is up", seconds=30)
 
 
 def test_with_a_delay_it_is_ready_when_it_has_been_up_that_long(vault: Vault) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from secrets_files import Vault, vault_make
-from support import TACET, Running
+from support import TACET, Running, free_port
 
 pytestmark = pytest.mark.both
 
@@ -34,7 +34,7 @@ class Load:
         """One request: the first line and the value that the server has, or what went wrong."""
         try:
             with socket.create_connection(("127.0.0.1", self.port), 5) as client:
-                client.settimeout(5)
+                client.settimeout(30)
                 client.sendall(b"GET / HTTP/1.0\r\n\r\n")
                 answer = b""
                 while chunk := client.recv(4096):
@@ -74,9 +74,7 @@ def vault(tmp_path: Path) -> Vault:
 @pytest.fixture
 def port() -> int:
     """A port that nobody uses now."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
+    return free_port()
 
 
 def started(vault: Vault, port: int, *words: str, options: tuple[str, ...] = (), **more: object) -> Running:

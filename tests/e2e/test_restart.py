@@ -79,7 +79,7 @@ def test_a_program_that_was_up_long_enough_starts_anew_with_the_first_delay(tmp_
         wait_until(lambda: len(starts(note)) >= 7, "more restarts than the limit for one series")
         assert max(gaps(note)) < 1
         running.signal(signal.SIGTERM)
-        running.wait(5)
+        running.wait()
 
 
 def test_a_storm_of_ends_is_throttled(tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_a_storm_of_ends_is_throttled(tmp_path: Path) -> None:
         time.sleep(2)
         assert 2 <= len(starts(note)) <= 8
         running.signal(signal.SIGTERM)
-        running.wait(5)
+        running.wait()
 
 
 def test_a_stop_during_the_delay_wins_at_once(pid1: bool, tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_a_stop_during_the_delay_wins_at_once(pid1: bool, tmp_path: Path) -> Non
         time.sleep(0.2)
         started = time.monotonic()
         running.signal(signal.SIGTERM)
-        running.wait(5)
+        running.wait()
         assert time.monotonic() - started < 1
     assert len(starts(note)) == 1
 
@@ -113,7 +113,7 @@ def test_a_stop_is_no_failure_that_is_restarted(pid1: bool) -> None:
     with Running([TACET, "run", "--restart", "always", "--restart-delay", "5ms", "--", PROBE, "wait"], pid1=pid1) as running:
         running.line_with("^ready")
         running.signal(signal.SIGTERM)
-        assert running.wait(5) == 143
+        assert running.wait() == 143
 
 
 def test_a_crashed_program_is_back_soon(pid1: bool) -> None:

@@ -13,7 +13,18 @@ from pathlib import Path
 
 import pytest
 from secrets_files import Vault, vault_make
-from support import PATIENCE_SECONDS, TACET, Running, children_of, is_alive, kill_quietly, name_of, run, wait_until
+from support import (
+    PATIENCE_SECONDS,
+    TACET,
+    Running,
+    children_of,
+    free_port,
+    is_alive,
+    kill_quietly,
+    name_of,
+    run,
+    wait_until,
+)
 from terminal import Terminal
 
 
@@ -490,9 +501,7 @@ while True:
 
 def canary_running(vault: Vault, tmp_path: Path, *options: str) -> tuple[Running, int]:
     """A server of which a third is the share of a canary."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     listen = ["--listen", f"http=127.0.0.1:{port}", "--strategy", "handoff", "--canary", "33%", "-v", *options]
     (tmp_path / "server.py").write_text(SERVER)
     return started(vault, *listen, show=["/usr/bin/python3", str(tmp_path / "server.py")]), port

@@ -195,7 +195,7 @@ def test_a_stop_during_a_rotation_wins(vault: Vault, delay: float) -> None:
         time.sleep(delay)
         begin = time.monotonic()
         running.signal(signal.SIGTERM)
-        running.wait(5)
+        running.wait()
         assert time.monotonic() - begin < 3
 
 
@@ -233,7 +233,7 @@ def test_a_loader_that_hangs_is_one_failed_load(vault: Vault, tmp_path: Path) ->
         running.signal(signal.SIGHUP)
         client, _ = server.accept()
         running.signal(signal.SIGTERM)
-        assert running.wait(5) == 143
+        assert running.wait() == 143
         client.close()
     server.close()
 

@@ -77,7 +77,7 @@ def test_a_directory_and_a_socket_are_merged_and_the_later_wins(tmp_path: Path) 
         server.start()
         sources = ["-s", f"dir:{folder}", "-s", f"unix:{tmp_path / 'socket'}"]
         done = run([TACET, "exec", *sources, "--", "sh", "-c", 'echo "$A|$B"'])
-        server.join(timeout=10)
+        server.join(timeout=30)
     assert done.stdout == "from-directory|from socket\n"
     assert seen["read"] == b""
     assert bytes(seen["address"]).startswith(b"\0")

@@ -111,7 +111,7 @@ def container(root: Path, tmp_path: Path) -> Iterator[Callable[..., list[str]]]:
     def make(arguments: list[str], vault: Path | None = None, **process: object) -> list[str]:
         folder = tmp_path / f"bundle{len(names)}"
         folder.mkdir()
-        subprocess.run(["runc", "spec"], cwd=folder, check=True, timeout=20)
+        subprocess.run(["runc", "spec"], cwd=folder, check=True, timeout=30)
         spec = json.loads((folder / "config.json").read_text())
         spec["process"] |= {"terminal": False, "args": arguments, "noNewPrivileges": True, **process}
         spec["process"]["capabilities"] = {key: [] for key in spec["process"]["capabilities"]}

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from secrets_files import Vault, vault_make
-from support import TACET, Running, children_of, is_alive, run, wait_until
+from support import TACET, Running, children_of, free_port, is_alive, run, wait_until
 
 pytestmark = pytest.mark.both
 
@@ -51,17 +51,8 @@ def vault(tmp_path: Path) -> Vault:
 
 @pytest.fixture
 def port() -> int:
-    """A port that nobody has, below those that the kernel gives to clients."""
-    low = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
-    for _ in range(100):
-        port = 10000 + int.from_bytes(os.urandom(2), "big") % (low - 10000)
-        with socket.socket(socket.AF_INET6) as other:
-            try:
-                other.bind(("::", port))
-                return port
-            except OSError:
-                pass
-    raise AssertionError("no port is free")
+    """A port that nobody has."""
+    return free_port()
 
 
 def started(vault: Vault, listen: object, *options: str, strategy: str = "handoff") -> Running:
@@ -70,7 +61,7 @@ def started(vault: Vault, listen: object, *options: str, strategy: str = "handof
     return Running([*tacet, "--listen", f"web={listen}", *options, "--", "/usr/bin/python3", "-c", APP])
 
 
-def answer(port: int, host: str = "127.0.0.1", seconds: float = 10) -> str:
+def answer(port: int, host: str = "127.0.0.1", seconds: float = 30.0) -> str:
     """Connect and read what is said; an error when the connection is refused or reset."""
     with socket.create_connection((host, port), timeout=seconds) as client:
         text = b""

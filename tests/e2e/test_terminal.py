@@ -139,7 +139,7 @@ def test_the_terminal_of_a_container_goes_to_the_program() -> None:
         terminal.expect(PROMPT)
         terminal.type("echo $((40+2)); exit 9\n")
         terminal.expect("42")
-        assert terminal.process.wait(10) == 9
+        assert terminal.process.wait(30) == 9
 
 
 def test_a_lost_terminal_ends_the_program() -> None:
@@ -150,4 +150,4 @@ def test_a_lost_terminal_ends_the_program() -> None:
         assert name_of(program) == "probe"
         os.kill(terminal.process.pid, signal.SIGHUP)
         wait_until(lambda: not is_alive(program), "the program got the hangup")
-        assert terminal.process.wait(10) == 129
+        assert terminal.process.wait(30) == 129

@@ -149,6 +149,6 @@ def test_every_instance_begins_in_a_cgroup_of_its_own(own_cgroup: list[str]) -> 
 def test_a_start_that_fails_leaves_no_cgroup(own_cgroup: list[str]) -> None:
     """The file does not exist; the fixture looks for what is left."""
     done = subprocess.run(
-        [*own_cgroup, TACET, "run", "--kill-mode", "tree", "--", "/nonexistent"], capture_output=True, timeout=10, check=False
+        [*own_cgroup, TACET, "run", "--kill-mode", "tree", "--", "/nonexistent"], capture_output=True, timeout=30, check=False
     )
     assert done.returncode == 127, done.stderr

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -15,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from secrets_files import Vault, vault_make
-from support import ROOT, TACET, TOOLS, Running, clean_environment, read_status, wait_until
+from support import ROOT, TACET, TOOLS, Running, clean_environment, free_port, read_status, wait_until
 
 LOAD = str(TOOLS / "load")
 SERVER = str(TOOLS / "server")
@@ -25,19 +24,6 @@ SERVERS = ROOT / "tests" / "e2e" / "servers"
 RATE = int(os.environ.get("TACET_LOAD_RATE", "300"))
 SECONDS = int(os.environ.get("TACET_LOAD_SECONDS", "4"))
 EVERY_SECONDS = float(os.environ.get("TACET_LOAD_EVERY", "1"))
-
-
-def free_port() -> int:
-    """A port that nobody has now; outside the range from which the kernel gives ports to clients."""
-    low = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
-    for _ in range(200):
-        port = 10000 + int.from_bytes(os.urandom(2), "big") % (low - 10000)
-        with socket.socket(socket.AF_INET6) as other:
-            other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            with contextlib.suppress(OSError):
-                other.bind(("::", port))
-                return port
-    raise AssertionError("no port is free")
 
 
 class Load:
