@@ -1,6 +1,7 @@
 /* tacet rotate: ask a running supervisor to load the secrets and move its app to them; with --wait, say what came of it.
  *
- * An ordinary process that talks to the control socket. Its exit status tells a script commit from revert. */
+ * An ordinary process that talks to the control socket. Its exit status tells a script commit from revert. Somebody at a
+ * terminal wants to see what comes of it, and is shown without asking; a script that never said --wait goes on at once. */
 
 #include <errno.h>
 #include <stdio.h>
@@ -15,18 +16,20 @@
 
 enum {
         OPTION_WAIT = 1,
+        OPTION_NO_WAIT,
         OPTION_FORCE,
         OPTION_EMERGENCY,
         OPTION_VERBOSE,
 };
 
-#define ANSWER_TIMEOUT_NS (10 * NS_PER_S) /* without --wait */
+#define ANSWER_TIMEOUT_NS (10 * NS_PER_S) /* when not waiting for the end */
 
 static const struct option_spec specs[] = {
         {.id = OPTION_WAIT,
                 .letter = 'w',
                 .name = "wait",
-                .help = "wait for the end and tell it by the exit status"},
+                .help = "wait for the end and tell it by the exit status; at a terminal the default"},
+        {.id = OPTION_NO_WAIT, .name = "no-wait", .help = "only ask, also at a terminal"},
         {.id = OPTION_FORCE,
                 .name = "force",
                 .help = "also when nothing has changed, or the same secrets failed before"},
@@ -36,21 +39,22 @@ static const struct option_spec specs[] = {
         {.id = OPTION_VERBOSE,
                 .letter = 'v',
                 .name = "verbose",
-                .help = "print the steps, also when not at a terminal"},
+                .help = "wait and print the steps, also when not at a terminal"},
         OPTION_SPEC_CONTROL,
         OPTION_SPEC_CONTROL_CONFIG,
         OPTION_SPEC_HELP,
 };
 static const struct option_table table = {
         .command = "tacet rotate",
-        .synopsis = "[--wait] [--force] [--emergency] [--control PATH | -c FILE]",
+        .synopsis = "[--wait | --no-wait] [--force] [--emergency] [--control PATH | -c FILE]",
         .purpose = "Have a running service load its secrets again and move to them, as SIGHUP does.",
-        .notes = "Exit status: 0 done, or without --wait: asked; with --wait: 2 reverted, 3 the secrets "
+        .notes = "Exit status: 0 done, or not waited for: asked; when waiting: 2 reverted, 3 the secrets "
                  "could not be\n"
                  "loaded, 4 refused because they failed before, 5 superseded by newer ones, 6 halted half "
                  "way,\n"
                  "7 the service ends; 69 nobody answers, 77 not permitted, 64 usage, 78 configuration, 1 "
-                 "other.",
+                 "other.\n"
+                 "Ctrl-C ends the waiting, not the rotation.",
         .specs = specs,
         .count = sizeof specs / sizeof specs[0],
 };
@@ -74,12 +78,17 @@ static const struct {
 struct rotate_request {
         struct control_where where;
         bool waits, is_forced, is_emergency, is_verbose;
+        bool shows_steps;
 };
 
 static void option_take(void *context, int id) {
         struct rotate_request *request = context;
 
-        request->waits |= id == OPTION_WAIT;
+        if (id == OPTION_WAIT || id == OPTION_VERBOSE)
+                request->waits = true;
+        else if (id == OPTION_NO_WAIT)
+                request->waits =
+                        false; /* the last one counts, so that it can take back what a script has set */
         request->is_forced |= id == OPTION_FORCE;
         request->is_emergency |= id == OPTION_EMERGENCY;
         request->is_verbose |= id == OPTION_VERBOSE;
@@ -123,7 +132,6 @@ static int outcome_print(const json_t *reply, struct error *error) {
 
 static int replies_read(
         struct control_client *client, const struct rotate_request *request, struct error *error) {
-        bool shows_steps = request->is_verbose || isatty(STDOUT_FILENO);
         int result;
 
         do {
@@ -131,7 +139,7 @@ static int replies_read(
 
                 result = control_client_reply(
                         client, request->waits ? NS_FOREVER : ANSWER_TIMEOUT_NS, &reply, error);
-                if (result == CONTROL_CLIENT_MORE && shows_steps)
+                if (result == CONTROL_CLIENT_MORE && request->shows_steps)
                         step_print(reply);
                 if (result == 0)
                         return request->waits ? outcome_print(reply, error) : EXIT_STATUS_DONE;
@@ -141,12 +149,14 @@ static int replies_read(
 
 static int rotate_run(char **argv, struct error *error) {
         static struct control_client client;
-        struct rotate_request request = {0};
+        bool is_terminal = isatty(STDOUT_FILENO);
+        struct rotate_request request = {.waits = is_terminal};
         int status = EXIT_STATUS_DONE, result = control_options_read(&table, argv, &request.where,
                                                option_take, &request, &status, error);
 
         if (result != 0)
                 return result < 0 ? -1 : status;
+        request.shows_steps = is_terminal || request.is_verbose;
         status = control_client_open(&client, &table, &request.where, error);
         if (status == 0)
                 status = control_client_call(&client, "io.tacet.Rotate",

@@ -14,7 +14,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support import TACET, Running, children_of, clean_environment, free_port, read_status, run, wait_until
+from support import (
+    PATIENCE_SECONDS,
+    TACET,
+    Running,
+    children_of,
+    clean_environment,
+    free_port,
+    read_status,
+    run,
+    wait_until,
+)
 from terminal import Terminal
 
 SHOW = ["sh", "-c", 'echo "value:$PASSWORD"; [ "$PASSWORD" != bad ] || exit 9; exec sleep 1000']
@@ -169,9 +179,29 @@ def test_the_steps_are_printed_with_their_times_at_a_terminal(service: Service) 
         service.write("third")
         assert len(service.rotate("--wait").stdout.splitlines()) == 1
         service.write("fourth")
-        with Terminal([TACET, "rotate", "--wait", "--control", str(service.path)]) as terminal:
+        with Terminal([TACET, "rotate", "--control", str(service.path)]) as terminal:
             terminal.expect("rotation to generation 4 begins")
             terminal.expect("done: generation 4")
+            assert terminal.process.wait(PATIENCE_SECONDS) == COMMITTED
+        service.write("bad")
+        with Terminal([TACET, "rotate", "--control", str(service.path)]) as terminal:
+            terminal.expect("reverted: generation 5")
+            assert terminal.process.wait(PATIENCE_SECONDS) == REVERTED
+
+
+def test_at_a_terminal_a_rotation_may_be_only_asked_for(service: Service) -> None:
+    """With --no-wait; the last of two contrary options counts, and -v alone waits anywhere."""
+    with service.run() as running:
+        running.line_with("^value:first$")
+        service.write("second")
+        ask_only = f"{TACET} rotate --wait --no-wait --control {service.path} && echo asked-$((40 + 2))"
+        with Terminal(["sh", "-c", ask_only]) as terminal:
+            assert terminal.expect("asked-42") == "asked-42"
+        running.line_with("^value:second$")
+        service.write("third")
+        done = service.rotate("--no-wait", "-v")
+        assert done.returncode == COMMITTED
+        assert "done: generation" in done.stdout
 
 
 def test_a_second_rotate_supersedes_the_first(service: Service) -> None:
