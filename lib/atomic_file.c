@@ -28,8 +28,8 @@
 
 #include "lib/duration.h"
 #include "lib/fd.h"
+#include "lib/file_lock.h"
 
-#define LOCK_RETRY_NS (10 * NS_PER_MS)
 #define ACL_ATTRIBUTE "system.posix_acl_access"
 #define ACL_BYTES_MAX 4096
 #define TEMP_TRIES    16
@@ -95,22 +95,6 @@ bool atomic_file_is_current(const struct atomic_file *file) {
                now.st_mtim.tv_nsec == file->was.st_mtim.tv_nsec;
 }
 
-/* Wait for the lock. Polling, because flock(2) has no timeout and a signal handler for one is worse; two
- * editors of the same file are rare and hold it for milliseconds. Returns 0, ATOMIC_FILE_BUSY or -1 with
- * errno. */
-static int target_lock(int target, int64_t deadline_ns) {
-        while (flock(target, LOCK_EX | LOCK_NB) < 0) {
-                if (errno == EINTR)
-                        continue;
-                if (errno != EWOULDBLOCK)
-                        return -1;
-                if (time_now_ns() >= deadline_ns)
-                        return ATOMIC_FILE_BUSY;
-                nanosleep(&(struct timespec){.tv_nsec = LOCK_RETRY_NS}, NULL);
-        }
-        return 0;
-}
-
 /* Open the name once and lock what it gave. Returns 0 also when the name has moved on: the caller looks. */
 static int target_open(struct atomic_file *file, int64_t deadline_ns, struct error *error) {
         int result;
@@ -124,10 +108,12 @@ static int target_open(struct atomic_file *file, int64_t deadline_ns, struct err
                 return error_set(error, errno, "look at '%s'", file->path);
         if (!S_ISREG(file->was.st_mode))
                 return error_set(error, 0, "'%s' is not a regular file", file->path);
-        result = target_lock(file->target, deadline_ns);
-        if (result == -1)
+        result = file_lock(file->target, deadline_ns);
+        if (result < 0)
                 return error_set(error, errno, "lock '%s'", file->path);
-        if (result == 0 && fstat(file->target, &file->was) < 0)
+        if (result == FILE_LOCK_BUSY)
+                return ATOMIC_FILE_BUSY;
+        if (fstat(file->target, &file->was) < 0)
                 return error_set(error, errno, "look at '%s'", file->path);
         return result;
 }

@@ -18,6 +18,7 @@
 
 #include "lib/duration.h"
 #include "lib/fd.h"
+#include "lib/file_lock.h"
 #include "lib/log.h"
 #include "supervisor/control_reply.h"
 #include "supervisor/state.h"
@@ -27,7 +28,9 @@
 #define ACCEPTS_PER_TURN  16
 #define OUT_BYTES         ((size_t)64 * 1024)
 #define CLIENT_TIMEOUT_NS (10 * NS_PER_S) /* to send a request, to take a reply, to ask again */
-#define ACCEPT_PAUSE_NS   NS_PER_S        /* when there is no descriptor or memory left for one more */
+#define LOCK_WAIT_NS      (2 * NS_PER_S) /* for another supervisor that opens its socket in the same folder */
+#define LAST_LOCK_WAIT_NS (NS_PER_S / 5) /* the same at the end, for which somebody waits */
+#define ACCEPT_PAUSE_NS   NS_PER_S       /* when there is no descriptor or memory left for one more */
 
 struct client {
         bool is_used;
@@ -402,6 +405,8 @@ static int bind_private(int fd, const struct sockaddr_un *address) {
 }
 
 static int listener_bind(int fd, const struct sockaddr_un *address, struct error *error) {
+        /* Held until somebody listens: between bind and listen the socket refuses, as one that was left behind does. */
+        CLEANUP_FD int lock = folder_lock(address->sun_path, LOCK_WAIT_NS);
         int result = bind_private(fd, address);
         struct stat status;
 
@@ -452,6 +457,7 @@ int control_open(struct supervisor *supervisor, struct error *error) {
 }
 
 void control_close(struct supervisor *supervisor) {
+        CLEANUP_FD int lock = -1;
         struct stat status;
 
         if (control.listener.fd < 0)
@@ -466,6 +472,7 @@ void control_close(struct supervisor *supervisor) {
         loop_timer_clear(&supervisor->loop, &control.pause);
         loop_remove(&supervisor->loop, &control.listener);
         fd_cleanup(&control.listener.fd);
+        lock = folder_lock(control.path, LAST_LOCK_WAIT_NS);
         if (lstat(control.path, &status) == 0 && status.st_dev == control.device &&
                 status.st_ino == control.inode)
                 (void)unlink(control.path);

@@ -82,6 +82,9 @@ struct listener_file {
 int listener_local_open(
         struct listener *listener, const struct listener_file *file, int *out_fd, struct error *error);
 
+/* Remove the file of a unix socket at the end, if it is still the one that was made. */
+void listener_local_remove(const struct listener *listener);
+
 /* Can another socket join the one that we were given? Returns NULL, or why not. */
 const char *listener_inherited_check(const struct listener *listener, int fd);
 

@@ -13,11 +13,15 @@
 #include <unistd.h>
 
 #include "lib/bytes.h"
+#include "lib/duration.h"
 #include "lib/fd.h"
+#include "lib/file_lock.h"
 #include "lib/log.h"
 #include "supervisor/listener.h"
 
-#define BACKLOG_DEFAULT 4096 /* the kernel's own limit since 5.4 */
+#define BACKLOG_DEFAULT   4096           /* the kernel's own limit since 5.4 */
+#define LOCK_WAIT_NS      (2 * NS_PER_S) /* for another supervisor that opens a socket in the same folder */
+#define LAST_LOCK_WAIT_NS (NS_PER_S / 5) /* the same at the end, for which somebody waits */
 
 static int option_on(int fd, int level, int option) {
         const int on = 1;
@@ -144,10 +148,15 @@ int listener_local_open(
         const char *path = socket_address_path(&listener->address);
         CLEANUP_FD int fd = socket(AF_UNIX, listener->address.type | SOCK_CLOEXEC, 0);
         int backlog = listener->backlog > 0 ? listener->backlog : BACKLOG_DEFAULT;
+        CLEANUP_FD int lock = -1;
         struct stat status;
 
         if (fd < 0)
                 return open_failed(listener, "socket", errno, error);
+        /* Held until it listens: between bind and listen it refuses, as one that was left behind does. An adopted one is opened
+         * while the supervisor has other things to do: there is no waiting then. */
+        if (path)
+                lock = folder_lock(path, listener->is_declared ? LOCK_WAIT_NS : 0);
         if (stale_remove(listener, error) < 0)
                 return -1;
         if (local_bind(listener, file, fd) < 0)
@@ -163,6 +172,19 @@ int listener_local_open(
                 return open_failed(listener, "listen", errno, error);
         *out_fd = fd_take(&fd);
         return 0;
+}
+
+void listener_local_remove(const struct listener *listener) {
+        const char *path = socket_address_path(&listener->address);
+        CLEANUP_FD int lock = -1;
+        struct stat status;
+
+        if (!path || !listener->file_inode)
+                return;
+        lock = folder_lock(path, LAST_LOCK_WAIT_NS);
+        if (lstat(path, &status) == 0 && status.st_dev == listener->file_device &&
+                status.st_ino == listener->file_inode)
+                (void)unlink(path);
 }
 
 const char *listener_inherited_check(const struct listener *listener, int fd) {

@@ -297,13 +297,9 @@ void listeners_close(struct supervisor *supervisor) {
 
         for (size_t i = 0; i < listeners->count; i++) {
                 struct listener *listener = &listeners->list[i];
-                const char *path = socket_address_path(&listener->address);
-                struct stat status;
 
-                if (path && listener->file_inode && !manager_keeps(supervisor, i) &&
-                        lstat(path, &status) == 0 && status.st_dev == listener->file_device &&
-                        status.st_ino == listener->file_inode)
-                        (void)unlink(path);
+                if (!manager_keeps(supervisor, i))
+                        listener_local_remove(listener);
                 for (size_t k = 0; k < listener->member_count; k++) {
                         fd_cleanup(&listener->members[k].fd);
                         fd_cleanup(&listener->members[k].probe_hold);
