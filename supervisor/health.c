@@ -1,9 +1,9 @@
 /* When a check is made and what its answer means: see health.h. Runs in the supervisor.
  *
  * Until an instance is ready a failed check only means "not yet": the core's ready_timeout decides, or start_period when one is
- * set. Checks then come often, the longer it takes the less so. Once it is ready they come at `interval`, and `failures`
- * of them in a row make it unhealthy, for good. An instance that somebody stopped (SIGSTOP), that drains or that was
- * told to end is not asked. Without [health] nothing here ever wakes up. */
+ * set; that somebody waits is said once, early. Checks then come often, the longer it takes the less so. Once it is ready they
+ * come at `interval`, and `failures` of them in a row make it unhealthy, for good. An instance that somebody stopped (SIGSTOP),
+ * that drains or that was told to end is not asked. Without [health] nothing here ever wakes up. */
 
 #include "supervisor/health.h"
 
@@ -21,6 +21,7 @@
 #define LATER_NS           (20 * NS_PER_MS)
 #define EARLY_PAUSE_NS     (50 * NS_PER_MS)
 #define EARLY_PAUSE_NS_MAX NS_PER_S
+#define SLOW_NS_MAX        (5 * NS_PER_S)
 #define HEALTH_BACKLOG     16
 
 /* Takes no settings of [health]: it waits as long as the core does. */
@@ -87,6 +88,27 @@ static bool failure_counts(const struct app *app) {
                        time_now_ns() - app->health.started_ns >= settings->start_period_ns);
 }
 
+/* Most are ready within moments: one that is not is worth a word while there is time left to do something. */
+static bool is_slow_news(struct app *app) {
+        int64_t timeout_ns = app->supervisor->settings->fleet.ready_timeout_ns;
+        int64_t slow_ns = timeout_ns > 0 && timeout_ns / 10 < SLOW_NS_MAX ? timeout_ns / 10 : SLOW_NS_MAX;
+
+        if (app->health.is_slow || time_now_ns() - app->health.started_ns < slow_ns)
+                return false;
+        return app->health.is_slow = true;
+}
+
+static void slow_say(const struct app *app, const char *reason) {
+        int64_t timeout_ns = app->supervisor->settings->fleet.ready_timeout_ns;
+        char age[32], timeout[32];
+
+        log_write(LOG_NOTICE,
+                "process %d is still not ready after %s: health check: %s (ready_timeout is %s)",
+                (int)app->pid,
+                duration_format((time_now_ns() - app->health.started_ns) / NS_PER_MS * NS_PER_MS, age),
+                reason, timeout_ns > 0 ? duration_format(timeout_ns, timeout) : "infinity");
+}
+
 static void failed(struct app *app, const char *reason) {
         const struct health_settings *settings = &app->supervisor->settings->health;
         struct health_watch *health = &app->health;
@@ -95,8 +117,11 @@ static void failed(struct app *app, const char *reason) {
         health->successes = 0;
         snprintf(health->reason, sizeof health->reason, "%s", reason);
         if (!failure_counts(app)) {
-                log_write(is_news ? LOG_INFO : LOG_DEBUG, "process %d is not ready yet: health check: %s",
-                        (int)app->pid, reason);
+                if (is_slow_news(app))
+                        slow_say(app, reason);
+                else
+                        log_write(is_news ? LOG_INFO : LOG_DEBUG,
+                                "process %d is not ready yet: health check: %s", (int)app->pid, reason);
                 return;
         }
         health->failures++;

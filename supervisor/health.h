@@ -23,6 +23,7 @@ struct health_watch {
         struct probe probe;
         struct loop_timer next;
         bool is_on;
+        bool is_slow;     /* that it is not ready for so long has been said */
         bool asks_listen; /* the check that runs or comes next only asks whether it listens */
         int64_t started_ns;
         int32_t successes, failures;     /* in a row */
