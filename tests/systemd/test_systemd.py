@@ -333,6 +333,38 @@ def test_the_app_sees_nothing_of_the_manager(make: Callable[..., Service]) -> No
     assert "reception only permitted" not in service.journal()
 
 
+DETACHING = """#!/bin/sh
+setsid sh -c 'trap "" TERM; sleep 100000 &'
+exec /usr/local/bin/server
+"""
+
+
+def sleepers(service: Service) -> list[int]:
+    """What the app above has left behind, and is not dead."""
+    paths = [Path(f"/proc/{pid}") for pid in service.processes()]
+    return [int(path.name) for path in paths if path.exists() and (path / "comm").read_text() == "sleep\n"]
+
+
+def test_nothing_escapes_its_tree_where_the_control_group_is_delegated(make: Callable[..., Service]) -> None:
+    """A process in its own session, whose parent is gone and which ignores TERM, ends with the instance that started it."""
+    service = make(service="kill_mode = tree\nremaining_timeout = 300ms", drop_in="[Service]\nDelegate=yes\n")
+    path = service.machine.path(f"/etc/tacet/{service.name}.ini")
+    path.write_text(path.read_text().replace("/usr/local/bin/server", "/usr/local/bin/detaching"))
+    service.machine.write("/usr/local/bin/detaching", DETACHING, 0o755)
+    service.systemctl("start")
+    assert service.password() == "first"
+    (first,) = sleepers(service)
+    assert re.search(r"/tacet\.\d+\.\d+\n", Path(f"/proc/{first}/cgroup").read_text())
+    service.write_secrets("PASSWORD=second\n")
+    service.systemctl("reload")
+    wait_until(lambda: service.password() == "second", "the new generation serves")
+    wait_until(lambda: first not in sleepers(service), "what the old one has started is gone")
+    (second,) = sleepers(service)
+    service.systemctl("stop")
+    wait_until(lambda: not Path(f"/proc/{second}").exists(), "nothing is left")
+    assert service.show("Result") == "success"
+
+
 SOCKET = """
 [socket web]
 listen = {address}
