@@ -405,11 +405,13 @@ static int bind_private(int fd, const struct sockaddr_un *address) {
 }
 
 static int listener_bind(int fd, const struct sockaddr_un *address, struct error *error) {
-        /* Held until somebody listens: between bind and listen the socket refuses, as one that was left behind does. */
-        CLEANUP_FD int lock = folder_lock(address->sun_path, LOCK_WAIT_NS);
-        int result = bind_private(fd, address);
+        CLEANUP_FD int lock = -1;
         struct stat status;
+        int result;
 
+        /* Held until somebody listens: between bind and listen the socket refuses, as one that was left behind does. */
+        lock = folder_lock(address->sun_path, LOCK_WAIT_NS);
+        result = bind_private(fd, address);
         if (result < 0 && errno == EADDRINUSE) {
                 if (stale_remove(address, error) < 0)
                         return -1;
