@@ -34,7 +34,7 @@ int health_equip(struct supervisor *supervisor, struct app *app, struct app_gear
         socklen_t length = sizeof health->address;
         CLEANUP_FD int fd = -1;
 
-        health->probe.fd = -1;
+        health->probe.connection = health->probe.fd = -1;
         if (!supervisor->settings->health.has_socket)
                 return 0;
         /* An address of its family alone: the kernel chooses an abstract name (unix(7), autobind). */

@@ -23,7 +23,7 @@ struct listener_member {
         bool is_permanent; /* somebody else holds it too, so closing it does not take it out of the group */
         bool had_clients; /* connections were steered to it: what waits in its queue is more than our own probes */
         uint32_t weight;
-        int probe_hold; /* a bound socket that keeps the probe's port from others; -1: no port yet */
+        int probe_hold; /* a bound socket that keeps the port of the last probe from others; -1: there was none */
         uint16_t probe_port;
 };
 
@@ -58,7 +58,8 @@ struct listener_drain {
 struct listeners {
         size_t count;
         struct listener list[LISTENERS_MAX];
-        size_t share_count; /* of the last STEER */
+        uint16_t probe_port_last; /* the next probe's is looked for below it */
+        size_t share_count;       /* of the last STEER */
         struct fleet_share shares[FLEET_GENERATIONS_MAX];
         struct loop_timer watch;
         struct listener_drain drains[FLEET_GENERATIONS_MAX];

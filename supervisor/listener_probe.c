@@ -3,7 +3,12 @@
  * A probe comes from a port that the generation's socket has for itself, and from an address of this machine that the
  * listener answers to; the program of the group sends what comes from there to that generation. The port is bound by a socket that
  * does nothing else, so no client of this machine is given it by connect(2), and it is taken from outside the range of
- * those if there is any room. Probes are closed by a reset: no TIME_WAIT stands in the way of the next one. */
+ * those if there is any room.
+ *
+ * Every probe has another port. It ends in order (leaving.h), so its port is in TIME_WAIT for a minute, or in FIN_WAIT2 where an app
+ * does not close; the kernel lets a port that was bound by hand be used again at once only with timestamps (tcp_twsk_unique()),
+ * which a host may have turned off, and what is left of the last connection would answer the next one's SYN. There are
+ * thousands of ports, and going on to the next costs a bind(2) and a setsockopt(2). */
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -14,13 +19,15 @@
 #include <unistd.h>
 
 #include "lib/bytes.h"
+#include "lib/duration.h"
 #include "lib/fd.h"
 #include "supervisor/listener.h"
 #include "supervisor/state.h"
 
 #define PORT_MIN    1024
 #define PORT_MAX    65535
-#define PORT_TRIES  256
+#define PORT_TRIES  4096
+#define PORT_FIRSTS 4096 /* so many where the search begins, downward from the last port */
 #define SOURCES_MAX 2
 
 void listener_probe_sources(const struct listener *listener, struct steering *out) {
@@ -95,72 +102,85 @@ static struct port_range client_ports(void) {
         return (struct port_range){32768, 60999};
 }
 
-/* The next port to try below `port`; those of clients only when there are no others. 0: no more. */
+/* The next port to try below `port`, from the top again after the last one; those of clients only when there are no others. */
 static unsigned port_next(const struct port_range *clients, unsigned port) {
         bool has_others = clients->high < PORT_MAX || clients->low > PORT_MIN;
 
+        if (port <= PORT_MIN)
+                port = PORT_MAX + 1;
         port--;
         if (has_others && port >= clients->low && port <= clients->high)
-                port = clients->low - 1;
-        return port >= PORT_MIN ? port : 0;
+                port = clients->low > PORT_MIN ? clients->low - 1 : PORT_MAX;
+        return port;
 }
 
-/* Bound alone, then opened to the probes, which bind to the same port. Returns the socket, or -1 with errno. */
-static int hold_bind(const struct socket_address *source) {
-        CLEANUP_FD int fd = socket(source->generic.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        const int on = 1;
-
-        if (fd < 0 || bind(fd, &source->generic, source->length) < 0 ||
-                setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0)
-                return -1;
-        return fd_take(&fd);
+/* Not the same one after each start: what the last life of this program used may be in TIME_WAIT. */
+static uint16_t port_first(void) {
+        return (uint16_t)(PORT_MAX - time_now_ns() / 1000 % PORT_FIRSTS);
 }
 
-static int hold_open(const struct listener *listener, struct listener_member *member, struct error *error) {
+/* Bind alone, without SO_REUSEADDR, to the next port that nobody has: none that was used in the last minute, that is. Returns
+ * 0, or -1 with errno. */
+static int port_bind(struct listeners *listeners, int fd, struct socket_address *source) {
         struct port_range clients = client_ports();
+
+        if (listeners->probe_port_last == 0)
+                listeners->probe_port_last = port_first();
+        for (size_t tries = 0; tries < PORT_TRIES; tries++) {
+                listeners->probe_port_last = (uint16_t)port_next(&clients, listeners->probe_port_last);
+                port_set(source, listeners->probe_port_last);
+                if (bind(fd, &source->generic, source->length) == 0)
+                        return 0;
+                if (errno != EADDRINUSE && errno != EACCES)
+                        break;
+        }
+        return -1;
+}
+
+/* Then opened to the probe, which binds to the same port. */
+static int hold_open(
+        struct listeners *listeners, const struct listener *listener, int *out_fd, struct error *error) {
         struct socket_address sources[SOURCES_MAX];
         size_t count = sources_of(listener, sources);
+        const int on = 1;
 
         errno = EADDRNOTAVAIL;
         for (size_t i = 0; i < count; i++) {
-                unsigned port = PORT_MAX + 1;
+                CLEANUP_FD int fd = socket(sources[i].generic.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-                for (size_t tries = 0; tries < PORT_TRIES && (port = port_next(&clients, port)); tries++) {
-                        port_set(&sources[i], (uint16_t)port);
-                        member->probe_hold = hold_bind(&sources[i]);
-                        if (member->probe_hold >= 0) {
-                                member->probe_port = (uint16_t)port;
-                                return 0;
-                        }
-                        if (errno != EADDRINUSE && errno != EACCES)
-                                break;
+                if (fd >= 0 && port_bind(listeners, fd, &sources[i]) == 0 &&
+                        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0) {
+                        *out_fd = fd_take(&fd);
+                        return 0;
                 }
         }
         return error_set(error, errno, "reserve a port for the health checks of '%s'", listener->name);
 }
 
-/* A port of its own, and a program that knows it. */
-static int port_reserve(struct listener *listener, struct listener_member *member, struct error *error) {
-        if (member->probe_port != 0)
-                return 0;
-        if (hold_open(listener, member, error) < 0)
+/* A port of its own that was not used lately, and a program that knows it. */
+static int port_reserve(struct listeners *listeners, struct listener *listener,
+        struct listener_member *member, struct error *error) {
+        uint16_t port_before = member->probe_port;
+        CLEANUP_FD int hold = -1;
+
+        /* All used lately: then once more from the last one. */
+        if (hold_open(listeners, listener, &hold, error) < 0)
+                return port_before != 0 ? 0 : -1;
+        member->probe_port = listeners->probe_port_last;
+        if (listener_program_set(listener, error) < 0) {
+                member->probe_port = port_before;
                 return -1;
-        if (listener_program_set(listener, error) == 0)
-                return 0;
+        }
         fd_cleanup(&member->probe_hold);
-        member->probe_port = 0;
-        return -1;
+        member->probe_hold = fd_take(&hold);
+        return 0;
 }
 
-/* A reserved port is left by a reset: closed in order it could not be used again for a while (TIME_WAIT). */
-static int probe_open(
-        const struct listener *listener, int family, bool is_reserved, int *out_fd, struct error *error) {
+static int probe_open(const struct listener *listener, int family, int *out_fd, struct error *error) {
         CLEANUP_FD int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-        const struct linger reset = {.l_onoff = is_reserved};
         const int on = 1;
 
-        if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
-                setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset) < 0)
+        if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0)
                 return error_set(error, errno, "open a socket for a health check of '%s'", listener->name);
         *out_fd = fd_take(&fd);
         return 0;
@@ -185,7 +205,7 @@ static int probe_member(const struct listener *listener, const struct listener_m
 
         if (getsockname(member->probe_hold, &source.generic, &source.length) < 0)
                 return error_set(error, errno, "find the port of the health checks of '%s'", listener->name);
-        if (probe_open(listener, source.generic.sa_family, true, &fd, error) < 0)
+        if (probe_open(listener, source.generic.sa_family, &fd, error) < 0)
                 return -1;
         if (bind(fd, &source.generic, source.length) < 0)
                 return error_set(error, errno, "bind the port of the health checks of '%s'", listener->name);
@@ -204,7 +224,7 @@ static int probe_single(const struct listener *listener, int *out_fd, struct err
         for (size_t i = 0; i < count; i++) {
                 CLEANUP_FD int fd = -1;
 
-                if (probe_open(listener, targets[i].generic.sa_family, false, &fd, error) < 0)
+                if (probe_open(listener, targets[i].generic.sa_family, &fd, error) < 0)
                         return -1;
                 result = probe_connect(listener, fd, &targets[i], error);
                 if (result == 0) {
@@ -241,7 +261,7 @@ int listeners_probe(struct supervisor *supervisor, uint64_t generation, const ch
         member = listener_member_of(listener, generation);
         if (!member)
                 return LISTENERS_UNKNOWN;
-        if (port_reserve(listener, member, error) < 0)
+        if (port_reserve(&supervisor->listeners, listener, member, error) < 0)
                 return -1;
         return probe_member(listener, member, out_fd, error);
 }

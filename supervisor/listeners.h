@@ -64,9 +64,9 @@ void listeners_settle(struct supervisor *supervisor);
 long listeners_waiting(const struct supervisor *supervisor, uint64_t generation);
 
 /* A non-blocking tcp socket that connects (or has connected) to the listener `name` (NULL: the first that is steered) such that
- * `generation` alone can answer. *out_fd is the caller's; on_readable for EPOLLOUT tells when it stands, SO_ERROR how. It
- * closes by a reset, so that the port can be used again at once, or in order where no port is reserved. A generation has one
- * reserved port per listener, so one such connection at a time. Returns 0; LISTENERS_BUSY when that is in use;
+ * `generation` alone can answer. *out_fd is the caller's; on_readable for EPOLLOUT tells when it stands, SO_ERROR how; leave it
+ * by leaving_begin(). The route to the generation is that of the last such connection: one that does not stand yet when the
+ * next begins must be given up, or its SYN, sent again, goes astray. Returns 0; LISTENERS_BUSY when no port was free;
  * LISTENERS_SHARED when the listener cannot tell generations apart; LISTENERS_UNKNOWN when there is none; -1 with error. */
 enum { LISTENERS_BUSY = 1, LISTENERS_SHARED, LISTENERS_UNKNOWN };
 int listeners_probe(struct supervisor *supervisor, uint64_t generation, const char *name, int *out_fd,

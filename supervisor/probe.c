@@ -30,11 +30,16 @@ static struct probe *probe_of(struct loop_timer *timer) {
         return (struct probe *)((char *)timer - offsetof(struct probe, timer));
 }
 
+/* The app hears of the end of its connection as of any client's. */
+static void descriptors_release(struct app *app, struct probe *probe) {
+        leaving_begin(&app->supervisor->leaving, &app->supervisor->loop, fd_take(&probe->connection));
+        fd_cleanup(&probe->fd);
+}
+
 /* The answer is there: let go of everything but a child that is not reaped yet. */
 static void done(struct app *app, struct probe *probe, bool is_well, const char *reason) {
         loop_timer_clear(&app->supervisor->loop, &probe->timer);
-        if (probe->fd >= 0)
-                fd_cleanup(&probe->fd);
+        descriptors_release(app, probe);
         if (probe->pid == 0)
                 probe->is_running = false;
         probe->on_done(app, is_well, reason);
@@ -83,6 +88,10 @@ static int connection_state(int fd) {
         return info.tcpi_state != TCP_SYN_SENT;
 }
 
+bool probe_is_connecting(const struct probe *probe) {
+        return probe->is_running && probe->connection >= 0 && connection_state(probe->connection) == 0;
+}
+
 /* Connections that wait where this check's connection does. */
 static long queue_length(struct app *app, const char *name) {
         struct listener_view view;
@@ -111,7 +120,7 @@ static void accept_on_due(struct loop_timer *timer) {
         struct app *app = timer->owner;
         struct probe *probe = probe_of(timer);
         char reason[PROBE_REASON_BYTES];
-        int state = connection_state(probe->fd);
+        int state = connection_state(probe->connection);
 
         if (state < 0) {
                 snprintf(reason, sizeof reason, "no connection: %s", strerror(errno));
@@ -133,8 +142,7 @@ static void accept_on_due(struct loop_timer *timer) {
         loop_timer_set(&app->supervisor->loop, timer, time_now_ns() + probe->pause_ns);
 }
 
-static void tcp_begin(struct app *app, struct probe *probe, int take_fd, bool counts) {
-        probe->fd = take_fd;
+static void tcp_begin(struct app *app, struct probe *probe, bool counts) {
         probe->waiting = counts ? -1 : -2; /* -2: to be connected is all that can be seen */
         probe->pause_ns = ACCEPT_PAUSE_NS;
         probe->timer.on_due = accept_on_due;
@@ -143,7 +151,7 @@ static void tcp_begin(struct app *app, struct probe *probe, int take_fd, bool co
 
 /* ---- HTTP ---- */
 
-static int http_begin(struct probe *probe, int connection, struct error *error) {
+static int http_begin(struct probe *probe, struct error *error) {
         CLEANUP_FD int reader = -1;
         CLEANUP_FD int writer = -1;
         int ends[2];
@@ -155,7 +163,7 @@ static int http_begin(struct probe *probe, int connection, struct error *error) 
         writer = ends[1];
         pid = fork();
         if (pid == 0)
-                probe_child_http(connection, writer, probe->settings->request, probe->deadline_ns);
+                probe_child_http(probe->connection, writer, probe->settings->request, probe->deadline_ns);
         if (pid < 0)
                 return error_set(error, errno, "no process for the check");
         probe->pid = pid;
@@ -253,9 +261,9 @@ static bool exec_end(
 
 /* ---- all ---- */
 
-static int child_begin(struct app *app, struct probe *probe, int connection, struct error *error) {
-        if ((probe->settings->kind == PROBE_EXEC ? exec_begin(app, probe, error)
-                                                 : http_begin(probe, connection, error)) < 0)
+static int child_begin(struct app *app, struct probe *probe, struct error *error) {
+        if ((probe->settings->kind == PROBE_EXEC ? exec_begin(app, probe, error) : http_begin(probe, error)) <
+                0)
                 return -1;
         app->supervisor->has_no_children = false;
         probe->timer.on_due = child_on_due;
@@ -265,13 +273,13 @@ static int child_begin(struct app *app, struct probe *probe, int connection, str
 
 int probe_start(struct app *app, struct probe *probe, const struct probe_settings *settings,
         probe_handler *on_done, struct error *error) {
-        CLEANUP_FD int connection = -1;
         bool counts = false;
         int result = 0;
 
         if (probe->is_running)
                 return PROBE_LATER;
         *probe = (struct probe){
+                .connection = -1,
                 .fd = -1,
                 .settings = settings,
                 .on_done = on_done,
@@ -279,14 +287,16 @@ int probe_start(struct app *app, struct probe *probe, const struct probe_setting
                 .timer = {.owner = app},
         };
         if (settings->kind != PROBE_EXEC)
-                result = probe_reach(app, settings, &connection, &counts, error);
+                result = probe_reach(app, settings, &probe->connection, &counts, error);
         if (result != 0)
                 return result;
         if (settings->kind == PROBE_TCP)
-                tcp_begin(app, probe, fd_take(&connection), counts);
+                tcp_begin(app, probe, counts);
         else
-                result = child_begin(app, probe, connection, error);
+                result = child_begin(app, probe, error);
         probe->is_running = result == 0;
+        if (result < 0)
+                descriptors_release(app, probe);
         return result;
 }
 
@@ -295,9 +305,8 @@ void probe_end(struct app *app, struct probe *probe) {
                 return;
         child_kill(probe);
         loop_timer_clear(&app->supervisor->loop, &probe->timer);
-        if (probe->fd >= 0)
-                fd_cleanup(&probe->fd);
-        *probe = (struct probe){.fd = -1};
+        descriptors_release(app, probe);
+        *probe = (struct probe){.connection = -1, .fd = -1};
 }
 
 void probe_reaped(struct app *app, struct probe *probe, int wait_status) {

@@ -45,9 +45,10 @@ typedef void probe_handler(struct app *app, bool is_well, const char *reason);
 /* Embedded; all zero while nothing runs. */
 struct probe {
         bool is_running;
-        bool is_late; /* its time is over and that has been said; its child is not reaped yet */
-        int fd;    /* the connection (TCP), or what the child writes to (HTTP), or the shim's pipe (EXEC) */
-        pid_t pid; /* of the child; 0: there is none */
+        bool is_late;   /* its time is over and that has been said; its child is not reaped yet */
+        int connection; /* to the app (TCP, HTTP); ended in order when the check is over; -1: none */
+        int fd;         /* what the child writes to (HTTP), or the shim's pipe (EXEC); -1: none */
+        pid_t pid;      /* of the child; 0: there is none */
         bool has_group; /* the child leads a process group */
         bool is_connected;
         long waiting; /* connections in the accept queue when it was last looked at */
@@ -56,6 +57,9 @@ struct probe {
         probe_handler *on_done;
         struct loop_timer timer;
 };
+
+/* Is its connection still being made? Then the route to the app is needed (listeners_probe). */
+bool probe_is_connecting(const struct probe *probe);
 
 /* Begin. on_done is called once, later; not after probe_end(). Returns 0; PROBE_LATER when something stands in the way that
  * says nothing about the app; -1 with error when the check has failed already. */

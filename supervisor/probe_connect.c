@@ -49,6 +49,18 @@ static int shared_connect(struct supervisor *supervisor, const char *name, int *
         return error_set(error, 0, "there is no socket to connect to");
 }
 
+/* The generation's reserved port leads one connection at a time (listeners_probe). */
+static bool is_route_in_use(const struct app *app) {
+        for (size_t i = 0; i < FLEET_INSTANCES_MAX; i++) {
+                const struct app *other = &app->supervisor->apps[i];
+
+                if (other->is_used && other != app && other->generation == app->generation &&
+                        probe_is_connecting(&other->health.probe))
+                        return true;
+        }
+        return false;
+}
+
 int probe_reach(struct app *app, const struct probe_settings *settings, int *out_fd, bool *out_counts,
         struct error *error) {
         const struct health_watch *health = &app->health;
@@ -59,6 +71,8 @@ int probe_reach(struct app *app, const struct probe_settings *settings, int *out
                         out_fd, error);
         if (settings->address)
                 return address_connect(*settings->address, out_fd, error);
+        if (is_route_in_use(app))
+                return PROBE_LATER;
         switch (listeners_probe(app->supervisor, app->generation, settings->listener, out_fd, error)) {
         case 0:
                 *out_counts = true;

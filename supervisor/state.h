@@ -5,6 +5,7 @@
 #include <signal.h>
 
 #include "lib/loop.h"
+#include "supervisor/leaving.h"
 #include "supervisor/listener.h"
 #include "supervisor/manager.h"
 #include "supervisor/adopt.h"
@@ -74,6 +75,7 @@ struct supervisor {
         struct fleet_actions actions;
 
         struct listeners listeners;
+        struct leaving leaving;
         struct app apps[FLEET_INSTANCES_MAX];
         struct trees trees;
         struct generation generations[FLEET_GENERATIONS_MAX];

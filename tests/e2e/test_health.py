@@ -98,6 +98,42 @@ def test_tcp_asks_whether_a_connection_is_taken(port: int) -> None:
         running.line_with(UP)
 
 
+GREETER = """
+import os, socket, sys
+
+def serve(client):
+    asked = b""
+    if sys.argv[1] == "tcp":
+        client.sendall(b"hello " * 1000)
+    try:
+        while part := client.recv(4096):
+            asked += part
+            if asked.endswith(b"\\r\\n\\r\\n"):
+                client.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: 60000\\r\\n\\r\\n" + 60000 * b"x")
+        client.sendall(b"goodbye " * 1000)
+        print("ended in order", flush=True)
+    except OSError as error:
+        print("broken:", error, flush=True)
+
+with socket.socket(fileno=3) as server:
+    while True:
+        with server.accept()[0] as client:
+            serve(client)
+"""
+
+
+@pytest.mark.parametrize("kind", ["tcp", "http"])
+@pytest.mark.parametrize("strategy", ["restart", "handoff"])
+def test_a_check_ends_as_a_client_that_is_polite(port: int, kind: str, strategy: str) -> None:
+    """The server talks without being asked, keeps the connection, and never sees a reset; nor does it by the first accept."""
+    probe = "tcp:web" if kind == "tcp" else "http:/"
+    options = ("--listen", f"web=127.0.0.1:{port}", "--strategy", strategy, "--health", probe, "--ready", "listen")
+    options += ("--health-interval", "50ms", "--health-timeout", "20s", "--ready-timeout", "60s")
+    with started(*options, show=[sys.executable, "-c", GREETER, kind]) as running:
+        for _ in range(8):
+            assert "ended in order" in running.line_with("^ended|^broken", 30)
+
+
 def test_a_command_is_the_check(tmp_path: Path, pid1: bool) -> None:
     """It gets the instance's pid and generation; no secret, no terminal, no input."""
     good = tmp_path / "good"

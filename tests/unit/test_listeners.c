@@ -39,6 +39,7 @@
 static struct supervisor supervisor;
 static struct supervisor_settings settings;
 static struct listener_settings declared[4];
+static bool has_own_network;
 
 static void registry_begin(void) {
         struct error error = {0};
@@ -313,44 +314,117 @@ static void test_a_generation_without_a_socket_gets_one_when_it_is_steered_to(vo
         registry_end();
 }
 
-static void test_a_second_probe_at_a_time_is_told_to_wait(void **state) {
+static uint16_t port_of(int fd) {
+        struct socket_address address;
+
+        assert_true(socket_address_of(fd, &address));
+        return socket_address_port(&address);
+}
+
+static void test_every_probe_comes_from_a_port_of_its_own(void **state) {
         struct error error = {0};
         int first, second;
 
         (void)state;
         registry_start("127.0.0.1");
         descriptor_of(1);
+        descriptor_of(2);
         assert_int_equal(listeners_probe(&supervisor, 1, "web", &first, &error), 0);
-        assert_int_equal(listeners_probe(&supervisor, 1, "web", &second, &error), LISTENERS_BUSY);
-        close(first);
+        assert_int_equal(accept_one(), 1);
         assert_int_equal(listeners_probe(&supervisor, 1, "web", &second, &error), 0);
+        assert_int_equal(accept_one(), 1);
+        assert_int_not_equal(port_of(first), port_of(second));
+        close(first);
         close(second);
         assert_int_equal(listeners_probe(&supervisor, 7, "web", &second, &error), LISTENERS_UNKNOWN);
         assert_int_equal(listeners_probe(&supervisor, 1, "other", &second, &error), LISTENERS_UNKNOWN);
         registry_end();
 }
 
-/* The server ends each connection first, which leaves TIME_WAIT on its side. */
-static void test_a_probe_follows_another_at_once_whoever_closes_first(void **state) {
-        struct error error = {0};
+static int accept_now(void) {
+        struct pollfd poll_fd = {.fd = web()->members[0].fd, .events = POLLIN};
         int fd;
+
+        assert_int_equal(poll(&poll_fd, 1, ANSWER_MS), 1);
+        fd = accept(poll_fd.fd, NULL, NULL);
+        assert_true(fd >= 0);
+        return fd;
+}
+
+/* TIME_WAIT on its side, on ours, FIN_WAIT2 on ours. */
+enum order { SERVER_FIRST, CLIENT_FIRST, CLIENT_ALONE, ORDERS };
+
+static void probe_and_end(enum order order, int *out_server) {
+        struct pollfd poll_fd = {.events = POLLIN};
+        struct error error = {0};
+        char byte;
+        int fd;
+
+        if (listeners_probe(&supervisor, 1, NULL, &fd, &error) != 0)
+                fail_msg("%s", error.text);
+        *out_server = accept_now();
+        if (order == SERVER_FIRST)
+                assert_int_equal(shutdown(*out_server, SHUT_WR), 0);
+        else
+                assert_int_equal(shutdown(fd, SHUT_WR), 0);
+        poll_fd.fd = order == SERVER_FIRST ? fd : *out_server;
+        assert_int_equal(poll(&poll_fd, 1, ANSWER_MS), 1);
+        assert_int_equal(recv(poll_fd.fd, &byte, 1, MSG_DONTWAIT), 0);
+        close(fd);
+        if (order != CLIENT_ALONE)
+                fd_cleanup(out_server);
+}
+
+static void timestamps_set(const char *digit) {
+        CLEANUP_FD int fd = open("/proc/sys/net/ipv4/tcp_timestamps", O_WRONLY | O_CLOEXEC);
+
+        if (has_own_network && fd >= 0)
+                assert_int_equal(write(fd, digit, 1), 1);
+}
+
+/* Whatever is left of it in the kernel, and also where that does not let a port in TIME_WAIT be used again. */
+static void test_a_probe_follows_another_at_once_whoever_closes_first(void **state) {
+        static int servers[ORDERS * 100];
 
         (void)state;
         registry_start("127.0.0.1");
         descriptor_of(1);
-        for (int i = 0; i < 50; i++) {
-                struct pollfd poll_fd = {.events = POLLIN};
-                char byte;
+        timestamps_set("0");
+        for (unsigned i = 0; i < sizeof servers / sizeof *servers; i++)
+                probe_and_end((enum order)(i % ORDERS), &servers[i]);
+        timestamps_set("1");
+        for (unsigned i = 0; i < sizeof servers / sizeof *servers; i++)
+                fd_close(servers[i]);
+        registry_end();
+}
 
-                assert_int_equal(listeners_probe(&supervisor, 1, NULL, &fd, &error), 0);
-                accept_one(); /* and close */
-                poll_fd.fd = fd;
-                assert_int_equal(poll(&poll_fd, 1, ANSWER_MS), 1);
-                assert_int_equal(recv(fd, &byte, 1, MSG_DONTWAIT), 0);
-                if (i % 2)
-                        shutdown(fd, SHUT_WR);
-                close(fd);
-        }
+/* The program leads one port of a generation; a SYN that is sent again must find it. */
+static void test_a_probe_waits_until_that_of_another_replica_stands(void **state) {
+        const struct probe_settings probe = {.kind = PROBE_TCP, .timeout_ns = NS_FOREVER};
+        struct error error = {0};
+        int clients[2], fd;
+        bool counts;
+
+        (void)state;
+        registry_begin();
+        declare_free("127.0.0.1")->backlog = 1;
+        registry_open();
+        for (size_t i = 0; i < 2; i++)
+                supervisor.apps[i] =
+                        (struct app){.is_used = true, .supervisor = &supervisor, .generation = 1};
+        descriptor_of(1);
+        steer(1, 1, 0, 0);
+        for (size_t i = 0; i < 2; i++) /* the queue is full: who comes now gets no answer */
+                clients[i] = client_connect("127.0.0.1");
+        assert_int_equal(
+                probe_start(&supervisor.apps[0], &supervisor.apps[0].health.probe, &probe, NULL, &error), 0);
+        assert_true(probe_is_connecting(&supervisor.apps[0].health.probe));
+        assert_int_equal(probe_reach(&supervisor.apps[1], &probe, &fd, &counts, &error), PROBE_LATER);
+        probe_end(&supervisor.apps[0], &supervisor.apps[0].health.probe);
+        assert_int_equal(probe_reach(&supervisor.apps[1], &probe, &fd, &counts, &error), 0);
+        close(fd);
+        for (size_t i = 0; i < 2; i++)
+                close(clients[i]);
         registry_end();
 }
 
@@ -517,8 +591,6 @@ static void test_a_queue_is_counted_and_survives_its_generation(void **state) {
         assert_int_equal(web()->member_count, 1);
         registry_end();
 }
-
-static bool has_own_network;
 
 /* Returns false where the kernel does not know it, or the network is not ours. */
 static bool migration_set(const char *value) {
@@ -1107,8 +1179,9 @@ int main(void) {
                 cmocka_unit_test(test_who_closes_moves_nobody_else),
                 cmocka_unit_test(test_rotations_leave_nothing_behind),
                 cmocka_unit_test(test_a_generation_without_a_socket_gets_one_when_it_is_steered_to),
-                cmocka_unit_test(test_a_second_probe_at_a_time_is_told_to_wait),
+                cmocka_unit_test(test_every_probe_comes_from_a_port_of_its_own),
                 cmocka_unit_test(test_a_probe_follows_another_at_once_whoever_closes_first),
+                cmocka_unit_test(test_a_probe_waits_until_that_of_another_replica_stands),
                 cmocka_unit_test(test_no_connection_is_lost_while_generations_come_and_go),
                 cmocka_unit_test(test_a_probe_that_nobody_took_is_no_client_to_keep_a_socket_for),
                 cmocka_unit_test(test_a_queue_is_counted_and_survives_its_generation),
