@@ -128,6 +128,12 @@ static void flush(struct supervisor *supervisor) {
         loop_timer_clear(&supervisor->loop, &manager->retry);
 }
 
+/* The last words do not wait until the status may be said again: nobody would say them then. */
+static void flush_last(struct supervisor *supervisor) {
+        supervisor->manager.status_earliest_ns = 0;
+        flush(supervisor);
+}
+
 static void retry_on_due(struct loop_timer *timer) {
         flush(timer->owner);
 }
@@ -372,13 +378,13 @@ void manager_ending(struct supervisor *supervisor) {
         update_status(supervisor);
         if (!supervisor->manager.is_stopping)
                 say_stopping(supervisor);
-        flush(supervisor);
+        flush_last(supervisor);
 }
 
 void manager_close(struct supervisor *supervisor) {
         if (supervisor->manager.fd < 0)
                 return;
-        flush(supervisor);
+        flush_last(supervisor);
         loop_timer_clear(&supervisor->loop, &supervisor->manager.beat);
         loop_timer_clear(&supervisor->loop, &supervisor->manager.extend);
         loop_timer_clear(&supervisor->loop, &supervisor->manager.retry);

@@ -177,6 +177,17 @@ def test_stopping_is_said_once_and_asks_for_the_time_that_it_may_take(manager: M
         assert manager.count("STOPPING") == 1
 
 
+def test_the_last_status_is_said_right_after_another_message(manager: Manager) -> None:
+    """A mere status waits a moment after a message; behind the last one there is no later."""
+    script = 'trap "" TERM; echo up; while :; do sleep 0.05; done'
+    options = ["--stop-timeout", "400ms"]
+    with started(manager, *options, command=["sh", "-c", script], WATCHDOG_USEC="20000") as running:
+        running.line_with("^up")
+        running.signal(signal.SIGTERM)
+        manager.wait(lambda message: message.get("STATUS", "").startswith("ended with status 137"))
+        assert running.wait() == 137
+
+
 def test_an_app_that_ends_by_itself_is_a_service_that_stops(manager: Manager) -> None:
     """With its status, for whoever asks."""
     with started(manager, command=["sh", "-c", "sleep 0.5; exit 7"]) as running:
