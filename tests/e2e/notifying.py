@@ -9,6 +9,7 @@
     child:TEXT    let a child send it, wait for that
     orphan:TEXT   let a grandchild send it whose parent has ended
     sleep:SECONDS
+    file:PATH     wait until that file is there
     print:TEXT    a line on standard output
     env:NAME      print a variable
     count         print how many descriptors the parent process has open
@@ -56,11 +57,12 @@ def forked(text: str, *, twice: bool) -> None:
     child = os.fork()
     if child:
         os.waitpid(child, 0)
-        time.sleep(0.2 if twice else 0)
         return
+    parent = os.getpid()
     if twice and os.fork():
         os._exit(0)
-    time.sleep(0.1 if twice else 0)
+    while twice and os.getppid() == parent:
+        time.sleep(0.01)
     send(data_of(text))
     barrier()
     os._exit(0)
@@ -87,6 +89,9 @@ def step(word: str, rest: str) -> None:
         forked(rest, twice=word == "orphan")
     elif word == "sleep":
         time.sleep(float(rest))
+    elif word == "file":
+        while not Path(rest).exists():
+            time.sleep(0.02)
     elif word == "print":
         print(rest, flush=True)
     elif word == "env":

@@ -13,7 +13,8 @@ import time
 from pathlib import Path
 
 import pytest
-from support import PROBE, TACET, Running, children_of, is_alive, parse_state, run, state_of, wait_until
+from support import PATIENCE_SECONDS, PROBE, TACET, Running
+from support import children_of, is_alive, mask_of, name_of, parse_state, read_status, run, state_of, wait_until
 
 pytestmark = pytest.mark.both
 
@@ -71,6 +72,17 @@ def stops_with(command: list[str], number: int = signal.SIGTERM, **options: obje
         return running.wait()
 
 
+ORPHAN = "(setsid sh -c 'echo orphan:$$; exec sleep 1000' &); exec sleep 1000"
+
+
+def expect_adoption(running: Running) -> None:
+    """The orphan of that script becomes a child, and is reaped when it has ended."""
+    orphan = int(running.line_with("^orphan:").partition(":")[2])
+    wait_until(lambda: orphan in children_of(running.pid), "the orphan is adopted")
+    os.kill(orphan, signal.SIGKILL)
+    wait_until(lambda: len(children_of(running.pid)) == 1, "the orphan is reaped")
+
+
 # ---- all of them
 
 
@@ -118,7 +130,7 @@ def test_masks_and_ignored_signals_pass_through_under_every_name(any_of_them: li
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
     done = subprocess.run(
-        [*any_of_them, PROBE, "state"], capture_output=True, text=True, timeout=30, preexec_fn=prepare
+        [*any_of_them, PROBE, "state"], capture_output=True, text=True, timeout=PATIENCE_SECONDS, preexec_fn=prepare
     )
     state = parse_state(done.stdout)
     assert int(state["blocked"], 16) == 1 << (signal.SIGUSR1 - 1)
@@ -167,17 +179,14 @@ def test_tini_as_pid_1_is_silent(tini: list[str]) -> None:
 
 def test_tini_s_adopts_orphans(tini: list[str]) -> None:
     """By option and by variable."""
-    script = "(setsid sleep 0.5 &); echo ready; exec sleep 30"
     for command, environment in (([*tini, "-s"], {}), (tini, {"TINI_SUBREAPER": ""})):
-        with Running([*command, "--", "sh", "-c", script], environment=environment) as running:
-            running.line_with("^ready")
-            wait_until(lambda running=running: len(children_of(running.pid)) == 2, "the orphan is adopted")
-            wait_until(lambda running=running: len(children_of(running.pid)) == 1, "the orphan is reaped")
+        with Running([*command, "--", "sh", "-c", ORPHAN], environment=environment) as running:
+            expect_adoption(running)
 
 
 def test_tini_w_reports_every_reaped_zombie(tini: list[str]) -> None:
     """The text that its users grep for."""
-    script = f"{PROBE} orphans 3; sleep 0.3"
+    script = f"{PROBE} orphans 3; while [ $(wc -w < /proc/$PPID/task/$PPID/children) -gt 1 ]; do sleep 0.02; done"
     loud = run([*tini, "-s", "-w", "--", "sh", "-c", script]).stderr
     assert loud.count("Reaped zombie process with pid=") == 3
     assert "Reaped zombie" not in run([*tini, "-s", "--", "sh", "-c", script]).stderr
@@ -347,9 +356,9 @@ def test_dumb_init_suspends_the_program_and_itself(dumb_init: list[str], number:
 def test_dumb_init_ends_the_group_with_the_program(dumb_init: list[str], tmp_path: Path) -> None:
     """SIGTERM for what the program left in its session."""
     note = tmp_path / "note"
-    script = f"sh -c \"trap 'echo TERM > {note}; exit' TERM; echo ready; while :; do sleep 0.02; done\" & sleep 0.4; exit 6"
+    left = f"trap 'echo TERM > {note}; exit' TERM; : > {tmp_path}/up; while :; do sleep 0.02; done"
+    script = f"sh -c \"{left}\" & while [ ! -e {tmp_path}/up ]; do sleep 0.02; done; exit 6"
     with Running([*dumb_init, "sh", "-c", script]) as running:
-        running.line_with("^ready")
         assert running.wait() == 6
         wait_until(note.exists, "the background process got SIGTERM")
 
@@ -382,16 +391,22 @@ def test_catatonit_version_help_and_licence_are_successes(catatonit: list[str]) 
 
 def test_catatonit_adopts_orphans_without_being_asked(catatonit: list[str]) -> None:
     """It is a subreaper by itself when it is not PID 1."""
-    with Running([*catatonit, "--", "sh", "-c", "(setsid sleep 0.4 &); echo ready; exec sleep 30"]) as running:
-        running.line_with("^ready")
-        wait_until(lambda: len(children_of(running.pid)) == 2, "the orphan is adopted")
-        wait_until(lambda: len(children_of(running.pid)) == 1, "the orphan is reaped")
+    with Running([*catatonit, "--", "sh", "-c", ORPHAN]) as running:
+        expect_adoption(running)
 
 
-def test_catatonit_p_is_an_endless_pause(catatonit: list[str]) -> None:
+def is_pausing(pid: int) -> bool:
+    """Whether it has come so far that PID 1 gets a signal: theirs shows it in its masks, ours has left its directory."""
+    masks = [int(read_status(pid).get(name, "0"), 16) for name in ("SigBlk", "SigCgt")]
+    has_sigterm = any(mask & mask_of(signal.SIGTERM) for mask in masks)
+    return has_sigterm or (name_of(pid) != "unshare" and os.readlink(f"/proc/{pid}/cwd") == "/")
+
+
+def test_catatonit_p_is_an_endless_pause(catatonit: list[str], tmp_path: Path) -> None:
     """-P: no program, only reaping, until a signal ends it."""
-    with Running([*catatonit, "-P"], pid1=True) as running:
+    with Running([*catatonit, "-P"], pid1=True, cwd=tmp_path) as running:
         supervisor = running.pid
+        wait_until(lambda: is_pausing(supervisor), "it takes SIGTERM")
         time.sleep(0.2)
         assert is_alive(supervisor)
         os.kill(supervisor, signal.SIGTERM)

@@ -14,20 +14,30 @@ from support import PROBE, TACET, TACET_STATIC, Running, is_alive, run, wait_unt
 pytestmark = pytest.mark.both
 
 
+NOTE = 'read -r stat < /proc/$$/stat; set -- $stat; echo "${22}" >>'
+
+
 def noting(path: Path, script: str) -> list[str]:
-    """A program that notes its start time, then runs a script."""
-    return ["sh", "-c", f"date +%s%N >> {path}; {script}"]
+    """A program that notes when the kernel started it, however late it is itself; then it runs a script."""
+    return ["sh", "-c", f"{NOTE} {path}; {script}"]
 
 
 def starts(path: Path) -> list[float]:
     """The noted start times, in seconds."""
-    return [int(line) / 1e9 for line in path.read_text().split()] if path.exists() else []
+    ticks = os.sysconf("SC_CLK_TCK")
+    return [int(line) / ticks for line in path.read_text().split()] if path.exists() else []
 
 
 def gaps(path: Path) -> list[float]:
     """Times between starts."""
     times = starts(path)
     return [later - earlier for earlier, later in zip(times, times[1:])]
+
+
+def delays_in(log: str) -> list[float]:
+    """The delays that were announced, in seconds: what was left of them at that moment."""
+    units = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
+    return [int(number) * units[unit] for number, unit in re.findall(r"restarting the app in (\d+)(us|ms|s)\b", log)]
 
 
 def test_without_a_policy_nothing_is_restarted(pid1: bool, tmp_path: Path) -> None:
@@ -63,7 +73,7 @@ def test_the_delay_doubles_up_to_its_maximum(tmp_path: Path) -> None:
     options = ["--restart", "always", "--restart-delay", "100ms", "--restart-delay-max", "400ms", "--restart-limit", "5"]
     done = run([TACET, "run", *options, "--", *noting(note, "exit 1")])
     measured = gaps(note)
-    said = [int(ms) / 1000 for ms in re.findall(r"restarting the app in (\d+)ms", done.stderr)]
+    said = delays_in(done.stderr)
     assert len(measured) == len(said) == 5, done.stderr
     assert sum(measured) >= 1.2, measured
     for delay, expected in zip(said, (0.1, 0.2, 0.4, 0.4, 0.4)):
@@ -76,19 +86,22 @@ def test_a_program_that_was_up_long_enough_starts_anew_with_the_first_delay(tmp_
     options = ["--restart", "always", "--restart-delay", "20ms", "--restart-delay-max", "10s"]
     options += ["--restart-reset", "200ms", "--restart-limit", "3"]
     with Running([TACET, "run", *options, "--", *noting(note, "sleep 0.3; exit 1")]) as running:
-        wait_until(lambda: len(starts(note)) >= 7, "more restarts than the limit for one series")
-        assert max(gaps(note)) < 1
+        wait_until(lambda: len(starts(note)) >= 7, "more restarts than the limit for one series", 60)
         running.signal(signal.SIGTERM)
         running.wait()
+        said = delays_in(running.rest())
+        assert len(said) >= 6
+        assert max(said) <= 0.023, said
 
 
 def test_a_storm_of_ends_is_throttled(tmp_path: Path) -> None:
-    """A program that ends at once is started a handful of times in two seconds, not thousands."""
+    """A program that ends at once is started a handful of times in its first second, not thousands."""
     note = tmp_path / "starts"
     options = ["--restart", "always", "--restart-delay", "100ms", "--restart-limit", "0"]
     with Running([TACET, "run", *options, "--", *noting(note, "exit 1")]) as running:
-        time.sleep(2)
-        assert 2 <= len(starts(note)) <= 8
+        wait_until(lambda: len(starts(note)) >= 5, "it is started again and again")
+        times = starts(note)
+        assert times[4] - times[0] >= 1.1, times
         running.signal(signal.SIGTERM)
         running.wait()
 
@@ -96,15 +109,12 @@ def test_a_storm_of_ends_is_throttled(tmp_path: Path) -> None:
 def test_a_stop_during_the_delay_wins_at_once(pid1: bool, tmp_path: Path) -> None:
     """Nobody waits for a restart that is no longer wanted."""
     note = tmp_path / "starts"
-    command = [TACET, "run", "--restart", "always", "--restart-delay", "60s", "--", *noting(note, "exit 4")]
-    command.insert(2, "--restart-delay-max=60s")
+    command = [TACET, "run", "--restart", "always", "--restart-delay", "1h", "--", *noting(note, "exit 4")]
+    command.insert(2, "--restart-delay-max=1h")
     with Running(command, pid1=pid1) as running:
-        wait_until(lambda: len(starts(note)) == 1, "the first start")
-        time.sleep(0.2)
-        started = time.monotonic()
+        running.line_with("restarting the app in ")
         running.signal(signal.SIGTERM)
         running.wait()
-        assert time.monotonic() - started < 1
     assert len(starts(note)) == 1
 
 
@@ -117,20 +127,22 @@ def test_a_stop_is_no_failure_that_is_restarted(pid1: bool) -> None:
 
 
 def test_a_crashed_program_is_back_soon(pid1: bool) -> None:
-    """The delay is what it costs, and little more; bench/ measures how little."""
+    """The shortest delay, each time; bench/ measures what it costs."""
     options = ["--restart", "on-failure", "--restart-delay", "1ms", "--restart-reset", "1ms"]
     with Running([TACET, "run", *options, "--", PROBE, "wait"], pid1=pid1) as running:
         running.line_with("^ready")
         for _ in range(10):
             time.sleep(0.02)
             os.kill(running.child, signal.SIGKILL)
-            running.line_with("^ready", 1)
+            assert delays_in(running.line_with("restarting the app in ")) <= [0.0015]
+            running.line_with("^ready")
 
 
 def test_no_process_left_for_a_restart_is_waited_out(tmp_path: Path) -> None:
     """EAGAIN at a restart: reported, tried again, and the program is back when there is room."""
     options = ["--restart", "always", "--restart-delay", "20ms", "--restart-delay-max", "50ms", "--restart-limit", "0"]
-    drop = ["setpriv", "--reuid=54322", "--regid=54322", "--clear-groups"]
+    user = 100_000 + os.getpid()  # whose processes are counted: nobody else's
+    drop = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"]
     with Running([*drop, TACET, "run", *options, "--", PROBE, "wait"]) as running:
         pid = int(running.line_with("^ready").split()[1])
         assert run([*drop, "prlimit", f"--pid={running.pid}", "--nproc=1:"]).returncode == 0
@@ -148,22 +160,22 @@ def test_a_wall_clock_that_jumps_changes_no_delay(tmp_path: Path) -> None:
     """The wall clock runs a thousand times too fast; deadlines are of the monotonic clock."""
     note = tmp_path / "starts"
     options = ["--restart", "always", "--restart-delay", "300ms", "--restart-delay-max", "300ms", "--restart-limit", "3"]
-    script = f"/usr/bin/env -i /bin/date +%s%N >> {note}; exit 1"
-    command = ["faketime", "-f", "+0 x1000", TACET, "run", *options, "--", "sh", "-c", script]
+    command = ["faketime", "-f", "+0 x1000", TACET, "run", *options, "--", *noting(note, "exit 1")]
     assert run(command, environment={"FAKETIME_DONT_FAKE_MONOTONIC": "1"}).returncode == 1
     assert len(gaps(note)) == 3
-    assert 0.6 <= sum(gaps(note)) <= 5.0, gaps(note)
+    assert sum(gaps(note)) >= 0.7, gaps(note)
 
 
 def test_a_time_namespace_changes_no_delay(tmp_path: Path) -> None:
     """A monotonic clock that starts years ahead; the static program asks the kernel directly.
 
-    Three delays are judged together: one start that is late makes the next gap short.
+    Three delays are judged together: one start that is late makes the next gap short. One that were too long by as much as the
+    clock is ahead would not end.
     """
     note = tmp_path / "starts"
     options = ["--restart", "always", "--restart-delay", "200ms", "--restart-delay-max", "200ms", "--restart-limit", "3"]
     for program in (TACET, TACET_STATIC):
         command = ["unshare", "--time", "--monotonic", "100000000", "--fork", program, "run", *options]
         assert run([*command, "--", *noting(note, "exit 1")]).returncode == 1
-        assert 0.4 <= sum(gaps(note)) <= 5.0, gaps(note)
+        assert sum(gaps(note)) >= 0.45, gaps(note)
         note.unlink()

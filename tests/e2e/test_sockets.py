@@ -17,9 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from secrets_files import Vault, vault_make
-from support import PATIENCE_SECONDS, PROBE, TACET, Running, is_alive, run, wait_until
+from support import PATIENCE_SECONDS, PROBE, TACET, Running, free_port, is_alive, run, wait_until
 
 ACTIVATED = [sys.executable, "-u", str(Path(__file__).parent / "servers" / "activated.py")]
 LOG = ["--log-format", "plain"]
@@ -29,15 +28,6 @@ LOG = ["--log-format", "plain"]
 def vault(tmp_path: Path) -> Vault:
     """An age file and its key."""
     return vault_make(tmp_path / "vault", "A=1\n")
-
-
-@contextlib.contextmanager
-def free_port(kind: int = socket.SOCK_STREAM, family: int = socket.AF_INET) -> Iterator[int]:
-    """A port that was free a moment ago."""
-    with socket.socket(family, kind) as probe:
-        probe.bind(("::1" if family == socket.AF_INET6 else "127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    yield port
 
 
 def told(running: Running) -> dict:
@@ -98,28 +88,30 @@ def links_of(pid: int) -> dict[int, str]:
 @pytest.mark.both
 def test_the_app_gets_its_sockets_from_3_on_in_order_with_names_and_its_own_pid(pid1: bool, tmp_path: Path) -> None:
     """sd_listen_fds(3): LISTEN_FDS, LISTEN_PID, LISTEN_FDNAMES; blocking, inheritable, and nothing else is open."""
-    with free_port() as port, free_port(socket.SOCK_DGRAM) as dgram:
-        arguments = ["--listen", f"http=127.0.0.1:{port}", "--listen", f"dns=udp:127.0.0.1:{dgram}"]
-        arguments += ["--listen", str(tmp_path / "third.sock")]
-        with Running([TACET, "run", *arguments, "--", *ACTIVATED], pid1=pid1) as running:
-            app = told(running)
-            environment = app["environment"]
-            assert environment["LISTEN_FDS"] == "3"
-            assert environment["LISTEN_PID"] == str(app["pid"])
-            assert environment["LISTEN_FDNAMES"] == "http:dns:listen"
-            assert "LISTEN_PIDFDID" not in environment
-            assert [found["fd"] for found in app["descriptors"]] == [3, 4, 5]
-            assert [found["type"] for found in app["descriptors"]] == ["SOCK_STREAM", "SOCK_DGRAM", "SOCK_STREAM"]
-            assert app["descriptors"][0]["name"] == ["127.0.0.1", port]
-            assert all(not found["cloexec"] and found["blocking"] for found in app["descriptors"])
-            if not pid1:
-                assert ask(("127.0.0.1", port)) == app["pid"]
-            end(running)
+    port = free_port()
+    dgram = free_port()
+    arguments = ["--listen", f"http=127.0.0.1:{port}", "--listen", f"dns=udp:127.0.0.1:{dgram}"]
+    arguments += ["--listen", str(tmp_path / "third.sock")]
+    with Running([TACET, "run", *arguments, "--", *ACTIVATED], pid1=pid1) as running:
+        app = told(running)
+        environment = app["environment"]
+        assert environment["LISTEN_FDS"] == "3"
+        assert environment["LISTEN_PID"] == str(app["pid"])
+        assert environment["LISTEN_FDNAMES"] == "http:dns:listen"
+        assert "LISTEN_PIDFDID" not in environment
+        assert [found["fd"] for found in app["descriptors"]] == [3, 4, 5]
+        assert [found["type"] for found in app["descriptors"]] == ["SOCK_STREAM", "SOCK_DGRAM", "SOCK_STREAM"]
+        assert app["descriptors"][0]["name"] == ["127.0.0.1", port]
+        assert all(not found["cloexec"] and found["blocking"] for found in app["descriptors"])
+        if not pid1:
+            assert ask(("127.0.0.1", port)) == app["pid"]
+        end(running)
 
 
 def test_a_port_alone_takes_both_families() -> None:
     """8080 is [::]:8080, dual."""
-    with free_port() as port, Running([TACET, "run", "--listen", str(port), "--", *ACTIVATED]) as running:
+    port = free_port()
+    with Running([TACET, "run", "--listen", str(port), "--", *ACTIVATED]) as running:
         app = told(running)
         assert app["environment"]["LISTEN_FDNAMES"] == "listen"
         assert app["descriptors"][0]["family"] == "AF_INET6"
@@ -130,45 +122,47 @@ def test_a_port_alone_takes_both_families() -> None:
 
 def test_the_two_families_may_have_a_socket_each_on_one_port() -> None:
     """[::]:PORT leaves IPv4 alone where another socket has it."""
-    with free_port() as port:
-        arguments = ["--listen", f"four=0.0.0.0:{port}", "--listen", f"six=[::]:{port}"]
-        with Running([TACET, "run", *arguments, "--", *ACTIVATED]) as running:
-            app = told(running)
-            assert [found["family"] for found in app["descriptors"]] == ["AF_INET", "AF_INET6"]
-            assert ask(("127.0.0.1", port)) == app["pid"]
-            assert ask(("::1", port), socket.AF_INET6) == app["pid"]
-            end(running)
+    port = free_port()
+    arguments = ["--listen", f"four=0.0.0.0:{port}", "--listen", f"six=[::]:{port}"]
+    with Running([TACET, "run", *arguments, "--", *ACTIVATED]) as running:
+        app = told(running)
+        assert [found["family"] for found in app["descriptors"]] == ["AF_INET", "AF_INET6"]
+        assert ask(("127.0.0.1", port)) == app["pid"]
+        assert ask(("::1", port), socket.AF_INET6) == app["pid"]
+        end(running)
 
 
 def test_udp_is_answered() -> None:
     """A datagram socket is bound and handed over."""
-    with free_port(socket.SOCK_DGRAM) as port:
-        with Running([TACET, "run", "--listen", f"udp:127.0.0.1:{port}", "--", *ACTIVATED]) as running:
-            app = told(running)
-            assert ask_datagram(("127.0.0.1", port), socket.AF_INET, ("127.0.0.1", 0)) == app["pid"]
-            end(running)
+    port = free_port()
+    with Running([TACET, "run", "--listen", f"udp:127.0.0.1:{port}", "--", *ACTIVATED]) as running:
+        app = told(running)
+        assert ask_datagram(("127.0.0.1", port), socket.AF_INET, ("127.0.0.1", 0)) == app["pid"]
+        end(running)
 
 
 def test_the_other_protocols_are_spoken_on_request() -> None:
     """Server::Starter's and einhorn's variables, with and without systemd's."""
-    with free_port() as port, free_port(family=socket.AF_INET6) as six, free_port() as both:
-        arguments = ["--listen", f"a=127.0.0.1:{port}", "--listen", f"b=[::1]:{six}", "--listen", f"c={both}"]
-        arguments += ["--socket-protocols", "server-starter,einhorn", "--restart", "always", "--restart-delay", "1ms"]
-        with Running([TACET, "run", *arguments, "--", *ACTIVATED]) as running:
-            first = told(running)
-            environment = first["environment"]
-            assert environment["SERVER_STARTER_PORT"] == f"127.0.0.1:{port}=3;[::1]:{six}=4;{both}=5"
-            assert environment["SERVER_STARTER_GENERATION"] == "1"
-            assert environment["EINHORN_FD_COUNT"] == "3"
-            assert [environment[f"EINHORN_FD_{n}"] for n in range(3)] == ["3", "4", "5"]
-            assert environment["EINHORN_FDS"] == "3 4 5"
-            assert environment["EINHORN_MASTER_PID"] == str(running.pid)
-            assert environment["EINHORN_CHILD_INDEX"] == "0"
-            assert not [name for name in environment if name.startswith("LISTEN_")]
-            os.kill(first["pid"], signal.SIGKILL)
-            second = told(running)
-            assert second["environment"]["SERVER_STARTER_GENERATION"] == "2"
-            end(running)
+    port = free_port()
+    six = free_port()
+    both = free_port()
+    arguments = ["--listen", f"a=127.0.0.1:{port}", "--listen", f"b=[::1]:{six}", "--listen", f"c={both}"]
+    arguments += ["--socket-protocols", "server-starter,einhorn", "--restart", "always", "--restart-delay", "1ms"]
+    with Running([TACET, "run", *arguments, "--", *ACTIVATED]) as running:
+        first = told(running)
+        environment = first["environment"]
+        assert environment["SERVER_STARTER_PORT"] == f"127.0.0.1:{port}=3;[::1]:{six}=4;{both}=5"
+        assert environment["SERVER_STARTER_GENERATION"] == "1"
+        assert environment["EINHORN_FD_COUNT"] == "3"
+        assert [environment[f"EINHORN_FD_{n}"] for n in range(3)] == ["3", "4", "5"]
+        assert environment["EINHORN_FDS"] == "3 4 5"
+        assert environment["EINHORN_MASTER_PID"] == str(running.pid)
+        assert environment["EINHORN_CHILD_INDEX"] == "0"
+        assert not [name for name in environment if name.startswith("LISTEN_")]
+        os.kill(first["pid"], signal.SIGKILL)
+        second = told(running)
+        assert second["environment"]["SERVER_STARTER_GENERATION"] == "2"
+        end(running)
 
 
 SERVER_STARTER_APP = """
@@ -196,11 +190,11 @@ while True:
 @pytest.mark.parametrize(("protocol", "app"), [("server-starter", SERVER_STARTER_APP), ("einhorn", EINHORN_APP)], ids=["server-starter", "einhorn"])
 def test_an_app_of_another_protocol_serves(protocol: str, app: str) -> None:
     """It reads its variables as its own library does."""
-    with free_port() as port:
-        arguments = ["--listen", f"127.0.0.1:{port}", "--socket-protocols", protocol]
-        with Running([TACET, "run", *arguments, "--", sys.executable, "-c", app]) as running:
-            assert ask(("127.0.0.1", port)) == running.child
-            end(running)
+    port = free_port()
+    arguments = ["--listen", f"127.0.0.1:{port}", "--socket-protocols", protocol]
+    with Running([TACET, "run", *arguments, "--", sys.executable, "-c", app]) as running:
+        assert ask(("127.0.0.1", port)) == running.child
+        end(running)
 
 
 # ---- real programs ----
@@ -220,11 +214,11 @@ def test_gunicorn_takes_the_socket(tmp_path: Path) -> None:
     (tmp_path / "hello.py").write_text(
         "def app(environ, start):\n    start('200 OK', [('Content-Length', '5')])\n    return [b'hello']\n"
     )
-    with free_port() as port:
-        command = [shutil.which("gunicorn"), "--chdir", str(tmp_path), "--workers", "1", "hello:app"]
-        with Running([TACET, "run", "--listen", f"127.0.0.1:{port}", "--", *command]) as running:
-            assert http_get(port) == "hello"
-            end(running)
+    port = free_port()
+    command = [shutil.which("gunicorn"), "--chdir", str(tmp_path), "--workers", "1", "hello:app"]
+    with Running([TACET, "run", "--listen", f"127.0.0.1:{port}", "--", *command]) as running:
+        assert http_get(port) == "hello"
+        end(running)
 
 
 NODE_APP = """
@@ -238,11 +232,11 @@ process.on('SIGTERM', () => process.exit(0));
 @pytest.mark.skipif(not shutil.which("node"), reason="node is not installed")
 def test_node_listens_on_descriptor_3() -> None:
     """listen({fd: 3})."""
-    with free_port() as port:
-        command = [shutil.which("node"), "-e", NODE_APP]
-        with Running([TACET, "run", "--listen", f"127.0.0.1:{port}", "--", *command]) as running:
-            assert http_get(port) == "hello"
-            end(running)
+    port = free_port()
+    command = [shutil.which("node"), "-e", NODE_APP]
+    with Running([TACET, "run", "--listen", f"127.0.0.1:{port}", "--", *command]) as running:
+        assert http_get(port) == "hello"
+        end(running)
 
 
 # ---- over restarts ----
@@ -250,56 +244,56 @@ def test_node_listens_on_descriptor_3() -> None:
 
 def test_a_connection_that_comes_while_the_app_is_down_is_served_by_the_next(tmp_path: Path) -> None:
     """The queue outlives the app: nobody is refused."""
-    with free_port() as port:
-        arguments = ["--listen", f"127.0.0.1:{port}", "--listen", str(tmp_path / "s"), "--restart", "always"]
-        arguments += ["--restart-delay", "500ms"]
-        with Running([TACET, "run", *arguments, "--", *ACTIVATED]) as running:
-            first = told(running)["pid"]
-            os.kill(first, signal.SIGKILL)
-            wait_until(lambda: not is_alive(first), "the app is gone")
-            with socket.socket(socket.AF_UNIX) as client:
-                client.settimeout(PATIENCE_SECONDS)
-                client.connect(str(tmp_path / "s"))
-                answer = ask(("127.0.0.1", port))
-                second = told(running)["pid"]
-                assert answer == second != first
-                assert int(client.makefile().readline()) == second
-            end(running)
+    port = free_port()
+    arguments = ["--listen", f"127.0.0.1:{port}", "--listen", str(tmp_path / "s"), "--restart", "always"]
+    arguments += ["--restart-delay", "500ms"]
+    with Running([TACET, "run", *arguments, "--", *ACTIVATED]) as running:
+        first = told(running)["pid"]
+        os.kill(first, signal.SIGKILL)
+        wait_until(lambda: not is_alive(first), "the app is gone")
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(PATIENCE_SECONDS)
+            client.connect(str(tmp_path / "s"))
+            answer = ask(("127.0.0.1", port))
+            second = told(running)["pid"]
+            assert answer == second != first
+            assert int(client.makefile().readline()) == second
+        end(running)
 
 
 def test_every_start_gets_the_same_sockets_and_nothing_leaks() -> None:
     """Ten crashes: the numbers stay, the supervisor's table does not grow, the app's has its sockets alone."""
-    with free_port() as port:
-        arguments = ["--listen", f"127.0.0.1:{port}", "--restart", "always", "--restart-delay", "1ms"]
-        arguments += ["--restart-limit", "0", "--restart-delay-max", "2ms", "--min-healthy", "0s"]
-        with Running([TACET, "run", *arguments, "--", *ACTIVATED]) as running:
-            os.kill(told(running)["pid"], signal.SIGKILL)
+    port = free_port()
+    arguments = ["--listen", f"127.0.0.1:{port}", "--restart", "always", "--restart-delay", "1ms"]
+    arguments += ["--restart-limit", "0", "--restart-delay-max", "2ms", "--min-healthy", "0s"]
+    with Running([TACET, "run", *arguments, "--", *ACTIVATED]) as running:
+        os.kill(told(running)["pid"], signal.SIGKILL)
+        app = told(running)
+        before = links_of(running.pid)  # with the one for the log, which opens when it has something to say
+        inode = app["descriptors"][0]["link"]
+        for _ in range(10):
+            os.kill(app["pid"], signal.SIGKILL)
             app = told(running)
-            before = links_of(running.pid)  # with the one for the log, which opens when it has something to say
-            inode = app["descriptors"][0]["link"]
-            for _ in range(10):
-                os.kill(app["pid"], signal.SIGKILL)
-                app = told(running)
-                assert [(found["fd"], found["link"]) for found in app["descriptors"]] == [(3, inode)]
-            wait_until(lambda: len(links_of(running.pid)) == len(before), "the supervisor has as many as before")
-            end(running)
+            assert [(found["fd"], found["link"]) for found in app["descriptors"]] == [(3, inode)]
+        wait_until(lambda: len(links_of(running.pid)) <= len(before), "the supervisor has no more than before")
+        end(running)
 
 
 def test_a_rotation_hands_the_sockets_to_the_new_generation(vault: Vault) -> None:
     """TACET_GENERATION tells it from the old one."""
-    with free_port() as port:
-        arguments = [*vault.options, "--listen", f"127.0.0.1:{port}", "--min-healthy", "0s"]
-        with Running([TACET, "run", *arguments, "--", *ACTIVATED]) as running:
-            first = told(running)
-            assert first["environment"]["TACET_GENERATION"] == "1"
-            assert first["environment"]["TACET_REPLICA"] == "0"
-            vault.write("A=2\n")
-            running.signal(signal.SIGHUP)
-            second = told(running)
-            assert second["environment"]["TACET_GENERATION"] == "2"
-            wait_until(lambda: not is_alive(first["pid"]), "the old one is gone")
-            assert ask(("127.0.0.1", port)) == second["pid"]
-            end(running)
+    port = free_port()
+    arguments = [*vault.options, "--listen", f"127.0.0.1:{port}", "--min-healthy", "0s"]
+    with Running([TACET, "run", *arguments, "--", *ACTIVATED]) as running:
+        first = told(running)
+        assert first["environment"]["TACET_GENERATION"] == "1"
+        assert first["environment"]["TACET_REPLICA"] == "0"
+        vault.write("A=2\n")
+        running.signal(signal.SIGHUP)
+        second = told(running)
+        assert second["environment"]["TACET_GENERATION"] == "2"
+        wait_until(lambda: not is_alive(first["pid"]), "the old one is gone")
+        assert ask(("127.0.0.1", port)) == second["pid"]
+        end(running)
 
 
 # ---- unix sockets ----
@@ -431,7 +425,8 @@ def test_without_names_they_are_unknown() -> None:
 
 def test_an_inherited_socket_fills_the_declared_one_of_its_name_or_address() -> None:
     """In the order of the configuration; the address is not opened a second time."""
-    with listening() as one, listening() as two, free_port() as port:
+    port = free_port()
+    with listening() as one, listening() as two:
         declared = ["--listen", f"admin=127.0.0.1:{two.getsockname()[1]}", "--listen", f"own=127.0.0.1:{port}"]
         declared += ["--listen", f"web=127.0.0.1:{one.getsockname()[1]}"]
         with activate([TACET, "run", *declared, "--", *ACTIVATED], [one.fileno(), two.fileno()], "web:other") as running:
@@ -444,7 +439,8 @@ def test_an_inherited_socket_fills_the_declared_one_of_its_name_or_address() -> 
 
 def test_an_inherited_socket_of_a_declared_name_wins_over_the_declared_address() -> None:
     """And the difference is said."""
-    with listening() as one, free_port() as port:
+    port = free_port()
+    with listening() as one:
         command = [TACET, "run", *LOG, "--listen", f"web=127.0.0.1:{port}", "--", *ACTIVATED]
         with activate(command, [one.fileno()], "web") as running:
             running.line_with(f"socket 'web' is 127.0.0.1:{one.getsockname()[1]}.*not 127.0.0.1:{port}")
@@ -468,7 +464,8 @@ def test_what_is_no_listening_socket_is_handed_on_at_its_place(tmp_path: Path) -
 
 def test_sockets_that_were_kept_for_tacet_come_back_only_as_what_they_were() -> None:
     """One still belongs; one has another address by now and is closed, so that its port is free."""
-    with listening() as one, listening() as two, free_port() as port:
+    port = free_port()
+    with listening() as one, listening() as two:
         ports = [one.getsockname()[1], two.getsockname()[1]]
         declared = ["--listen", f"web=127.0.0.1:{ports[0]}", "--listen", f"admin=127.0.0.1:{port}"]
         names = "tacet-kept.web:tacet-kept.admin"
@@ -507,16 +504,16 @@ def test_inherited_sockets_are_close_on_exec_in_tacet() -> None:
 @pytest.mark.skipif(not shutil.which("systemd-socket-activate"), reason="systemd is not installed")
 def test_systemd_socket_activate_starts_it() -> None:
     """A real activator: it holds the socket, starts tacet at the first connection, and the app answers."""
-    with free_port() as port:
-        command = [shutil.which("systemd-socket-activate"), "-l", f"127.0.0.1:{port}", "--fdname=web"]
-        with Running([*command, "--", TACET, "run", "--", *ACTIVATED]) as running:
-            running.line_with("Listening on")
-            with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_SECONDS) as client:
-                app = told(running)
-                assert int(client.makefile().readline()) == app["pid"]
-            assert app["environment"]["LISTEN_FDNAMES"] == "web"
-            assert app["environment"]["LISTEN_PID"] == str(app["pid"])
-            end(running)
+    port = free_port()
+    command = [shutil.which("systemd-socket-activate"), "-l", f"127.0.0.1:{port}", "--fdname=web"]
+    with Running([*command, "--", TACET, "run", "--", *ACTIVATED]) as running:
+        running.line_with("Listening on")
+        with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_SECONDS) as client:
+            app = told(running)
+            assert int(client.makefile().readline()) == app["pid"]
+        assert app["environment"]["LISTEN_FDNAMES"] == "web"
+        assert app["environment"]["LISTEN_PID"] == str(app["pid"])
+        end(running)
 
 
 @pytest.mark.parametrize("verb", [["exec", "--"], ["--"]])
@@ -632,15 +629,15 @@ def test_a_ready_descriptor_may_not_have_the_number_of_a_socket() -> None:
 
 def test_one_socket_beside_a_ready_descriptor() -> None:
     """Sockets are counted, the ready descriptor is not."""
-    with free_port() as port:
-        arguments = ["--listen", f"127.0.0.1:{port}", "--ready", "fd", "--ready-fd", "9"]
-        with Running([TACET, "run", *arguments, "--", *ACTIVATED]) as running:
-            app = told(running)
-            assert app["environment"]["LISTEN_FDS"] == "1"
-            assert app["environment"]["LISTEN_FDNAMES"] == "listen"
-            assert [found["fd"] for found in app["descriptors"]] == [3, 9]
-            assert app["descriptors"][1]["link"].startswith("pipe:")
-            end(running)
+    port = free_port()
+    arguments = ["--listen", f"127.0.0.1:{port}", "--ready", "fd", "--ready-fd", "9"]
+    with Running([TACET, "run", *arguments, "--", *ACTIVATED]) as running:
+        app = told(running)
+        assert app["environment"]["LISTEN_FDS"] == "1"
+        assert app["environment"]["LISTEN_FDNAMES"] == "listen"
+        assert [found["fd"] for found in app["descriptors"]] == [3, 9]
+        assert app["descriptors"][1]["link"].startswith("pipe:")
+        end(running)
 
 
 def test_a_socket_of_another_kind_is_handed_on_as_it_is() -> None:
