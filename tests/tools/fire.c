@@ -3,7 +3,7 @@
  *   fire [--pid1] COUNT WINDOW_US COMMAND...
  *
  * Whatever the moment, the whole must end: before exec by the default action in the new process, later because the wrapper
- * passes the signal on. A run that has not ended 2 s later (as PID 1: 150 ms) has lost it. With --pid1 the wrapper is PID 1
+ * passes the signal on. A run that has not ended 30 s later (as PID 1: 150 ms) has lost it. With --pid1 the wrapper is PID 1
  * of its own PID namespace, where the kernel itself drops a signal that arrives before it is blocked; the run is then
  * ended by SIGKILL.
  * Prints "lost N of COUNT" and exits 0; anything that cannot be set up exits 1. */
@@ -21,7 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PATIENCE_MS      2000
+#define PATIENCE_MS      30000
 #define PATIENCE_PID1_MS 150
 
 static uint64_t random_next(uint64_t *state) {
