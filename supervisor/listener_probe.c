@@ -24,11 +24,11 @@
 #include "supervisor/listener.h"
 #include "supervisor/state.h"
 
-#define PORT_MIN    1024
-#define PORT_MAX    65535
-#define PORT_TRIES  4096
-#define PORT_FIRSTS 4096 /* so many where the search begins, downward from the last port */
-#define SOURCES_MAX 2
+#define PORT_MIN     1024
+#define PORT_MAX     65535
+#define PORT_TRIES   4096
+#define PORTS_WANTED 1024
+#define SOURCES_MAX  2
 
 void listener_probe_sources(const struct listener *listener, struct steering *out) {
         const struct in6_addr *ipv6 = &listener->address.in6.sin6_addr;
@@ -102,32 +102,34 @@ static struct port_range client_ports(void) {
         return (struct port_range){32768, 60999};
 }
 
-/* The next port to try below `port`, from the top again after the last one; those of clients only when there are no others. */
-static unsigned port_next(const struct port_range *clients, unsigned port) {
-        bool has_others = clients->high < PORT_MAX || clients->low > PORT_MIN;
+/* Where the ports of probes come from: above those of clients, or below, if there are enough for a minute of them; else anywhere.
+ * They go round in there, so that probes do not wander over the ports of services that are about to start. */
+static struct port_range probe_ports(void) {
+        struct port_range clients = client_ports();
 
-        if (port <= PORT_MIN)
-                port = PORT_MAX + 1;
-        port--;
-        if (has_others && port >= clients->low && port <= clients->high)
-                port = clients->low > PORT_MIN ? clients->low - 1 : PORT_MAX;
-        return port;
+        if (clients.high + PORTS_WANTED <= PORT_MAX)
+                return (struct port_range){clients.high + 1, PORT_MAX};
+        if (clients.low >= PORT_MIN + PORTS_WANTED)
+                return (struct port_range){PORT_MIN, clients.low - 1};
+        return (struct port_range){PORT_MIN, PORT_MAX};
 }
 
-/* Not the same one after each start: what the last life of this program used may be in TIME_WAIT. */
-static uint16_t port_first(void) {
-        return (uint16_t)(PORT_MAX - time_now_ns() / 1000 % PORT_FIRSTS);
+/* The port to try after `port`: the one below. Not the same first one after each start: what the last life of this program used may
+ * be in TIME_WAIT. */
+static uint16_t port_next(const struct port_range *range, uint16_t port) {
+        if (port == 0)
+                return (uint16_t)(range->low +
+                                  (uint64_t)time_now_ns() / 1000 % (range->high - range->low + 1));
+        return port > range->low && port <= range->high ? port - 1 : (uint16_t)range->high;
 }
 
 /* Bind alone, without SO_REUSEADDR, to the next port that nobody has: none that was used in the last minute, that is. Returns
  * 0, or -1 with errno. */
 static int port_bind(struct listeners *listeners, int fd, struct socket_address *source) {
-        struct port_range clients = client_ports();
+        struct port_range range = probe_ports();
 
-        if (listeners->probe_port_last == 0)
-                listeners->probe_port_last = port_first();
         for (size_t tries = 0; tries < PORT_TRIES; tries++) {
-                listeners->probe_port_last = (uint16_t)port_next(&clients, listeners->probe_port_last);
+                listeners->probe_port_last = port_next(&range, listeners->probe_port_last);
                 port_set(source, listeners->probe_port_last);
                 if (bind(fd, &source->generic, source->length) == 0)
                         return 0;
