@@ -110,6 +110,13 @@ static bool report_is_step(enum fleet_report report) {
         return report >= FLEET_REPORT_READY;
 }
 
+/* The first generation to be up may be one that took the place of another during the start: then its rotation is done. */
+static enum fleet_report report_kind(const struct supervisor *supervisor, const struct fleet_action *action) {
+        bool is_rotation = action->report == FLEET_REPORT_STARTED && supervisor->rotation_began_ns;
+
+        return is_rotation ? FLEET_REPORT_COMMITTED : action->report;
+}
+
 /* Without restarts the exit status says it all: a plain init is silent. */
 static enum log_level report_level(const struct supervisor *supervisor, const struct fleet_action *action) {
         bool is_plain = supervisor->settings->fleet.restart == FLEET_RESTART_NO;
@@ -120,14 +127,15 @@ static enum log_level report_level(const struct supervisor *supervisor, const st
                 return LOG_INFO;
         if (report_is_step(action->report) && !supervisor->rotation_began_ns)
                 return LOG_INFO;
-        return report_texts[action->report].level;
+        return report_texts[report_kind(supervisor, action)].level;
 }
 
 /* A rotation is under way from its first report to its last. */
 static void rotation_note(struct supervisor *supervisor, const struct fleet_action *action) {
         const bool has_ended =
-                action->report == FLEET_REPORT_COMMITTED || action->report == FLEET_REPORT_RESTORED ||
-                action->report == FLEET_REPORT_HALTED || action->report == FLEET_REPORT_STOPPING;
+                action->report == FLEET_REPORT_COMMITTED || action->report == FLEET_REPORT_STARTED ||
+                action->report == FLEET_REPORT_RESTORED || action->report == FLEET_REPORT_HALTED ||
+                action->report == FLEET_REPORT_STOPPING;
 
         if (action->report == FLEET_REPORT_ROLLOUT) {
                 supervisor->rotation_target = action->generation;
@@ -152,8 +160,8 @@ static const char *elapsed_format(
 
 void report_write(struct supervisor *supervisor, const struct fleet_action *action) {
         bool is_first = action->report == FLEET_REPORT_LOAD_FAILED && supervisor->generation_last == 0;
-        const char *at =
-                is_first ? "secrets not loaded; nothing was started" : report_texts[action->report].text;
+        const char *at = is_first ? "secrets not loaded; nothing was started"
+                                  : report_texts[report_kind(supervisor, action)].text;
         char line[512], elapsed[32];
         enum log_level level;
         size_t used = 0;

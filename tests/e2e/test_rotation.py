@@ -78,6 +78,18 @@ def test_hangup_moves_the_program_to_the_new_values(vault: Vault, pid1: bool) ->
         assert running.wait() == 143
 
 
+def test_a_rotation_that_begins_during_the_start_is_said_to_be_done(vault: Vault) -> None:
+    """Its lines end there: what happens to the program later is no part of it."""
+    with started(vault, "-v", "--restart", "always", healthy="2s") as running:
+        running.line_with("^value:first-value$")
+        vault.write("PASSWORD=second-value\n")
+        running.signal(signal.SIGHUP)
+        running.line_with("^value:second-value$")
+        running.line_with("rotation to generation 2 done")
+        os.kill(program_of(running), signal.SIGKILL)
+        assert "rotation" not in running.line_with("the app has proved itself")
+
+
 def test_unchanged_values_restart_nothing(vault: Vault) -> None:
     """The same values in a newly encrypted file: said, and the program stays the same process."""
     with started(vault) as running:
