@@ -88,6 +88,25 @@ def is_alive(pid: int) -> bool:
     return state_of(pid) not in ("", "Z", "X")
 
 
+def switches_of(pid: int) -> int:
+    """Return how often a process went to sleep by itself."""
+    return int(read_status(pid)["voluntary_ctxt_switches"])
+
+
+def wait_asleep(pid: int, seconds: float = 0.7) -> None:
+    """Wait until a process sleeps through such a time; one that wakes up more often never does.
+
+    What a slow machine still had to do, and a page that had to be read, may wake it in the first windows.
+    """
+
+    def sleeps() -> bool:
+        before = switches_of(pid)
+        time.sleep(seconds)
+        return switches_of(pid) == before
+
+    wait_until(sleeps, f"process {pid} sleeps for {seconds:g} s")
+
+
 def children_of(pid: int) -> list[int]:
     """List the direct children of a process."""
     try:
@@ -161,17 +180,21 @@ class Running:
         """The supervisor's pid as this process sees it."""
         if not self.is_pid1:
             return self.process.pid
+        found: list[int] = []
         wait_until(
-            lambda: any(name_of(child) != "unshare" for child in children_of(self.process.pid)), "PID 1 has been started"
+            lambda: found.extend(child for child in children_of(self.process.pid) if name_of(child) not in ("", "unshare"))
+            or found,
+            "PID 1 has been started",
         )
-        return children_of(self.process.pid)[0]
+        return found[0]
 
     @property
     def child(self) -> int:
         """The pid of the supervised program: the first child of the supervisor."""
         supervisor = self.pid
-        wait_until(lambda: children_of(supervisor), "the supervisor has a child")
-        return children_of(supervisor)[0]
+        found: list[int] = []
+        wait_until(lambda: found.extend(children_of(supervisor)) or found, "the supervisor has a child")
+        return found[0]
 
     def line(self, seconds: float = PATIENCE_SECONDS) -> str:
         """Return the next line of output; fail when none comes in time or the output ended."""
@@ -201,9 +224,23 @@ class Running:
             seen.append(line)
         raise AssertionError(f"no line with /{pattern}/; lines: {seen[-20:]}")
 
+    def lines_with(self, *patterns: str, seconds: float = PATIENCE_SECONDS) -> list[str]:
+        """Return the next line for each pattern, in whatever order two processes wrote them; a line counts once."""
+        found: dict[str, str] = {}
+        while len(found) < len(patterns):
+            missing = [pattern for pattern in patterns if pattern not in found]
+            line = self.line_with("|".join(missing), seconds)
+            found[next(pattern for pattern in missing if re.search(pattern, line))] = line
+        return [found[pattern] for pattern in patterns]
+
     def signal(self, number: int) -> None:
         """Send a signal to the supervisor."""
         os.kill(self.pid, number)
+
+    def stop(self) -> None:
+        """Stop the supervisor, as a debugger would, and wait until it stands still."""
+        self.signal(signal.SIGSTOP)
+        wait_until(lambda: state_of(self.pid) == "T", "the supervisor stands still")
 
     def wait(self, seconds: float = PATIENCE_SECONDS) -> int:
         """Wait for the end; return the exit status, 128+N when it died of signal N."""
@@ -280,14 +317,14 @@ def is_free(port: int) -> bool:
     return True
 
 
-def free_port() -> int:
+def free_port(*, privileged: bool = False) -> int:
     """Return a port that nobody has and that no other test gets while this process lives.
 
-    It lies below those that the kernel gives to clients and to bind(0). The reservation is an abstract socket of that name: it
+    It lies below those that the kernel gives to clients and to bind(0), or among those that only root may bind. The reservation is an abstract socket of that name: it
     belongs to the network namespace, as ports do, so that every run of tests on this machine sees it, and it ends by itself.
     """
     low = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
-    first, count = (10000, low - 10000) if low > 11000 else (2000, 60000)
+    first, count = (600, 400) if privileged else (10000, low - 10000) if low > 11000 else (2000, 60000)
     for _ in range(1000):
         port = first + int.from_bytes(os.urandom(4), "big") % count
         holder = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
