@@ -3,8 +3,8 @@
 
     port=N          bind it itself (else it takes the descriptor `fd=NAME` of LISTEN_FDNAMES, or the first one)
     health=yes      serve the descriptor named health as well
-    boot=SECONDS    before it serves
-    status=N        of every answer; status=@FILE: what stands in the file at that time, `hang` for no answer at all
+    boot=SECONDS    before it serves; boot=@FILE: until the file is there
+    status=N        of every answer; status=@FILE: the next word of the file, the last one from then on; `hang` for no answer at all
     crash=SECONDS   after it began to serve, with status 9
     ignore=yes      SIGTERM
     only_bad=yes    all this only when PASSWORD in the environment begins with bad
@@ -35,6 +35,23 @@ def option(name: str, default: str) -> str:
     return OPTIONS.get(name, default) if IS_BAD else default
 
 
+def boot(how: str) -> None:
+    """Take some time."""
+    while how.startswith("@") and not os.path.exists(how[1:]):
+        time.sleep(0.02)
+    time.sleep(0 if how.startswith("@") else float(how))
+
+
+def next_word(path: Path) -> str:
+    """The first word of a file, which is taken away as long as others follow."""
+    word, *others = path.read_text().split()
+    if others:
+        new = path.with_name(f"{path.name}.next")
+        new.write_text(" ".join(others))
+        new.replace(path)
+    return word
+
+
 class Handler(BaseHTTPRequestHandler):
     """One answer."""
 
@@ -42,7 +59,7 @@ class Handler(BaseHTTPRequestHandler):
         """Say the status and the value."""
         status = option("status", "200")
         if status.startswith("@"):
-            status = Path(status[1:]).read_text().strip()
+            status = next_word(Path(status[1:]))
         if status == "hang":
             time.sleep(30)
             return
@@ -108,7 +125,7 @@ def main() -> None:
         signal.signal(signal.SIGTERM, end)
     if option("exit", ""):
         os._exit(int(option("exit", "")))
-    time.sleep(float(option("boot", "0")))
+    boot(option("boot", "0"))
     if "health" in OPTIONS:
         threading.Thread(target=Server(passed("health")).serve_forever, daemon=True).start()
     if "port" in OPTIONS:

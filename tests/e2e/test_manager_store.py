@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from manager_socket import Manager
 from secrets_files import Vault, vault_make
-from support import TACET, TOOLS, Running, free_port, wait_until
+from support import TACET, TOOLS, Running, descendants_of, free_port, is_alive, wait_until
 
 pytestmark = pytest.mark.both
 
@@ -72,14 +72,12 @@ def serves(port: int) -> bool:
         return False
 
 
-def serves_now(port: int) -> bool:
-    """Does somebody answer there within a moment?"""
-    with ask(port, "/") as client:
-        client.settimeout(0.3)
-        try:
-            return client.recv(1) != b""
-        except OSError:
-            return False
+def kill_with_app(running: Running) -> None:
+    """Kill the supervisor; its app goes with it, a moment later, and takes no connection any more."""
+    family = descendants_of(running.pid)
+    os.kill(running.pid, signal.SIGKILL)
+    running.wait()
+    wait_until(lambda: not any(is_alive(pid) for pid in family), "the app is gone")
 
 
 def can_bind(port: int) -> bool:
@@ -115,8 +113,7 @@ def test_who_waits_while_the_supervisor_is_killed_is_served_by_the_next_one(
     with started(manager, *vault.options, *listen) as running:
         manager.wait(stored)
         manager.wait_ready()
-        os.kill(running.pid, signal.SIGKILL)
-        running.wait()
+        kill_with_app(running)
     vault.write("PASSWORD=second\n")
     if address == "tcp":
         waiting = ask(port)
@@ -160,8 +157,7 @@ def test_with_a_handoff_the_socket_of_the_new_generation_takes_the_place_of_the_
         assert removed == {"FDSTOREREMOVE": "1", "FDNAME": "tacet-kept.web"}
         assert manager.wait(stored)["FDNAME"] == "tacet-kept.web"
         wait_until(lambda: answer(ask(port)) == "second", "the new one serves")
-        os.kill(running.pid, signal.SIGKILL)
-        running.wait()
+        kill_with_app(running)
     os.close(manager.descriptors.pop(0))
     vault.write("PASSWORD=third\n")
     waiting = ask(port)
@@ -210,10 +206,8 @@ def test_beside_a_socket_of_the_managers_own_no_other_is_kept(manager: Manager, 
         running.signal(signal.SIGHUP)
         manager.wait_ready()
         wait_until(lambda: answer(ask(port)) == "second", "the new one serves")
-        os.kill(running.pid, signal.SIGKILL)
-        running.wait()
+        kill_with_app(running)
     assert manager.count("FDSTORE") == 0
-    wait_until(lambda: not serves_now(port), "the app is gone")
     waiting = [ask(port) for _ in range(4)]
     with started(manager, *options, names="web", fds=(fd,)):
         assert [answer(client) for client in waiting] == ["second"] * 4
