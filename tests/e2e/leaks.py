@@ -92,7 +92,7 @@ def hunt_memory(canaries: Canaries, pid: int) -> list[str]:
 def hunt_core_image(canaries: Canaries, pid: int, folder: Path) -> list[str]:
     """Make a core image as root, with everything that a debugger can take."""
     path = folder / "image"
-    done = subprocess.run(["gcore", "-a", "-o", str(path), str(pid)], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(["gcore", "-a", "-o", str(path), str(pid)], capture_output=True, text=True, timeout=200)
     image = Path(f"{path}.{pid}")
     assert image.exists(), done.stdout + done.stderr
     try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 import shutil
 import signal
 import socket
@@ -170,7 +169,7 @@ time.sleep(1000)
 @as_root
 def test_an_unprivileged_app_serves_a_privileged_port(open_path: Path) -> None:
     """The supervisor may bind it; the app need not."""
-    port = random.choice([number for number in range(700, 1000) if number != 873])
+    port = free_port(privileged=True)
     text = """
 listener = socket.socket()
 listener.bind(("127.0.0.1", int(sys.argv[1])))
@@ -204,8 +203,7 @@ while True:
 """
     name = str(path) if written_as == "absolute" else "./app.sock"
     with adopting(path, show=[*script(tmp_path, text), name], cwd=tmp_path) as running:
-        assert running.line_with("^name") == f"name {path}"
-        running.line_with("is up")
+        assert running.lines_with("^name", "is up")[0] == f"name {path}"
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(str(path))
             assert client.recv(100) == b"served"
@@ -404,8 +402,8 @@ os.wait()
 time.sleep(1000)
 """
     with adopting(port, show=[*script(tmp_path, text), str(port)]) as running:
-        assert running.line_with("^bound").split()[1] in sockets_of(running.pid)
-        running.line_with("is up")
+        bound, _ = running.lines_with("^bound", "is up")
+        assert bound.split()[1] in sockets_of(running.pid)
 
 
 WHERE = """

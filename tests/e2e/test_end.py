@@ -34,7 +34,7 @@ DEADLY = [
 def test_every_exit_code_is_passed_on() -> None:
     """0 to 255."""
     script = 'for code in $(seq 0 255); do "$0" -- "$1" exit $code; [ $? -eq $code ] || echo "wrong: $code"; done; echo end'
-    assert run(["sh", "-c", script, TACET, PROBE], seconds=60).stdout == "end\n"
+    assert run(["sh", "-c", script, TACET, PROBE], seconds=280).stdout == "end\n"
 
 
 def test_every_deadly_signal_becomes_128_plus_its_number(tmp_path: Path) -> None:
@@ -61,19 +61,21 @@ def test_a_background_process_may_finish_its_work_after_the_program_ended(pid1: 
     done = tmp_path / "done"
     os.mkfifo(tmp_path / "ready")
     script = f'"{PROBE}" clean 700 "{done}" > "{tmp_path}/ready" & read line < "{tmp_path}/ready"; exit 6'
+    command = [TACET, "run", "--remaining-timeout", "10000s", "--", "sh", "-c", script]  # far longer than run() waits
     started = time.monotonic()
-    assert run([TACET, "--", "sh", "-c", script], pid1=pid1).returncode == 6
+    assert run(command, pid1=pid1).returncode == 6
     assert done.read_text() == "done\n"
-    assert 0.6 < time.monotonic() - started < 4
+    assert time.monotonic() - started > 0.6
 
 
-def test_a_background_process_that_is_deaf_is_killed_in_the_end(pid1: bool) -> None:
+def test_a_background_process_that_is_deaf_is_killed_in_the_end(pid1: bool, tmp_path: Path) -> None:
     """remaining_timeout is the longest that the end is held up."""
-    script = f'"{PROBE}" deaf > /dev/null & sleep 0.2; exit 5'
-    with Running([TACET, "run", "--remaining-timeout", "500ms", "--", "sh", "-c", script], pid1=pid1) as running:
-        started = time.monotonic()
+    os.mkfifo(tmp_path / "ready")
+    script = f'"{PROBE}" deaf > "{tmp_path}/ready" & read line < "{tmp_path}/ready"; exit 5'
+    with Running([TACET, "run", "-v", "--remaining-timeout", "500ms", "--", "sh", "-c", script], pid1=pid1) as running:
+        running.line_with("ending what it left behind")
+        running.line_with("did not end: killing them")
         assert running.wait() == 5
-        assert time.monotonic() - started < 5
 
 
 def test_a_process_of_an_own_session_is_ended_too(pid1: bool, tmp_path: Path) -> None:
@@ -93,9 +95,8 @@ def test_a_process_of_an_own_session_is_ended_too(pid1: bool, tmp_path: Path) ->
 
 def test_with_nothing_left_the_end_comes_at_once(pid1: bool) -> None:
     """No grace period is slept when everything has ended."""
-    started = time.monotonic()
-    assert run([TACET, "--", "/bin/true"], pid1=pid1).returncode == 0
-    assert time.monotonic() - started < 1.5
+    command = [TACET, "run", "--remaining-timeout", "10000s", "--", "/bin/true"]  # far longer than run() waits
+    assert run(command, pid1=pid1).returncode == 0
 
 
 def test_exit_when_all_waits_for_every_descendant(pid1: bool, tmp_path: Path) -> None:
@@ -108,14 +109,15 @@ def test_exit_when_all_waits_for_every_descendant(pid1: bool, tmp_path: Path) ->
 
 def test_a_stop_ends_deaf_programs_at_the_deadline(pid1: bool) -> None:
     """TERM, then CONT, then KILL when stop_timeout is over; works on stopped ones as well."""
-    with Running([TACET, "run", "--stop-timeout", "400ms", "--", PROBE, "deaf"], pid1=pid1) as running:
+    with Running([TACET, "run", "--stop-timeout", "1s", "--", PROBE, "deaf"], pid1=pid1) as running:
         running.line_with("^ready")
         started = time.monotonic()
         running.signal(signal.SIGTERM)
         time.sleep(0.2)
-        running.signal(signal.SIGTERM)
+        if running.process.poll() is None:
+            running.signal(signal.SIGTERM)
         assert running.wait() == 137
-        assert time.monotonic() - started < 3
+        assert 1 <= time.monotonic() - started < 20  # unless told it would be thirty seconds
 
 
 def test_the_program_dies_with_a_supervisor_that_is_killed_at_any_moment_of_the_start() -> None:
@@ -127,7 +129,7 @@ def test_the_program_dies_with_a_supervisor_that_is_killed_at_any_moment_of_the_
         time.sleep(randomness.random() * 0.006)
         process.kill()
         process.wait()
-    wait_until(lambda: not with_argument(mark), "no program survives its supervisor", 5)
+    wait_until(lambda: not with_argument(mark), "no program survives its supervisor")
 
 
 def with_argument(mark: str) -> list[int]:
@@ -151,7 +153,7 @@ def test_the_program_of_another_user_dies_with_its_supervisor() -> None:
         running.line_with("^ready")
         child = running.child
         running.process.kill()
-        wait_until(lambda: not is_alive(child), "the program died with its supervisor", 3)
+        wait_until(lambda: not is_alive(child), "the program died with its supervisor")
 
 
 def test_parent_death_signal_none_lets_the_program_live() -> None:
