@@ -33,6 +33,7 @@ struct listener {
         struct socket_address address;
         int backlog, ipv6_only;
         const char *why_shared; /* NULL: a group with a socket per generation; else one socket for all */
+        bool is_stale;          /* the kernel goes by older weights or ports than the members say */
         size_t member_count;    /* shared: 1 */
         struct listener_member members[LISTENER_MEMBERS_MAX];
         dev_t file_device; /* unix paths: the file that we made; inode 0: none */
@@ -62,6 +63,7 @@ struct listeners {
         size_t share_count;       /* of the last STEER */
         struct fleet_share shares[FLEET_GENERATIONS_MAX];
         struct loop_timer watch;
+        struct loop_timer again; /* wakes up for what is stale */
         struct listener_drain drains[FLEET_GENERATIONS_MAX];
 };
 
@@ -107,7 +109,8 @@ void listener_member_drop(struct listener *listener, uint64_t generation);
 /* Take note of members that an app has shut down, which left the group by that. */
 void listener_members_check(struct listener *listener);
 
-/* Have the kernel go by the members' weights and probe ports as they are now. Returns 0, or -1 with error: nothing changed. */
+/* Have the kernel go by the members' weights and probe ports as they are now. Returns 0, or -1 with error: nothing changed, and
+ * listeners_settle() tries it again until it is done. */
 int listener_program_set(struct listener *listener, struct error *error);
 
 bool listener_is_listening(int fd);

@@ -28,6 +28,14 @@ bool listener_is_listening(int fd) {
         return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &is_listening, &length) == 0 && is_listening;
 }
 
+/* What cannot be asked has not shut down: to forget it would leave a socket in the group that nobody counts. */
+static bool has_shut_down(int fd) {
+        int is_listening = 0;
+        socklen_t length = sizeof is_listening;
+
+        return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &is_listening, &length) == 0 && !is_listening;
+}
+
 long listener_waiting(int fd) {
         struct tcp_info info;
         socklen_t length = sizeof info;
@@ -65,15 +73,18 @@ int listener_program_set(struct listener *listener, struct error *error) {
         struct steering steering;
         struct sock_fprog program = {.filter = instructions};
 
+        listener->is_stale = false;
         if (listener->member_count == 0)
                 return 0;
         steering_fill(listener, &steering);
         program.len = (unsigned short)steering_build(&steering, instructions);
         /* Attached to one is attached to all. */
         if (setsockopt(listener->members[0].fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program,
-                    sizeof program) < 0)
+                    sizeof program) < 0) {
+                listener->is_stale = true;
                 return error_set(error, errno, "steer the connections of '%s' (SO_ATTACH_REUSEPORT_CBPF)",
                         listener->name);
+        }
         return 0;
 }
 
@@ -99,7 +110,7 @@ void listener_members_check(struct listener *listener) {
         for (size_t i = listener->member_count; i-- > 0;) {
                 struct listener_member *member = &listener->members[i];
 
-                if (listener_is_listening(member->fd))
+                if (!has_shut_down(member->fd))
                         continue;
                 log_write(LOG_DEBUG, "'%s': generation %llu has shut its socket down", listener->name,
                         (unsigned long long)member->generation);

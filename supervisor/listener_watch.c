@@ -5,11 +5,13 @@
  * been empty for drain_quiet, the core hears of it. Only while an instance drains: else nothing wakes up here. */
 
 #include "lib/duration.h"
+#include "lib/log.h"
 #include "supervisor/listener.h"
 #include "supervisor/state.h"
 
 #define LOOK_EVERY_NS      (5 * NS_PER_MS)
 #define HANDSHAKE_EVERY_NS (20 * NS_PER_MS) /* asking for them walks a large table */
+#define STEER_AGAIN_NS     (20 * NS_PER_MS)
 
 static struct listener_drain *drain_of(struct listeners *listeners, uint64_t generation) {
         for (size_t i = 0; i < FLEET_GENERATIONS_MAX; i++)
@@ -57,13 +59,20 @@ static bool has_handshakes(struct listeners *listeners, struct listener_drain *d
         return listener_handshakes_left(&drain->handshakes) > 0;
 }
 
+static bool are_stale(const struct listeners *listeners) {
+        for (size_t i = 0; i < listeners->count; i++)
+                if (listeners->list[i].is_stale)
+                        return true;
+        return false;
+}
+
 /* Returns how soon somebody has to look again; NS_FOREVER: never. */
 static int64_t drain_look(struct supervisor *supervisor, struct listener_drain *drain, int64_t now_ns) {
         bool is_late;
 
         if (!drain->is_used || drain->is_told)
                 return NS_FOREVER;
-        is_late = has_handshakes(&supervisor->listeners, drain);
+        is_late = has_handshakes(&supervisor->listeners, drain) || are_stale(&supervisor->listeners);
         if (is_late || listeners_waiting(supervisor, drain->generation) > 0) {
                 drain->empty_since_ns = NS_FOREVER;
                 return is_late ? HANDSHAKE_EVERY_NS : LOOK_EVERY_NS;
@@ -145,9 +154,31 @@ static void members_release(struct supervisor *supervisor, struct listener *list
                         listener_member_drop(listener, listener->members[i].generation);
 }
 
+/* Nothing to do but to wake up: what is stale is tried again after every turn. */
+static void again_on_due(struct loop_timer *timer) {
+        (void)timer;
+}
+
+/* Where the kernel had no memory for the last program it still sends clients to whom the one before named: until that is mended nobody
+ * who drains is taken for idle. The failure was said when it happened. */
+static void programs_renew(struct supervisor *supervisor) {
+        struct listeners *listeners = &supervisor->listeners;
+        struct error error;
+
+        for (size_t i = 0; i < listeners->count; i++)
+                if (listeners->list[i].is_stale && listener_program_set(&listeners->list[i], &error) == 0)
+                        log_write(LOG_NOTICE, "the connections of '%s' are steered again",
+                                listeners->list[i].name);
+        if (!are_stale(listeners) || listeners->again.is_set)
+                return;
+        listeners->again.on_due = again_on_due;
+        loop_timer_set(&supervisor->loop, &listeners->again, time_now_ns() + STEER_AGAIN_NS);
+}
+
 void listeners_settle(struct supervisor *supervisor) {
         if (!supervisor->fleet.settings.is_steered)
                 return;
+        programs_renew(supervisor);
         drains_follow(supervisor);
         for (size_t i = 0; i < supervisor->listeners.count; i++)
                 members_release(supervisor, &supervisor->listeners.list[i]);

@@ -307,4 +307,5 @@ void listeners_close(struct supervisor *supervisor) {
         }
         listeners->count = 0;
         loop_timer_clear(&supervisor->loop, &listeners->watch);
+        loop_timer_clear(&supervisor->loop, &listeners->again);
 }
