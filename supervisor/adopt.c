@@ -123,10 +123,12 @@ static int answer_listen(const struct adopt_request *call) {
         struct supervisor *supervisor = call->supervisor;
         struct adopt_tree *tree = call->tree;
         struct app *app = app_by_number(supervisor, tree->instance);
-        const struct adopt_socket *entry =
-                adopt_socket_by_inode(tree, caller_inode(call->thread, call->number));
+        uint64_t inode = caller_inode(call->thread, call->number);
+        const struct adopt_socket *entry = adopt_socket_by_inode(tree, inode);
         int rule = entry ? adopt_rule_of(supervisor, &entry->address) : -1;
 
+        if (!inode && adopt_is_our_lack(errno))
+                adopt_complain(tree, call->thread, errno, "see the sockets");
         if (rule >= 0)
                 tree->listened |= UINT32_C(1) << rule;
         /* What could not be adopted is at least seen to listen. */

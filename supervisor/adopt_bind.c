@@ -27,11 +27,6 @@ static struct adopt_socket *socket_by_address(struct adopt_tree *tree, const str
         return NULL;
 }
 
-/* What keeps us from looking, in contrast to what the caller did wrong. */
-static bool is_our_lack(int code) {
-        return code == EACCES || code == EPERM || code == EMFILE || code == ENFILE || code == ENOMEM;
-}
-
 /* Returns false when the call goes on: nothing there, nothing of ours, or nothing to be seen. */
 static bool bind_address_read(const struct adopt_request *call, struct socket_address *out) {
         struct sockaddr_storage raw = {0};
@@ -42,7 +37,7 @@ static bool bind_address_read(const struct adopt_request *call, struct socket_ad
         code = caller_read_memory(call->thread, call->address, &raw, call->length);
         if (!adopt_is_waiting(call))
                 return false;
-        if (is_our_lack(code))
+        if (adopt_is_our_lack(code))
                 adopt_complain(call->tree, call->thread, code, "read the memory");
         if (code != 0 ||
                 !socket_address_set(out, SOCK_STREAM, (struct sockaddr *)&raw, (socklen_t)call->length))
@@ -229,7 +224,7 @@ int adopt_answer_bind(struct adopt_request *call) {
         code = caller_look(call->thread, call->number, &socket);
         if (!adopt_is_waiting(call))
                 return ADOPT_GOES_ON;
-        if (is_our_lack(code))
+        if (adopt_is_our_lack(code))
                 adopt_complain(call->tree, call->thread, code, "see the sockets");
         if (code != 0 || !is_suitable(call, &socket, address.generic.sa_family))
                 return ADOPT_GOES_ON;

@@ -49,6 +49,11 @@ static inline bool adopt_is_waiting(const struct adopt_request *call) {
         return adopt_ioctl(call->tree, SECCOMP_IOCTL_NOTIF_ID_VALID, &id) == 0;
 }
 
+/* What keeps us from looking, in contrast to what the caller did wrong. */
+static inline bool adopt_is_our_lack(int code) {
+        return code == EACCES || code == EPERM || code == EMFILE || code == ENFILE || code == ENOMEM;
+}
+
 /* A stream address of that path as the caller sees it. Returns false when that cannot be told. */
 bool adopt_path_address(const struct adopt_request *call, const char *path, struct socket_address *out);
 

@@ -258,14 +258,16 @@ static int process_open(pid_t thread, struct caller_identity *borrowed, pid_t *o
         return *out_process > 0 ? (int)syscall(SYS_pidfd_open, *out_process, 0) : -1;
 }
 
-static void duplicate_read(struct caller_socket *socket) {
+static bool duplicate_read(struct caller_socket *socket) {
         socklen_t length = sizeof(int);
-        int value;
+        int domain, type;
 
-        if (getsockopt(socket->fd, SOL_SOCKET, SO_DOMAIN, &value, &length) == 0)
-                socket->domain = value;
-        if (getsockopt(socket->fd, SOL_SOCKET, SO_TYPE, &value, &length) == 0)
-                socket->type = value;
+        if (socket->fd < 0 || getsockopt(socket->fd, SOL_SOCKET, SO_DOMAIN, &domain, &length) < 0 ||
+                getsockopt(socket->fd, SOL_SOCKET, SO_TYPE, &type, &length) < 0)
+                return false;
+        socket->domain = domain;
+        socket->type = type;
+        return true;
 }
 
 int caller_look(pid_t thread, int number, struct caller_socket *out) {
@@ -281,9 +283,7 @@ int caller_look(pid_t thread, int number, struct caller_socket *out) {
         process_fd = process_open(thread, &borrowed, &out->process);
         if (process_fd >= 0)
                 out->fd = (int)syscall(SYS_pidfd_getfd, process_fd, number, 0);
-        if (out->fd >= 0)
-                duplicate_read(out);
-        else
+        if (!duplicate_read(out))
                 protocol_read(thread, number, out);
         return 0;
 }

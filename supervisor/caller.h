@@ -53,7 +53,7 @@ int caller_look(pid_t thread, int number, struct caller_socket *out);
 void caller_socket_deinit(struct caller_socket *socket);
 #define CLEANUP_CALLER __attribute__((cleanup(caller_socket_deinit)))
 
-/* The inode of the socket at that descriptor; 0 when it is none, not open, or not to be seen. */
+/* The inode of the socket at that descriptor; 0 with errno when it is none, not open, or not to be seen. */
 uint64_t caller_inode(pid_t thread, int number);
 
 /* Make a path that the caller names absolute, as text, seen from our root. Returns false when that cannot be told: its root or
