@@ -9,6 +9,7 @@
 #include "lib/fd.h"
 #include "lib/log.h"
 #include "supervisor/state.h"
+#include "supervisor/watch.h"
 
 const struct bundle *rotation_bundle(const struct supervisor *supervisor, uint64_t number) {
         for (size_t i = 0; i < FLEET_GENERATIONS_MAX; i++)
@@ -124,6 +125,7 @@ void rotation_load(struct supervisor *supervisor, uint32_t load) {
         struct load_request *request = supervisor->settings->load;
         struct error error = {0};
 
+        watch_load_begins();
         supervisor->load_number = load;
         supervisor->load_began_ns = time_now_ns();
         if (load_start(request, &supervisor->load, &error) < 0) {

@@ -46,7 +46,8 @@ static struct watch {
         uint32_t round;
         size_t record_count;
         struct watch_record records[RECORDS_MAX];
-        int blind_code; /* why, of the walk that runs */
+        int blind_code;       /* why, of the walk that runs */
+        bool is_look_blocked; /* of that walk: something could not even be looked at */
         char blind_path[PATH_MAX];
 } watch;
 
@@ -60,13 +61,25 @@ static uint64_t name_hash(const char *name) {
 
 /* ---- the walk ---- */
 
+static int blind_note(const char *path, int code) {
+        if (!watch.blind_code) {
+                watch.blind_code = code;
+                memcpy(watch.blind_path, path, strnlen(path, PATH_MAX - 1) + 1);
+                watch.blind_path[PATH_MAX - 1] = '\0';
+        }
+        return -1;
+}
+
 static enum watch_found look(void *context, const char *path, char target[static PATH_MAX]) {
         struct stat status;
         ssize_t length;
 
         (void)context;
-        if (lstat(path, &status) < 0)
+        if (lstat(path, &status) < 0) {
+                if (errno == ENOMEM) /* who knows what is there */
+                        watch.is_look_blocked = blind_note(path, errno) < 0;
                 return WATCH_MISSING;
+        }
         if (S_ISDIR(status.st_mode))
                 return WATCH_DIRECTORY;
         if (!S_ISLNK(status.st_mode))
@@ -76,15 +89,6 @@ static enum watch_found look(void *context, const char *path, char target[static
                 return WATCH_MISSING;
         target[length] = '\0';
         return WATCH_LINK;
-}
-
-static int blind_note(const char *path, int code) {
-        if (!watch.blind_code) {
-                watch.blind_code = code;
-                memcpy(watch.blind_path, path, strnlen(path, PATH_MAX - 1) + 1);
-                watch.blind_path[PATH_MAX - 1] = '\0';
-        }
-        return -1;
 }
 
 static int record_add(const char *directory, int wd, enum watch_what what, uint64_t hash) {
@@ -227,12 +231,15 @@ static void watches_renew(void) {
         int result;
 
         watch.blind_code = 0;
+        watch.is_look_blocked = false;
         watch.round++;
         result = events_open();
         if (result == 0) {
                 result = paths_walk(watch.supervisor->settings->load);
                 records_sweep();
         }
+        if (watch.is_look_blocked)
+                result = -1;
         if (result < 0 && !watch.blind_code)
                 (void)blind_note("a path of the secrets", ENAMETOOLONG);
         polling_report(result < 0);
@@ -312,6 +319,13 @@ static void timer_on_due(struct loop_timer *timer) {
         watch.is_pending = false;
         watches_renew();
         rotation_ask(watch.supervisor, false, false, true);
+}
+
+void watch_load_begins(void) {
+        if (!watch.is_polling || watch.is_pending)
+                return;
+        loop_timer_clear(&watch.supervisor->loop, &watch.timer);
+        watches_renew();
 }
 
 void watch_open(struct supervisor *supervisor) {
