@@ -129,6 +129,7 @@ static int launch(
         if (result == 0)
                 result = launch_start(&spec, &process, error);
         fd_cleanup(&spec.adopt_fd);
+        app->has_cgroup = spec.cgroup_fd > 0;
         if (spec.cgroup_fd)
                 fd_close(spec.cgroup_fd);
         if (result < 0) {

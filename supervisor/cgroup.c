@@ -153,7 +153,10 @@ bool cgroup_is_populated(int base_fd, const char *name) {
         char path[128], text[256];
 
         snprintf(path, sizeof path, "%s/cgroup.events", name);
-        return file_read(base_fd, path, text, sizeof text) && strstr(text, "populated 1");
+        errno = 0;
+        if (!file_read(base_fd, path, text, sizeof text))
+                return errno == EMFILE || errno == ENFILE || errno == ENOMEM;
+        return strstr(text, "populated 1");
 }
 
 /* Behind a pidfd the number is looked for once more: it may have become another process's since the list was read. */

@@ -14,7 +14,7 @@ int cgroup_open_own(struct error *error);
 /* Make `name` in `base_fd`. Returns a descriptor of its cgroup.procs for writing, or -1. */
 int cgroup_make(int base_fd, const char *name, struct error *error);
 
-/* A process is in it or below it; false also when it is gone. */
+/* A process is in it or below it; false also when it is gone. Without a descriptor or memory to look with: true. */
 bool cgroup_is_populated(int base_fd, const char *name);
 
 /* To every process in it; KILL also below it, and to those that are being forked. */

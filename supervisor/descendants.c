@@ -7,6 +7,7 @@
 #include "supervisor/descendants.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -28,6 +29,7 @@ struct process {
 };
 
 struct process_table {
+        bool is_partial; /* something could not be read for want of descriptors or memory */
         struct process *at;
         size_t count, room;
 };
@@ -104,24 +106,35 @@ static int process_compare(const void *a, const void *b) {
         return (first > second) - (first < second);
 }
 
+static void lack_note(struct process_table *table) {
+        table->is_partial |= errno == EMFILE || errno == ENFILE || errno == ENOMEM;
+}
+
 static bool table_read(struct process_table *table) {
         DIR *directory = opendir("/proc");
         const struct dirent *entry;
         bool found_self = false;
 
-        while (directory && (entry = readdir(directory))) {
+        if (!directory)
+                lack_note(table);
+        while (directory && (errno = 0, entry = readdir(directory))) {
                 struct process process;
                 uint64_t pid;
 
-                if (!text_to_u64(entry->d_name, &pid) || pid > INT32_MAX ||
-                        !process_read((pid_t)pid, &process))
+                if (!text_to_u64(entry->d_name, &pid) || pid > INT32_MAX)
                         continue;
+                if (!process_read((pid_t)pid, &process)) {
+                        lack_note(table);
+                        continue;
+                }
                 if (!table_add(table, process))
                         break;
                 found_self |= process.pid == getpid();
         }
-        if (directory)
+        if (directory) {
+                lack_note(table);
                 closedir(directory);
+        }
         /* A /proc of another pid namespace has other numbers: then it says nothing about us. */
         if (!found_self || !table->at)
                 return false;
@@ -191,5 +204,7 @@ long descendants_signal_tree(pid_t root, bool is_alive, int number) {
                         process_signal(&table.at[i], number);
         }
         free(table.at);
+        if (table.is_partial && count == 0)
+                return 1;
         return is_known ? count : -1;
 }

@@ -18,6 +18,6 @@ bool descendant_look(pid_t pid, struct descendant *out);
 bool descendants_signal(int number);
 
 /* The same for the tree of one child of ours: itself, if it is still alive, and what it has started, as far as the chain of
- * parents, the session or the process group says so. `number` 0 only counts. Returns how many there are, zombies left out;
- * -1 when /proc cannot be read. */
+ * parents, the session or the process group says so. `number` 0 only counts. Returns how many there are, zombies left out,
+ * and at least 1 when there was no descriptor or memory to look at all of them with; -1 when /proc cannot be read. */
 long descendants_signal_tree(pid_t root, bool is_alive, int number);

@@ -23,6 +23,7 @@ struct app {
         bool has_failure; /* `failure` came through the status pipe */
         bool is_stopped;  /* by SIGSTOP or its like, as far as waitpid has told */
         bool is_ending;   /* was sent its stop signal */
+        bool has_cgroup;  /* of its own: tree.h */
         pid_t pid;
         uint64_t number;
         uint32_t slot;

@@ -5,6 +5,7 @@
 
 #include "supervisor/tree.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -19,6 +20,7 @@
 #define PAUSE_FIRST_NS (10 * NS_PER_MS)
 #define PAUSE_MAX_NS   (5 * NS_PER_S)
 #define KILL_TRIES     10 /* what does not die of this sits in the kernel */
+#define REMOVE_TRIES   10 /* of a cgroup in which nobody is */
 
 static const char *tree_name(uint64_t number, char out[static TREE_NAME_BYTES]) {
         snprintf(out, TREE_NAME_BYTES, "tacet.%d.%llu", (int)getpid(), (unsigned long long)number);
@@ -65,19 +67,19 @@ static bool pid_is_taken(struct supervisor *supervisor, pid_t pid, uint64_t numb
         return other && other->number != number;
 }
 
-/* Signal all of the tree; 0 only counts. Returns how many there are, at least as far as can be seen. */
-static long tree_signal(
-        struct supervisor *supervisor, pid_t pid, uint64_t number, bool is_alive, int signal) {
-        const int base_fd = supervisor->trees.base_fd;
+static long cgroup_tree_signal(const struct supervisor *supervisor, uint64_t number, int signal) {
         char name[TREE_NAME_BYTES];
+
+        tree_name(number, name);
+        if (signal)
+                cgroup_signal(supervisor->trees.base_fd, name, signal);
+        return cgroup_is_populated(supervisor->trees.base_fd, name);
+}
+
+static long descent_signal(
+        struct supervisor *supervisor, pid_t pid, uint64_t number, bool is_alive, int signal) {
         long found;
 
-        if (base_fd >= 0) {
-                tree_name(number, name);
-                if (signal)
-                        cgroup_signal(base_fd, name, signal);
-                return cgroup_is_populated(base_fd, name);
-        }
         if (pid_is_taken(supervisor, pid, number))
                 return 0;
         found = descendants_signal_tree(pid, is_alive, signal);
@@ -87,19 +89,52 @@ static long tree_signal(
 }
 
 void tree_kill(struct supervisor *supervisor, const struct app *app) {
-        if (supervisor->trees.is_on)
-                (void)tree_signal(supervisor, app->pid, app->number, true, SIGKILL);
+        if (!supervisor->trees.is_on)
+                return;
+        if (app->has_cgroup)
+                (void)cgroup_tree_signal(supervisor, app->number, SIGKILL);
+        else
+                (void)descent_signal(supervisor, app->pid, app->number, true, SIGKILL);
+}
+
+/* Signal what is left; 0 only counts. Returns how many there are, at least as far as can be seen. */
+static long rest_signal(const struct tree_rest *rest, int signal) {
+        if (rest->has_cgroup)
+                return cgroup_tree_signal(rest->supervisor, rest->number, signal);
+        return descent_signal(rest->supervisor, rest->pid, rest->number, false, signal);
+}
+
+static bool rest_remove(const struct tree_rest *rest) {
+        char name[TREE_NAME_BYTES];
+
+        return !rest->has_cgroup ||
+               cgroup_remove(rest->supervisor->trees.base_fd, tree_name(rest->number, name));
 }
 
 static void rest_forget(struct tree_rest *rest) {
-        char name[TREE_NAME_BYTES];
-        struct supervisor *supervisor = rest->supervisor;
-
-        loop_timer_clear(&supervisor->loop, &rest->timer);
+        loop_timer_clear(&rest->supervisor->loop, &rest->timer);
         rest->is_used = false;
-        if (supervisor->trees.base_fd >= 0 &&
-                !cgroup_remove(supervisor->trees.base_fd, tree_name(rest->number, name)))
-                log_write(LOG_DEBUG, "cgroup %s is still in use", name);
+}
+
+static void rest_wait(struct tree_rest *rest, int64_t now_ns) {
+        const int64_t next_ns = time_add(now_ns, rest->pause_ns);
+
+        rest->pause_ns = rest->pause_ns * 2 < PAUSE_MAX_NS ? rest->pause_ns * 2 : PAUSE_MAX_NS;
+        loop_timer_set(&rest->supervisor->loop, &rest->timer,
+                rest->kill_ns > now_ns && rest->kill_ns < next_ns ? rest->kill_ns : next_ns);
+}
+
+/* Nobody is there any more. */
+static void rest_end(struct tree_rest *rest, int64_t now_ns) {
+        if (rest_remove(rest)) {
+                rest_forget(rest);
+        } else if (rest->removals++ == REMOVE_TRIES) {
+                log_write(LOG_WARNING, "the cgroup tacet.%d.%llu cannot be removed: %s", (int)getpid(),
+                        (unsigned long long)rest->number, strerror(errno));
+                rest_forget(rest);
+        } else {
+                rest_wait(rest, now_ns);
+        }
 }
 
 static void rest_say(const struct tree_rest *rest, enum log_level level, const char *what) {
@@ -113,16 +148,16 @@ static void rest_look(struct tree_rest *rest) {
         struct supervisor *supervisor = rest->supervisor;
         const int64_t now_ns = time_now_ns();
 
-        if (tree_signal(supervisor, rest->pid, rest->number, false, 0) <= 0) {
-                rest_forget(rest);
+        if (rest_signal(rest, 0) <= 0) {
+                rest_end(rest, now_ns);
                 return;
         }
         if (!rest->was_told) {
                 rest_say(rest, LOG_INFO, "are told to end");
                 rest->was_told = true;
                 rest->kill_ns = time_add(now_ns, supervisor->settings->remaining_timeout_ns);
-                (void)tree_signal(supervisor, rest->pid, rest->number, false, SIGTERM);
-                (void)tree_signal(supervisor, rest->pid, rest->number, false, SIGCONT);
+                (void)rest_signal(rest, SIGTERM);
+                (void)rest_signal(rest, SIGCONT);
         } else if (now_ns >= rest->kill_ns) {
                 if (rest->kills == KILL_TRIES) {
                         rest_say(rest, LOG_ERROR, "do not die of SIGKILL");
@@ -133,12 +168,9 @@ static void rest_look(struct tree_rest *rest) {
                         rest_say(rest, LOG_WARNING, "did not end: killing them");
                         rest->pause_ns = PAUSE_FIRST_NS;
                 }
-                (void)tree_signal(supervisor, rest->pid, rest->number, false, SIGKILL);
+                (void)rest_signal(rest, SIGKILL);
         }
-        const int64_t next_ns = time_add(now_ns, rest->pause_ns);
-        rest->pause_ns = rest->pause_ns * 2 < PAUSE_MAX_NS ? rest->pause_ns * 2 : PAUSE_MAX_NS;
-        loop_timer_set(&supervisor->loop, &rest->timer,
-                rest->kill_ns > now_ns && rest->kill_ns < next_ns ? rest->kill_ns : next_ns);
+        rest_wait(rest, now_ns);
 }
 
 static void rest_on_due(struct loop_timer *timer) {
@@ -160,6 +192,7 @@ void tree_ended(struct supervisor *supervisor, const struct app *app) {
         *rest = (struct tree_rest){
                 .is_used = true,
                 .supervisor = supervisor,
+                .has_cgroup = app->has_cgroup,
                 .pid = app->pid,
                 .number = app->number,
                 .slot = app->slot,
@@ -171,6 +204,6 @@ void tree_ended(struct supervisor *supervisor, const struct app *app) {
 
 void trees_close(struct supervisor *supervisor) {
         for (size_t i = 0; i < FLEET_INSTANCES_MAX; i++)
-                if (supervisor->trees.rests[i].is_used)
-                        rest_forget(&supervisor->trees.rests[i]);
+                if (supervisor->trees.rests[i].is_used && !rest_remove(&supervisor->trees.rests[i]))
+                        log_write(LOG_DEBUG, "a cgroup is still in use");
 }

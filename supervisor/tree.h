@@ -22,11 +22,12 @@ struct app;
 struct tree_rest {
         bool is_used;
         struct supervisor *supervisor;
-        pid_t pid; /* that the instance had */
+        bool has_cgroup; /* else by descent */
+        pid_t pid;       /* that the instance had */
         uint64_t number;
         uint32_t slot;
         bool was_told; /* TERM was sent */
-        unsigned kills;
+        unsigned kills, removals;
         int64_t kill_ns;
         int64_t pause_ns; /* until the next look */
         struct loop_timer timer;
