@@ -86,6 +86,8 @@ static void sockets_point(struct service *service) {
         settings->listener_count = service->sockets.listener_count;
         settings->passed = service->sockets.passed;
         settings->passed_count = service->sockets.passed_count;
+        settings->kept = service->sockets.kept;
+        settings->kept_count = service->sockets.kept_count;
         if (settings->listener_count || settings->passed_count)
                 settings->launch.suspends_parent = false; /* the shim allocates when there are any */
 }

@@ -3,7 +3,8 @@
  * A service manager's sockets come as descriptors from 3 on with a name each (LISTEN_FDNAMES). They may be of three kinds: those of
  * its own .socket units, those that tacet itself had it keep (FDSTORE; LISTENER_KEPT_PREFIX stands before their
  * names), and things that are no listening sockets at all. Kept ones come back only as what they were: when the configuration
- * has another address by now they are closed, and their port is free again. */
+ * has another address by now they are shut down, since the manager holds them too, and their port is free again. What an app had
+ * bound itself (LISTENER_ADOPTED_PREFIX) is the supervisor's to judge, when an app binds. */
 
 #include "cli/service_sockets.h"
 
@@ -190,16 +191,33 @@ static void assign(struct listener_settings *listener, int fd, const struct sock
         listener->inherited_fd = fd;
 }
 
-/* What we had the manager keep: only where it still belongs. */
-static void take_kept(
-        struct service_sockets *sockets, int fd, const char *name, const struct socket_address *address) {
-        struct listener_settings *listener = wanted_find(sockets, NULL, address);
+static bool is_given_twice(const struct service_sockets *sockets, int fd) {
+        uint64_t cookie = cookie_of(fd);
 
+        for (int other = 3; cookie && other < 3 + (int)sockets->given_count; other++)
+                if (other != fd && cookie_of(other) == cookie)
+                        return true;
+        return false;
+}
+
+/* What we had the manager keep: only where it still belongs. */
+static void take_kept(struct service_sockets *sockets, int fd, const char *name) {
+        struct listener_settings *listener = NULL;
+        struct socket_address address;
+
+        if (is_taken_already(sockets, fd)) {
+                fd_close(fd);
+                return;
+        }
+        if (is_listening(fd, &address))
+                listener = wanted_find(sockets, NULL, &address);
         if (listener && strcmp(listener->name, name) == 0) {
-                assign(listener, fd, address);
+                assign(listener, fd, &address);
                 return;
         }
         log_write(LOG_INFO, "the kept socket '%s' is not needed any more: closed", name);
+        if (!is_given_twice(sockets, fd))
+                (void)shutdown(fd, SHUT_RDWR);
         fd_close(fd);
 }
 
@@ -213,16 +231,20 @@ static void take(struct service_sockets *sockets, int fd, const char *name) {
         struct socket_address address;
         const char *kept;
 
+        if (text_after(name, LISTENER_ADOPTED_PREFIX, &kept)) {
+                sockets->kept[sockets->kept_count++] = (struct kept_descriptor){.fd = fd, .name = name};
+                return;
+        }
+        if (text_after(name, LISTENER_KEPT_PREFIX, &kept)) {
+                take_kept(sockets, fd, kept);
+                return;
+        }
         if (!is_listening(fd, &address)) {
                 pass(sockets, fd, name);
                 return;
         }
         if (is_taken_already(sockets, fd)) {
                 fd_close(fd);
-                return;
-        }
-        if (text_after(name, LISTENER_KEPT_PREFIX, &kept)) {
-                take_kept(sockets, fd, kept, &address);
                 return;
         }
         listener = wanted_find(sockets, name, &address);
@@ -248,6 +270,7 @@ void service_sockets_inherit(struct service_sockets *sockets, unsigned count) {
 
         if (!count)
                 return;
+        sockets->given_count = count;
         sockets->names = at = names ? strdup(names + 15) : NULL;
         for (unsigned n = 0; n < count; n++) {
                 (void)fcntl(3 + (int)n, F_SETFD, FD_CLOEXEC);

@@ -11,7 +11,10 @@ struct service_sockets {
         size_t listener_count;
         struct passed_descriptor passed[LAUNCH_LISTEN_MAX];
         size_t passed_count;
-        char *names; /* LISTEN_FDNAMES, cut into its names; heap, for as long as the program runs */
+        struct kept_descriptor kept[LAUNCH_LISTEN_MAX];
+        size_t kept_count;
+        unsigned given_count; /* descriptors from 3 on */
+        char *names;          /* LISTEN_FDNAMES, cut into its names; heap, for as long as the program runs */
 };
 
 /* Fill out->listeners from `config` (borrowed): owners of unix sockets are looked up, nothing is opened.

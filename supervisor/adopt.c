@@ -57,6 +57,7 @@ void adopt_complain(struct adopt_tree *tree, pid_t thread, int code, const char 
         if (tree->has_complained)
                 return;
         tree->has_complained = true;
+        listeners_kept_yield(tree->supervisor, NULL);
         log_write(LOG_WARNING,
                 "cannot %s of process %d: %s; what it binds stays its own and is not handed over (it takes "
                 "the app's user or CAP_SYS_PTRACE, /proc, and free descriptors)",

@@ -226,7 +226,10 @@ int adopt_answer_bind(struct adopt_request *call) {
                 return ADOPT_GOES_ON;
         if (adopt_is_our_lack(code))
                 adopt_complain(call->tree, call->thread, code, "see the sockets");
-        if (code != 0 || !is_suitable(call, &socket, address.generic.sa_family))
+        if (code != 0 || !is_suitable(call, &socket, address.generic.sa_family)) {
+                if (socket.type == SOCK_STREAM)
+                        listeners_kept_yield(call->supervisor, &address);
                 return ADOPT_GOES_ON;
+        }
         return bind_answer(call, &address, &socket);
 }

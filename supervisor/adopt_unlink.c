@@ -53,7 +53,7 @@ static bool is_kept(const struct supervisor *supervisor, const struct socket_add
         for (size_t i = 0; listeners_look(supervisor, i, &view); i++)
                 if (strcmp(view.address, text) == 0)
                         return true;
-        return false;
+        return listeners_has_kept(supervisor, address);
 }
 
 int adopt_answer_unlink(const struct adopt_request *call) {

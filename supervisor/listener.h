@@ -36,7 +36,8 @@ struct listener {
         bool is_stale;          /* the kernel goes by older weights or ports than the members say */
         size_t member_count;    /* shared: 1 */
         struct listener_member members[LISTENER_MEMBERS_MAX];
-        dev_t file_device; /* unix paths: the file that we made; inode 0: none */
+        uint64_t kept_cookie; /* see struct listener_view */
+        dev_t file_device;    /* unix paths: the file that we made; inode 0: none */
         ino_t file_inode;
 };
 
@@ -62,6 +63,8 @@ struct listeners {
         uint16_t probe_port_last; /* the next probe's is looked for below it */
         size_t share_count;       /* of the last STEER */
         struct fleet_share shares[FLEET_GENERATIONS_MAX];
+        size_t kept_count; /* all that came back, also what is gone */
+        struct listener_kept kept[LAUNCH_LISTEN_MAX];
         struct loop_timer watch;
         struct loop_timer again; /* wakes up for what is stale */
         struct listener_drain drains[FLEET_GENERATIONS_MAX];
@@ -117,6 +120,20 @@ bool listener_is_listening(int fd);
 
 /* Connections in the accept queue of a tcp listener, or -1. */
 long listener_waiting(int fd);
+
+/* ---- listener_kept.c ---- */
+
+/* Take over settings->kept; before any socket is opened. */
+void listener_kept_read(struct supervisor *supervisor);
+
+/* The kept socket for a listener that is about to be opened, or -1. A kept one that cannot be used is shut down. */
+int listener_kept_take(struct listeners *listeners, struct listener *listener);
+
+/* Shut down what stands in the way of this address. Returns whether there was anything. */
+bool listener_kept_clear(struct listeners *listeners, const struct socket_address *address);
+
+/* A generation has proved itself: nobody will come for what is left. */
+void listener_kept_settle(struct supervisor *supervisor);
 
 /* ---- listener_handshake.c ---- */
 

@@ -176,6 +176,7 @@ static void programs_renew(struct supervisor *supervisor) {
 }
 
 void listeners_settle(struct supervisor *supervisor) {
+        listener_kept_settle(supervisor);
         if (!supervisor->fleet.settings.is_steered)
                 return;
         programs_renew(supervisor);

@@ -94,6 +94,18 @@ static int listener_socket(struct listener *listener, const struct listener_file
         return listener_socket_open(listener, true, out_fd, error);
 }
 
+/* From the store, else new. What an app of our former life had bound may be in the way of a new one. */
+static int listener_find(struct listeners *listeners, struct listener *listener,
+        const struct listener_file *file, int inherited_fd, int *out_fd, struct error *error) {
+        if (!listener->is_declared && (*out_fd = listener_kept_take(listeners, listener)) >= 0)
+                return 0;
+        if (listener_socket(listener, file, inherited_fd, out_fd, error) == 0)
+                return 0;
+        if (error->code != EADDRINUSE || !listener_kept_clear(listeners, &listener->address))
+                return -1;
+        return listener_socket(listener, file, inherited_fd, out_fd, error);
+}
+
 /* The kernel cuts a longer queue without a word. */
 static void backlog_check(const struct listener *listener) {
         CLEANUP_FD int fd = open("/proc/sys/net/core/somaxconn", O_RDONLY | O_CLOEXEC);
@@ -126,12 +138,13 @@ static int listener_declare(
         listener->ipv6_only = settings->ipv6_only;
         listener->why_shared = why_shared(supervisor->settings, &settings->address, settings->is_shared);
         backlog_check(listener);
-        if (listener_socket(listener, &file, settings->inherited_fd, &fd, error) < 0)
+        if (listener_find(&supervisor->listeners, listener, &file, settings->inherited_fd, &fd, error) < 0)
                 return error_wrap(error, "socket '%s'", settings->name);
         return listener_register(supervisor, listener, fd, settings->inherited_fd >= 0, error);
 }
 
 int listeners_open(struct supervisor *supervisor, struct error *error) {
+        listener_kept_read(supervisor);
         for (size_t i = 0; i < supervisor->settings->listener_count; i++)
                 if (listener_declare(supervisor, &supervisor->settings->listeners[i], error) < 0)
                         return -1;
@@ -195,7 +208,7 @@ static struct listener *listener_make(struct supervisor *supervisor, const struc
         listener->backlog = options->backlog;
         listener->ipv6_only = options->ipv6_only;
         listener->why_shared = why_shared(supervisor->settings, address, options->is_shared);
-        if (listener_socket(listener, &file, -1, &fd, error) < 0 ||
+        if (listener_find(&supervisor->listeners, listener, &file, -1, &fd, error) < 0 ||
                 listener_register(supervisor, listener, fd, false, error) < 0)
                 return NULL;
         return listener;
@@ -278,6 +291,8 @@ bool listeners_look(const struct supervisor *supervisor, size_t index, struct li
                 return false;
         *out = (struct listener_view){.name = listener->name,
                 .why_shared = listener->why_shared,
+                .is_declared = listener->is_declared,
+                .kept_cookie = listener->kept_cookie,
                 .member_count = listener->member_count};
         socket_address_format(&listener->address, out->address);
         for (size_t i = 0; i < listener->member_count; i++) {
@@ -305,7 +320,9 @@ void listeners_close(struct supervisor *supervisor) {
                         fd_cleanup(&listener->members[k].probe_hold);
                 }
         }
-        listeners->count = 0;
+        for (size_t i = 0; i < listeners->kept_count; i++)
+                fd_cleanup(&listeners->kept[i].fd);
+        listeners->count = listeners->kept_count = 0;
         loop_timer_clear(&supervisor->loop, &listeners->watch);
         loop_timer_clear(&supervisor->loop, &listeners->again);
 }

@@ -32,6 +32,24 @@ struct listener_options {
 };
 #define LISTENER_OPTIONS_DEFAULT ((struct listener_options){.ipv6_only = -1})
 
+/* One socket that an app of our former life had bound, kept by the service manager: for the app that binds it again. */
+struct listener_kept {
+        const char *name; /* in the store; borrowed */
+        int fd;           /* -1: taken, or shut down */
+        bool is_unwanted; /* shut down: the manager may let go of it, too */
+        struct socket_address address;
+};
+
+/* Look at what came back (settings->kept), after listeners_open and before the first app is started: what no app may bind any more
+ * goes. */
+void listeners_kept_begin(struct supervisor *supervisor);
+
+/* Somebody binds there without us, or what binds cannot be seen: nothing of ours may stand in its way. NULL: everywhere. */
+void listeners_kept_yield(struct supervisor *supervisor, const struct socket_address *address);
+
+/* Does one wait for an app that binds this address? */
+bool listeners_has_kept(const struct supervisor *supervisor, const struct socket_address *address);
+
 /* Open what settings->listeners declares. Once, before the first spawn. */
 int listeners_open(struct supervisor *supervisor, struct error *error);
 
@@ -82,6 +100,8 @@ struct listener_view {
         const char *name;
         char address[SOCKET_ADDRESS_TEXT_BYTES];
         const char *why_shared; /* NULL: steered */
+        bool is_declared;
+        uint64_t kept_cookie; /* SO_COOKIE of the socket that came back for an app; 0: it is a new one */
         size_t member_count;
         struct {
                 uint64_t generation;

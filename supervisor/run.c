@@ -172,6 +172,7 @@ static void fleet_begin(struct supervisor *supervisor) {
         struct fleet_settings fleet = supervisor->settings->fleet;
 
         adopt_begin(supervisor, &fleet);
+        listeners_kept_begin(supervisor);
         fleet.is_steered = listeners_are_steered(supervisor);
         if (fleet.canary_percent && !fleet.is_steered)
                 log_write(LOG_WARNING,

@@ -40,6 +40,15 @@ struct listener_settings {
  * manager gives by itself is told from what comes back. */
 #define LISTENER_KEPT_PREFIX "tacet-kept."
 
+/* The same of one that an app had bound itself; its address follows. */
+#define LISTENER_ADOPTED_PREFIX "tacet-adopted."
+
+/* One of those, come back. */
+struct kept_descriptor {
+        int fd;           /* taken */
+        const char *name; /* in the store, with the prefix; borrowed for as long as the program runs */
+};
+
 /* A descriptor that a service manager gave and that is no listening socket: every instance gets it. */
 struct passed_descriptor {
         struct launch_descriptor descriptor;
@@ -74,6 +83,8 @@ struct supervisor_settings {
         size_t listener_count; /* at most LISTENERS_MAX */
         const struct passed_descriptor *passed;
         size_t passed_count;
+        const struct kept_descriptor *kept; /* at most LAUNCH_LISTEN_MAX */
+        size_t kept_count;
         int64_t drain_quiet_ns; /* how long an accept queue must have been empty before its generation is stopped */
         uint8_t rewrites[SIGNAL_MAX + 1]; /* by signal number: what is forwarded instead; 0: nothing */
 };

@@ -239,3 +239,121 @@ def test_a_manager_that_does_not_read_gets_the_descriptors_later(manager: Manage
             manager.receive()
         manager.wait(stored)
         assert any("STATUS" in message for message in manager.messages[:-1])
+
+
+# ---- sockets that the app binds itself --------------------------------------------------------------------------------------
+
+
+def adopted_name(address: str) -> str:
+    """The name under which the manager keeps it."""
+    return "tacet-adopted." + address.replace(":", "%3A")
+
+
+def adopting(manager: Manager, vault: Vault, address: str, *options: str, rule: str = "", **more: object) -> Running:
+    """Start a server that binds `address` itself."""
+    adopt = ["--adopt", rule or address]
+    return started(manager, *vault.options, *adopt, "--ready-timeout", "60s", *options, ADDRESS=address, **more)
+
+
+def killed(manager: Manager, running: Running) -> None:
+    """The first one, when it serves and its socket is kept."""
+    while not (manager.count("FDSTORE") and manager.count("READY")):
+        manager.receive()
+    os.kill(running.pid, signal.SIGKILL)
+    running.wait()
+
+
+@pytest.mark.parametrize("strategy", ["restart", "handoff"])
+@pytest.mark.parametrize("family", ["tcp", "unix"])
+def test_who_waits_for_an_adopted_socket_is_served_by_the_next_supervisor(
+    manager: Manager, vault: Vault, tmp_path: Path, strategy: str, family: str
+) -> None:
+    """It is kept under its address, and the app that binds it again gets it."""
+    port, path = free_port(), str(tmp_path / "web.sock")
+    address = f"127.0.0.1:{port}" if family == "tcp" else path
+    options = ["--strategy", strategy]
+    with adopting(manager, vault, address, *options) as running:
+        assert manager.wait(stored) == {"FDSTORE": "1", "FDNAME": adopted_name(address), "FDPOLL": "0"}
+        killed(manager, running)
+    vault.write("PASSWORD=second\n")
+    with socket.socket(socket.AF_UNIX if family == "unix" else socket.AF_INET) as waiting:
+        waiting.settimeout(30)
+        waiting.connect(path if family == "unix" else ("127.0.0.1", port))
+        waiting.sendall(b"GET /env?PASSWORD HTTP/1.0\r\n\r\n")
+        before = manager.count("FDSTORE")
+        fds = (manager.descriptors[0],)
+        with adopting(manager, vault, address, *options, names=adopted_name(address), fds=fds) as running:
+            assert answer(waiting.dup()) == "second"
+            manager.wait_ready()
+            running.signal(signal.SIGTERM)
+            running.wait()
+        manager.wait(lambda message: "STOPPING" in message)
+        assert manager.count("FDSTORE") == before, "it is still kept: nothing had to be said"
+        assert manager.count("FDSTOREREMOVE") == 0
+
+
+def test_after_a_handoff_the_adopted_socket_of_the_new_generation_is_kept(manager: Manager, vault: Vault) -> None:
+    """Also when the first one had come out of the store."""
+    address = f"127.0.0.1:{(port := free_port())}"
+    name = adopted_name(address)
+    with adopting(manager, vault, address, "--strategy", "handoff") as running:
+        killed(manager, running)
+    with adopting(manager, vault, address, "--strategy", "handoff", names=name, fds=(manager.descriptors[0],)) as running:
+        manager.wait_ready()
+        vault.write("PASSWORD=second\n")
+        running.signal(signal.SIGHUP)
+        assert manager.wait(lambda message: "FDSTOREREMOVE" in message)["FDNAME"] == name
+        assert manager.wait(stored)["FDNAME"] == name
+        manager.wait_ready()
+        os.kill(running.pid, signal.SIGKILL)
+        running.wait()
+    os.close(manager.descriptors.pop(0))
+    vault.write("PASSWORD=third\n")
+    waiting = ask(port)
+    with adopting(manager, vault, address, "--strategy", "handoff", names=name, fds=(manager.descriptors[0],)):
+        assert answer(waiting) == "third"
+
+
+def test_an_adopted_socket_that_nobody_binds_again_is_given_up_with_the_first_generation(manager: Manager, vault: Vault) -> None:
+    """Until then the app may still bind it; afterwards who connects is refused, though the manager has its copy."""
+    address, other = f"127.0.0.1:{(port := free_port())}", f"127.0.0.1:{free_port()}"
+    with adopting(manager, vault, address) as running:
+        killed(manager, running)
+    more = {"names": adopted_name(address), "fds": (manager.descriptors[0],), "rule": address}
+    with adopting(manager, vault, other, "--adopt", other, **more) as running:
+        manager.wait(lambda message: message.get("FDNAME") == adopted_name(other))
+        socket.create_connection(("127.0.0.1", port)).close()
+        assert manager.count("FDSTOREREMOVE") == 0, "it has not bound both, so it is not ready"
+        os.kill(running.pid, signal.SIGKILL)
+        running.wait()
+    os.close(manager.descriptors.pop())
+    with adopting(manager, vault, other, "--adopt", other, "--ready", "exec", **more):
+        assert manager.wait(lambda message: "FDSTOREREMOVE" in message)["FDNAME"] == adopted_name(address)
+        assert can_bind(port)
+
+
+@pytest.mark.parametrize("now", ["declared", "not adopted", "every address", "renamed"])
+def test_what_was_kept_does_not_stand_in_the_way(manager: Manager, vault: Vault, now: str) -> None:
+    """Of a configuration that means the port otherwise: the copy of the manager listens no longer."""
+    address = f"127.0.0.1:{(port := free_port())}"
+    name = adopted_name(address)
+    if now == "renamed":
+        name = "tacet-kept.old"
+        with started(manager, *vault.options, "--listen", f"old={address}") as running:
+            killed(manager, running)
+    else:
+        with adopting(manager, vault, address) as running:
+            killed(manager, running)
+    more = {"names": name, "fds": (manager.descriptors[0],)}
+    if now in ("declared", "renamed"):
+        again = started(manager, *vault.options, "--listen", f"web={address}", **more)
+    elif now == "not adopted":
+        again = started(manager, *vault.options, ADDRESS=address, **more)
+    else:
+        again = adopting(manager, vault, f"0.0.0.0:{port}", rule=str(port), **more)
+    with again:
+        assert manager.wait(lambda message: "FDSTOREREMOVE" in message, 30)["FDNAME"] == name
+        if now != "not adopted":
+            manager.wait(stored)
+        manager.wait_ready()
+        wait_until(lambda: serves(port), "it serves")

@@ -414,6 +414,26 @@ def test_who_connects_while_a_killed_supervisor_is_down_is_served_by_the_next(ma
         assert service.show("NFileDescriptorStore") == "1"
 
 
+@pytest.mark.parametrize("strategy", ["restart", "handoff"])
+def test_a_socket_that_the_app_binds_itself_outlives_a_killed_supervisor_too(make: Callable[..., Service], strategy: str) -> None:
+    """Who connects meanwhile is served when the app binds again; systemd keeps one socket all the time."""
+    service = make(
+        service="environment = ADDRESS=127.0.0.1:8083\nadopt = 8083",
+        rollout=f"strategy = {strategy}",
+        drop_in="[Service]\nRestartSec=1s\n",
+    )
+    service.systemctl("start")
+    wait_until(lambda: service.show("NFileDescriptorStore") == "1", "systemd keeps the socket")
+    for number in (2, 3):
+        service.write_secrets(f"PASSWORD=value-{number}\n")
+        kill_and_wait_dead(service)
+        clients = [ask_by_tcp(service.machine, 8083) for _ in range(3)]
+        for client in clients:
+            assert client.communicate(timeout=60)[0] == f"connected\nvalue-{number}\n"
+        wait_until(lambda: service.show("ActiveState") == "active", "the unit is active again")
+        wait_until(lambda: service.show("NFileDescriptorStore") == "1", "systemd keeps one socket")
+
+
 def test_after_a_handoff_the_kept_socket_is_that_of_the_generation_that_serves(make: Callable[..., Service]) -> None:
     """Over tcp, where every generation has its own."""
     service = start_with_socket(make, "127.0.0.1:8081", rollout="strategy = handoff")

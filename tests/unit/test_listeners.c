@@ -928,6 +928,103 @@ static void test_an_app_that_binds_gets_the_socket_of_its_generation(void **stat
         registry_end();
 }
 
+/* ---- kept by a service manager ------------------------------------------------------------------------------------------ */
+
+/* A tcp socket that listens, and another descriptor of it, as the manager has one. */
+static int kept_open(bool is_reused, int *out_copy) {
+        struct sockaddr_in in4 = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        const int on = is_reused;
+
+        assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on), 0);
+        assert_int_equal(bind(fd, (struct sockaddr *)&in4, sizeof in4), 0);
+        assert_int_equal(listen(fd, 16), 0);
+        *out_copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+        return fd;
+}
+
+static void registry_start_with_kept(struct kept_descriptor *kept, struct socket_address *rule) {
+        registry_begin();
+        assert_true(socket_address_of(kept->fd, rule));
+        settings.adopts = rule;
+        settings.adopt_count = 1;
+        settings.kept = kept;
+        settings.kept_count = 1;
+        registry_open();
+        listeners_kept_begin(&supervisor);
+}
+
+static void test_what_was_kept_is_for_the_app_that_binds_its_address(void **state) {
+        struct listener_options options = LISTENER_OPTIONS_DEFAULT;
+        struct kept_descriptor kept = {.name = "tacet-adopted.x"};
+        struct socket_address address;
+        struct listener_view view;
+        struct error error;
+        int copy, fd, client;
+
+        (void)state;
+        kept.fd = kept_open(true, &copy);
+        registry_start_with_kept(&kept, &address);
+        assert_true(listeners_has_kept(&supervisor, &address));
+        client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        assert_int_equal(connect(client, &address.generic, address.length), 0);
+        assert_int_equal(listeners_adopt(&supervisor, 1, &address, &options, &fd, &error), 0);
+        assert_int_equal(fd, kept.fd);
+        assert_int_equal(listener_waiting(fd), 1);
+        assert_false(listeners_has_kept(&supervisor, &address));
+        assert_true(listeners_look(&supervisor, 0, &view));
+        assert_true(view.kept_cookie != 0);
+        steer(1, 1, 0, 0);
+        assert_int_equal(accept_one(), 1);
+        assert_int_equal(listeners_adopt(&supervisor, 2, &address, &options, &fd, &error), 0);
+        steer(2, 1, 0, 0);
+        assert_all_land("127.0.0.1", 20, 2);
+        listeners_drop(&supervisor, 1); /* although the manager has a copy of it */
+        assert_int_equal(web()->member_count, 1);
+        assert_all_land("127.0.0.1", 20, 2);
+        close(client);
+        close(copy);
+        registry_end();
+}
+
+static void test_what_was_kept_and_cannot_be_joined_is_replaced(void **state) {
+        struct listener_options options = LISTENER_OPTIONS_DEFAULT;
+        struct kept_descriptor kept = {.name = "tacet-adopted.x"};
+        struct socket_address address;
+        struct error error;
+        int copy, fd;
+
+        (void)state;
+        kept.fd = kept_open(false, &copy);
+        registry_start_with_kept(&kept, &address);
+        if (listeners_adopt(&supervisor, 1, &address, &options, &fd, &error) < 0)
+                fail_msg("%s", error.text);
+        assert_null(web()->why_shared);
+        assert_true(supervisor.listeners.kept[0].is_unwanted);
+        assert_false(listener_is_listening(copy));
+        steer(1, 1, 0, 0);
+        assert_all_land("127.0.0.1", 5, 1);
+        close(copy);
+        registry_end();
+}
+
+static void test_what_was_kept_yields_to_a_bind_that_nobody_answers(void **state) {
+        struct kept_descriptor kept = {.name = "tacet-adopted.x"};
+        struct socket_address address;
+        int copy;
+
+        (void)state;
+        kept.fd = kept_open(true, &copy);
+        registry_start_with_kept(&kept, &address);
+        listeners_settle(&supervisor);
+        assert_true(listeners_has_kept(&supervisor, &address)); /* nothing has proved itself yet */
+        listeners_kept_yield(&supervisor, &address);
+        assert_false(listeners_has_kept(&supervisor, &address));
+        assert_false(listener_is_listening(copy));
+        close(copy);
+        registry_end();
+}
+
 static void test_an_address_in_use_is_the_apps_own_error(void **state) {
         const struct listener_options options = LISTENER_OPTIONS_DEFAULT;
         struct socket_address address;
@@ -1194,6 +1291,9 @@ int main(void) {
                 cmocka_unit_test(test_a_stranger_on_the_port_of_the_probe_is_a_client),
                 cmocka_unit_test(test_the_socket_of_a_generation_that_nobody_runs_is_closed),
                 cmocka_unit_test(test_an_app_that_binds_gets_the_socket_of_its_generation),
+                cmocka_unit_test(test_what_was_kept_is_for_the_app_that_binds_its_address),
+                cmocka_unit_test(test_what_was_kept_and_cannot_be_joined_is_replaced),
+                cmocka_unit_test(test_what_was_kept_yields_to_a_bind_that_nobody_answers),
                 cmocka_unit_test(test_an_address_in_use_is_the_apps_own_error),
                 cmocka_unit_test(test_what_cannot_have_a_group_is_shared),
                 cmocka_unit_test(test_where_one_instance_runs_at_a_time_it_has_the_one_socket),
