@@ -21,35 +21,32 @@ void control_json_cleanup(json_t **json) {
         json_decref(*json);
 }
 
-static bool where_take(struct control_where *where, const struct option_reader *reader, int id) {
+struct control_options {
+        struct control_where *where;
+        control_option_handler *on_option;
+        void *context;
+};
+
+static int control_option(void *context, const struct option_reader *reader, int id, struct error *error) {
+        const struct control_options *options = context;
+
+        if (id == OPTION_OPERAND)
+                return option_usage_error(
+                        reader->table, error, "%s takes no operand", reader->table->command);
         if (id == OPTION_CONTROL)
-                where->path = reader->value;
+                options->where->path = reader->value;
         else if (id == OPTION_CONTROL_CONFIG)
-                where->config = reader->value;
+                options->where->config = reader->value;
         else
-                return false;
-        return true;
+                options->on_option(options->context, id);
+        return 0;
 }
 
 int control_options_read(const struct option_table *table, char **argv, struct control_where *where,
         control_option_handler *on_option, void *context, int *out_status, struct error *error) {
-        struct option_reader reader;
-        int id;
+        struct control_options options = {.where = where, .on_option = on_option, .context = context};
 
-        option_start(&reader, table, argv);
-        while ((id = option_next(&reader, error)) != OPTION_END) {
-                if (id < 0)
-                        return -1;
-                if (id == OPTION_HELP) {
-                        *out_status = option_help_print(table, STDOUT_FILENO);
-                        return 1;
-                }
-                if (id == OPTION_OPERAND)
-                        return option_usage_error(table, error, "%s takes no operand", table->command);
-                if (!where_take(where, &reader, id))
-                        on_option(context, id);
-        }
-        return 0;
+        return option_read_all(table, argv, control_option, &options, out_status, error);
 }
 
 static int path_fill(struct sockaddr_un *out, const char *path, struct error *error) {

@@ -59,38 +59,26 @@ struct edit {
         struct arena arena;
 };
 
-static int edit_option(struct edit *edit, const struct option_reader *reader, int id, struct error *error) {
-        int taken = key_options_take(&edit->keys, reader, id, error);
+static int edit_option(void *context, const struct option_reader *reader, int id, struct error *error) {
+        struct edit *edit = context;
+        int taken = secret_options_take(&edit->keys, &edit->recipient_options, reader, id, error);
 
-        if (taken == 0)
-                taken = recipient_options_take(&edit->recipient_options, reader, id, error);
         if (taken)
                 return taken < 0 ? -1 : 0;
-        if (id == OPTION_VISIBLE)
-                edit->is_visible = true;
-        else if (argument_is_assignment(reader->value))
+        if (id == OPTION_OPERAND && argument_is_assignment(reader->value))
                 return argument_refuse_assignment(reader->value, error);
-        else if (edit->path)
-                return option_usage_error(&table, error, "more than one file is named");
-        else
-                edit->path = reader->value;
+        if (id == OPTION_OPERAND)
+                return option_take_file(&edit->path, reader, error);
+        edit->is_visible = true;
         return 0;
 }
 
 static int edit_read_options(struct edit *edit, char **argv, int *out_status, struct error *error) {
-        struct option_reader reader;
-        int id;
+        int result = option_read_all(&table, argv, edit_option, edit, out_status, error);
 
-        option_start(&reader, &table, argv);
-        while ((id = option_next(&reader, error)) != OPTION_END) {
-                if (id == OPTION_HELP) {
-                        *out_status = option_help_print(&table, STDOUT_FILENO);
-                        return 1;
-                }
-                if (id < 0 || edit_option(edit, &reader, id, error) < 0)
-                        return -1;
-        }
-        return edit->path ? 0 : option_usage_error(&table, error, "no file is named");
+        if (result == 0 && !edit->path)
+                return option_usage_error(&table, error, "no file is named");
+        return result;
 }
 
 /* A name that tells the editor what it is: "db.env.age" is edited as "db.env", "db.age" as "db.env" or

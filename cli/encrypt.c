@@ -81,38 +81,28 @@ struct crypt_request {
         bool is_armored, asks_passphrase;
 };
 
+static int request_option(void *context, const struct option_reader *reader, int id, struct error *error) {
+        struct crypt_request *request = context;
+        int taken = secret_options_take(&request->keys, &request->recipients, reader, id, error);
+
+        if (taken)
+                return taken < 0 ? -1 : 0;
+        if (id == OPTION_OPERAND)
+                return option_take_file(&request->input, reader, error);
+        if (id == OPTION_OUTPUT)
+                request->output = reader->value;
+        request->is_armored |= id == OPTION_ARMOR;
+        request->asks_passphrase |= id == OPTION_PASSPHRASE;
+        return 0;
+}
+
 /* Read the command line. Returns 0; 1 after --help, with *out_status; or -1. */
 static int request_read(struct crypt_request *request, const struct option_table *table, char **argv,
         int *out_status, struct error *error) {
-        struct option_reader reader;
-        int id, taken;
+        int result = option_read_all(table, argv, request_option, request, out_status, error);
 
-        option_start(&reader, table, argv);
-        while ((id = option_next(&reader, error)) != OPTION_END) {
-                if (id < 0)
-                        return -1;
-                if (id == OPTION_HELP) {
-                        *out_status = option_help_print(table, STDOUT_FILENO);
-                        return 1;
-                }
-                taken = key_options_take(&request->keys, &reader, id, error);
-                if (taken == 0)
-                        taken = recipient_options_take(&request->recipients, &reader, id, error);
-                if (taken < 0)
-                        return -1;
-                if (taken)
-                        continue;
-                if (id == OPTION_OUTPUT)
-                        request->output = reader.value;
-                else if (id == OPTION_ARMOR)
-                        request->is_armored = true;
-                else if (id == OPTION_PASSPHRASE)
-                        request->asks_passphrase = true;
-                else if (request->input)
-                        return option_usage_error(table, error, "more than one file is named");
-                else
-                        request->input = reader.value;
-        }
+        if (result != 0)
+                return result;
         if (!request->input)
                 request->input = "-";
         if (request->output && stream_is_same(request->input, request->output))

@@ -121,37 +121,43 @@ static int keygen_show(char *input, const char *output, struct arena *arena, str
         return stream_write(output, (struct bytes){(const uint8_t *)lines, used}, 0644, error);
 }
 
+struct keygen_request {
+        char *input;
+        const char *output;
+        bool shows_recipient;
+};
+
+static int request_option(void *context, const struct option_reader *reader, int id, struct error *error) {
+        struct keygen_request *request = context;
+
+        if (id == OPTION_OPERAND && request->input)
+                return option_usage_error(&table, error, "more than one file is named");
+        if (id == OPTION_OPERAND)
+                request->input = reader->value;
+        if (id == OPTION_OUTPUT)
+                request->output = reader->value;
+        request->shows_recipient |= id == OPTION_RECIPIENT_OF;
+        return 0;
+}
+
 static int keygen_run(char **argv, struct error *error) {
         CLEANUP_ARENA struct arena arena = {0};
-        struct option_reader reader;
-        const char *output = NULL;
-        bool shows_recipient = false;
-        char *input = NULL;
-        int id;
+        struct keygen_request request = {0};
+        int status = EXIT_STATUS_DONE,
+            result = option_read_all(&table, argv, request_option, &request, &status, error);
 
-        option_start(&reader, &table, argv);
-        while ((id = option_next(&reader, error)) != OPTION_END) {
-                if (id < 0)
-                        return -1;
-                if (id == OPTION_HELP)
-                        return option_help_print(&table, STDOUT_FILENO);
-                if (id == OPTION_OUTPUT)
-                        output = reader.value;
-                else if (id == OPTION_RECIPIENT_OF)
-                        shows_recipient = true;
-                else if (input)
-                        return option_usage_error(&table, error, "more than one file is named");
-                else
-                        input = reader.value;
-        }
-        if (input && !shows_recipient) {
-                option_usage_error(&table, error, "'%s': keygen takes no operand", input);
-                return error_hint(error, "'-o %s' writes there, '-y %s' shows its recipients", input, input);
+        if (result != 0)
+                return result < 0 ? -1 : status;
+        if (request.input && !request.shows_recipient) {
+                option_usage_error(&table, error, "'%s': keygen takes no operand", request.input);
+                return error_hint(error, "'-o %s' writes there, '-y %s' shows its recipients", request.input,
+                        request.input);
         }
         if (arena_init(&arena, 8 * KEY_FILE_BYTES_MAX, error) < 0)
                 return -1;
-        return shows_recipient ? keygen_show(input ? input : (char[]){"-"}, output, &arena, error)
-                               : keygen_new(output, &arena, error);
+        if (!request.shows_recipient)
+                return keygen_new(request.output, &arena, error);
+        return keygen_show(request.input ? request.input : (char[]){"-"}, request.output, &arena, error);
 }
 
 int verb_keygen(int argc, char **argv) {

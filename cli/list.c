@@ -43,31 +43,24 @@ struct list_request {
         bool is_json;
 };
 
-static int request_read(struct list_request *request, char **argv, int *out_status, struct error *error) {
-        struct option_reader reader;
-        int id, taken;
+static int request_option(void *context, const struct option_reader *reader, int id, struct error *error) {
+        struct list_request *request = context;
+        int taken = key_options_take(&request->keys, reader, id, error);
 
-        option_start(&reader, &table, argv);
-        while ((id = option_next(&reader, error)) != OPTION_END) {
-                if (id < 0)
-                        return -1;
-                if (id == OPTION_HELP) {
-                        *out_status = option_help_print(&table, STDOUT_FILENO);
-                        return 1;
-                }
-                taken = key_options_take(&request->keys, &reader, id, error);
-                if (taken < 0)
-                        return -1;
-                if (taken)
-                        continue;
-                if (id == OPTION_JSON)
-                        request->is_json = true;
-                else if (request->path)
-                        return option_usage_error(&table, error, "more than one file is named");
-                else
-                        request->path = reader.value;
-        }
-        return request->path ? 0 : option_usage_error(&table, error, "no file is named");
+        if (taken)
+                return taken < 0 ? -1 : 0;
+        if (id == OPTION_OPERAND)
+                return option_take_file(&request->path, reader, error);
+        request->is_json = true;
+        return 0;
+}
+
+static int request_read(struct list_request *request, char **argv, int *out_status, struct error *error) {
+        int result = option_read_all(&table, argv, request_option, request, out_status, error);
+
+        if (result == 0 && !request->path)
+                return option_usage_error(&table, error, "no file is named");
+        return result;
 }
 
 /* What is printed. */

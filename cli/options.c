@@ -13,6 +13,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/terminal.h"
 #include "lib/bytes.h"
@@ -160,6 +161,30 @@ int option_next(struct option_reader *reader, struct error *error) {
         reader->value = argument;
         reader->rest++;
         return OPTION_OPERAND;
+}
+
+int option_read_all(const struct option_table *table, char **argv, option_handler *handler, void *context,
+        int *out_status, struct error *error) {
+        struct option_reader reader;
+        int id;
+
+        option_start(&reader, table, argv);
+        while ((id = option_next(&reader, error)) != OPTION_END) {
+                if (id == OPTION_HELP) {
+                        *out_status = option_help_print(table, STDOUT_FILENO);
+                        return 1;
+                }
+                if (id < 0 || handler(context, &reader, id, error) < 0)
+                        return -1;
+        }
+        return 0;
+}
+
+int option_take_file(const char **path, const struct option_reader *reader, struct error *error) {
+        if (*path)
+                return option_usage_error(reader->table, error, "more than one file is named");
+        *path = reader->value;
+        return 0;
 }
 
 int option_number(

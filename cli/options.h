@@ -65,6 +65,17 @@ void option_start(struct option_reader *reader, const struct option_table *table
  * the wrong place. */
 int option_next(struct option_reader *reader, struct error *error);
 
+/* What one option or operand means to a verb: `id` is what option_next() returned, never OPTION_HELP. Returns 0, or -1 with error. */
+typedef int option_handler(void *context, const struct option_reader *reader, int id, struct error *error);
+
+/* Read a whole command line and give everything to `handler`. Returns 0; 1 when --help was asked for and has been printed, with the
+ * exit status in *out_status; or -1 with error. */
+int option_read_all(const struct option_table *table, char **argv, option_handler *handler, void *context,
+        int *out_status, struct error *error);
+
+/* The operand of a verb that takes one file. Returns 0, or -1 when *path is set already. */
+int option_take_file(const char **path, const struct option_reader *reader, struct error *error);
+
 /* Parse reader->value as a number from `min` to `max`. Returns 0 or -1 with a usage error. */
 int option_number(
         const struct option_reader *reader, uint64_t min, uint64_t max, uint64_t *out, struct error *error);

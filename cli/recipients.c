@@ -34,6 +34,13 @@ int recipient_options_take(
         return 1;
 }
 
+int secret_options_take(struct key_options *keys, struct recipient_options *recipients,
+        const struct option_reader *reader, int id, struct error *error) {
+        int taken = key_options_take(keys, reader, id, error);
+
+        return taken ? taken : recipient_options_take(recipients, reader, id, error);
+}
+
 int recipients_add_options(struct age_recipients *recipients, const struct recipient_options *options,
         struct arena *arena, struct error *error) {
         for (size_t i = 0; i < options->text_count; i++)

@@ -48,6 +48,10 @@ struct recipient_options {
 int recipient_options_take(
         struct recipient_options *options, const struct option_reader *reader, int id, struct error *error);
 
+/* The same for a verb that opens a file and writes it again: also those of key_options_take(). */
+int secret_options_take(struct key_options *keys, struct recipient_options *recipients,
+        const struct option_reader *reader, int id, struct error *error);
+
 /* Add all of -r and -R. Returns how many recipients that gave (0: none was asked for) or -1. */
 int recipients_add_options(struct age_recipients *recipients, const struct recipient_options *options,
         struct arena *arena, struct error *error);

@@ -47,32 +47,23 @@ struct rekey_request {
         const char *path, *passphrase_file;
 };
 
-static int request_read(struct rekey_request *request, char **argv, int *out_status, struct error *error) {
-        struct option_reader reader;
-        int id, taken;
+static int request_option(void *context, const struct option_reader *reader, int id, struct error *error) {
+        struct rekey_request *request = context;
+        int taken = secret_options_take(&request->keys, &request->recipients, reader, id, error);
 
-        option_start(&reader, &table, argv);
-        while ((id = option_next(&reader, error)) != OPTION_END) {
-                if (id < 0)
-                        return -1;
-                if (id == OPTION_HELP) {
-                        *out_status = option_help_print(&table, STDOUT_FILENO);
-                        return 1;
-                }
-                taken = key_options_take(&request->keys, &reader, id, error);
-                if (taken == 0)
-                        taken = recipient_options_take(&request->recipients, &reader, id, error);
-                if (taken < 0)
-                        return -1;
-                if (taken)
-                        continue;
-                if (id == OPTION_NEW_PASSPHRASE_FILE)
-                        request->passphrase_file = reader.value;
-                else if (request->path)
-                        return option_usage_error(&table, error, "more than one file is named");
-                else
-                        request->path = reader.value;
-        }
+        if (taken)
+                return taken < 0 ? -1 : 0;
+        if (id == OPTION_OPERAND)
+                return option_take_file(&request->path, reader, error);
+        request->passphrase_file = reader->value;
+        return 0;
+}
+
+static int request_read(struct rekey_request *request, char **argv, int *out_status, struct error *error) {
+        int result = option_read_all(&table, argv, request_option, request, out_status, error);
+
+        if (result != 0)
+                return result;
         if (!request->path)
                 return option_usage_error(&table, error, "no file is named");
         if (request->passphrase_file && (request->recipients.text_count || request->recipients.file_count))

@@ -117,13 +117,11 @@ static int request_operand(
         return 0;
 }
 
-static int request_option(
-        struct set_request *request, const struct option_reader *reader, int id, struct error *error) {
-        int taken = key_options_take(&request->keys, reader, id, error);
+static int request_option(void *context, const struct option_reader *reader, int id, struct error *error) {
+        struct set_request *request = context;
+        int taken = secret_options_take(&request->keys, &request->recipients, reader, id, error);
         uint64_t fd;
 
-        if (taken == 0)
-                taken = recipient_options_take(&request->recipients, reader, id, error);
         if (taken)
                 return taken < 0 ? -1 : 0;
         switch (id) {
@@ -148,17 +146,8 @@ static int request_option(
 /* Returns 0; 1 after --help, with *out_status; or -1: then nothing is left of the arguments. */
 static int request_read(struct set_request *request, const struct option_table *table, char **argv,
         int *out_status, struct error *error) {
-        struct option_reader reader;
-        int id, result = 0;
+        int result = option_read_all(table, argv, request_option, request, out_status, error);
 
-        option_start(&reader, table, argv);
-        while (result == 0 && (id = option_next(&reader, error)) != OPTION_END) {
-                if (id == OPTION_HELP) {
-                        *out_status = option_help_print(table, STDOUT_FILENO);
-                        return 1;
-                }
-                result = id < 0 ? -1 : request_option(request, &reader, id, error);
-        }
         if (result == 0 && !request->name_count)
                 result = option_usage_error(
                         table, error, "%s", request->path ? "no variable is named" : "no file is named");

@@ -247,29 +247,32 @@ void cli_error_print(const struct error *error) {
         message_print("\033[1;31m", "", error->text, error->hint);
 }
 
-void cli_note(const char *format, ...) {
+/* The error replaces what a file name may hold to play with the terminal. */
+static void text_print(const char *color, const char *label, const char *format, va_list arguments)
+        __attribute__((format(printf, 3, 0)));
+static void text_print(const char *color, const char *label, const char *format, va_list arguments) {
         char text[ERROR_TEXT_BYTES];
         struct error printable;
+
+        vsnprintf(text, sizeof text, format, arguments);
+        error_set(&printable, 0, "%s", text);
+        message_print(color, label, printable.text, "");
+}
+
+void cli_note(const char *format, ...) {
         va_list arguments;
 
         va_start(arguments, format);
-        vsnprintf(text, sizeof text, format, arguments);
+        text_print("\033[1m", "", format, arguments);
         va_end(arguments);
-        /* Replaces what a file name may hold to play with the terminal. */
-        error_set(&printable, 0, "%s", text);
-        message_print("\033[1m", "", printable.text, "");
 }
 
 void cli_warn(const char *format, ...) {
-        char text[ERROR_TEXT_BYTES];
-        struct error printable;
         va_list arguments;
 
         va_start(arguments, format);
-        vsnprintf(text, sizeof text, format, arguments);
+        text_print("\033[1;33m", "warning: ", format, arguments);
         va_end(arguments);
-        error_set(&printable, 0, "%s", text);
-        message_print("\033[1;33m", "warning: ", printable.text, "");
 }
 
 int cli_error_exit(const struct error *error) {
