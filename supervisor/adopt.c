@@ -27,12 +27,15 @@ static void tree_close(struct supervisor *supervisor, struct adopt_tree *tree) {
         tree->is_used = false;
 }
 
+/* Apart from the supervisor's other tables: most have no use for it. */
+static struct adopt_tree all_trees[ADOPT_TREES_MAX];
+
 /* Instances are never more than there is room for: what must go is the tree whose instance has ended longest ago. Its processes get
  * ENOSYS from then on. */
 static struct adopt_tree *tree_take(struct supervisor *supervisor) {
         struct adopt_tree *oldest = NULL;
 
-        for (size_t i = 0; i < ADOPT_TREES_MAX; i++) {
+        for (size_t i = 0; i < supervisor->adopt.tree_places; i++) {
                 struct adopt_tree *tree = &supervisor->adopt.trees[i];
 
                 if (!tree->is_used)
@@ -41,6 +44,8 @@ static struct adopt_tree *tree_take(struct supervisor *supervisor) {
                         (!oldest || tree->instance < oldest->instance))
                         oldest = tree;
         }
+        if (supervisor->adopt.tree_places < ADOPT_TREES_MAX)
+                return &supervisor->adopt.trees[supervisor->adopt.tree_places++];
         if (oldest)
                 tree_close(supervisor, oldest);
         return oldest;
@@ -233,6 +238,7 @@ static void channel_on_readable(struct loop_source *source) {
 void adopt_begin(struct supervisor *supervisor, struct fleet_settings *fleet) {
         struct error error;
 
+        supervisor->adopt.trees = all_trees;
         if (supervisor->settings->adopt_count == 0 || adopt_probe(&error) == 0)
                 return;
         supervisor->adopt.is_off = true;
@@ -245,7 +251,7 @@ void adopt_begin(struct supervisor *supervisor, struct fleet_settings *fleet) {
 }
 
 void adopt_drop(struct supervisor *supervisor, uint64_t generation) {
-        for (size_t i = 0; i < ADOPT_TREES_MAX; i++)
+        for (size_t i = 0; i < supervisor->adopt.tree_places; i++)
                 if (supervisor->adopt.trees[i].is_used && supervisor->adopt.trees[i].generation == generation)
                         supervisor->adopt.trees[i].is_dropped = true;
 }

@@ -49,8 +49,9 @@ struct adopt_tree {
 };
 
 struct adopt {
-        bool is_off; /* wanted, but not to be had here: instances listen on their own */
-        struct adopt_tree trees[ADOPT_TREES_MAX];
+        bool is_off;              /* wanted, but not to be had here: instances listen on their own */
+        size_t tree_places;       /* that were ever used: the others are not even looked at */
+        struct adopt_tree *trees; /* ADOPT_TREES_MAX */
 };
 
 /* Once, before fleet_init and the first child: try whether adopting works. When it does not, say so, and let instances be

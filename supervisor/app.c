@@ -16,24 +16,26 @@
 #include "supervisor/state.h"
 
 struct app *app_by_pid(struct supervisor *supervisor, pid_t pid) {
-        for (size_t i = 0; i < FLEET_INSTANCES_MAX; i++)
+        for (size_t i = 0; i < supervisor->app_places; i++)
                 if (supervisor->apps[i].is_used && supervisor->apps[i].pid == pid)
                         return &supervisor->apps[i];
         return NULL;
 }
 
 struct app *app_by_number(struct supervisor *supervisor, uint64_t number) {
-        for (size_t i = 0; i < FLEET_INSTANCES_MAX; i++)
+        for (size_t i = 0; i < supervisor->app_places; i++)
                 if (supervisor->apps[i].is_used && supervisor->apps[i].number == number)
                         return &supervisor->apps[i];
         return NULL;
 }
 
 static struct app *app_unused(struct supervisor *supervisor) {
-        for (size_t i = 0; i < FLEET_INSTANCES_MAX; i++)
+        for (size_t i = 0; i < supervisor->app_places; i++)
                 if (!supervisor->apps[i].is_used)
                         return &supervisor->apps[i];
-        return NULL;
+        if (supervisor->app_places == FLEET_INSTANCES_MAX)
+                return NULL;
+        return &supervisor->apps[supervisor->app_places++];
 }
 
 static void push_spawn_failed(struct supervisor *supervisor, uint64_t number, int status, bool is_permanent) {
@@ -85,7 +87,7 @@ static void status_drain(struct supervisor *supervisor, struct app *app) {
 static void status_on_readable(struct loop_source *source) {
         struct supervisor *supervisor = source->owner;
 
-        for (size_t i = 0; i < FLEET_INSTANCES_MAX; i++) {
+        for (size_t i = 0; i < supervisor->app_places; i++) {
                 struct app *app = &supervisor->apps[i];
 
                 if (!app->is_used || &app->status != source)
@@ -142,10 +144,9 @@ static int launch(
 }
 
 static int equip_and_launch(struct supervisor *supervisor, struct app *app, struct error *error) {
-        static struct app_gear gear; /* large, and used by one start at a time */
+        struct app_gear gear = {0};
         int result;
 
-        memset(&gear, 0, sizeof gear);
         result = gear_collect(supervisor, app, &gear, error);
         if (result == 0)
                 result = launch(supervisor, app, &gear, error);

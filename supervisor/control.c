@@ -270,6 +270,8 @@ static void client_on_due(struct loop_timer *timer) {
 }
 
 void control_report(struct supervisor *supervisor, const struct fleet_action *action, const char *line) {
+        if (!supervisor->settings->control_path)
+                return;
         for (size_t i = 0; i < CLIENTS_MAX; i++) {
                 struct client *client = &control.clients[i];
                 enum control_result result;
@@ -435,10 +437,10 @@ int control_open(struct supervisor *supervisor, struct error *error) {
         struct sockaddr_un address = {.sun_family = AF_UNIX};
         CLEANUP_FD int fd = -1;
 
-        control.supervisor = supervisor;
-        control.listener.fd = -1;
         if (!path)
                 return 0;
+        control.supervisor = supervisor;
+        control.listener.fd = -1;
         if (strlen(path) >= sizeof address.sun_path) {
                 error_set(error, ENAMETOOLONG, "control socket '%s'", path);
                 return error_hint(error, "the path of a unix socket has at most %zu bytes",
@@ -462,7 +464,7 @@ void control_close(struct supervisor *supervisor) {
         CLEANUP_FD int lock = -1;
         struct stat status;
 
-        if (control.listener.fd < 0)
+        if (!supervisor->settings->control_path || control.listener.fd < 0)
                 return;
         for (size_t i = 0; i < CLIENTS_MAX; i++) {
                 struct client *client = &control.clients[i];

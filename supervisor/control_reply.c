@@ -104,7 +104,7 @@ static json_t *text_or_null(const char *text) {
 }
 
 static const struct app *app_of(const struct supervisor *supervisor, uint64_t number) {
-        for (size_t i = 0; i < FLEET_INSTANCES_MAX; i++)
+        for (size_t i = 0; i < supervisor->app_places; i++)
                 if (supervisor->apps[i].is_used && supervisor->apps[i].number == number)
                         return &supervisor->apps[i];
         return NULL;

@@ -19,7 +19,7 @@ static void forward_to_all(struct supervisor *supervisor, int number, const stru
 
         if (!supervisor->has_started)
                 supervisor->held_signals |= signal_bit(number);
-        for (size_t i = 0; i < FLEET_INSTANCES_MAX; i++)
+        for (size_t i = 0; i < supervisor->app_places; i++)
                 if (supervisor->apps[i].is_used)
                         app_signal(supervisor, &supervisor->apps[i], number, has_value ? &value : NULL);
 }
@@ -53,7 +53,7 @@ static bool goes_on_by_itself(const struct supervisor *supervisor) {
 
 /* The shell said `fg` (or `bg`): hand on the foreground if we were given it, and let the whole job go on. */
 static void job_continued(struct supervisor *supervisor, const struct signalfd_siginfo *info) {
-        for (size_t i = 0; i < FLEET_INSTANCES_MAX; i++) {
+        for (size_t i = 0; i < supervisor->app_places; i++) {
                 struct app *app = &supervisor->apps[i];
 
                 if (!app->is_used || supervisor->settings->launch.session != LAUNCH_OWN_GROUP)

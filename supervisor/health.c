@@ -216,7 +216,7 @@ void health_ended(struct supervisor *supervisor, struct app *app) {
 }
 
 bool health_reaped(struct supervisor *supervisor, pid_t pid, int wait_status) {
-        for (size_t i = 0; i < FLEET_INSTANCES_MAX; i++) {
+        for (size_t i = 0; i < supervisor->app_places; i++) {
                 struct app *app = &supervisor->apps[i];
 
                 if (!app->is_used || !app->health.probe.is_running || app->health.probe.pid != pid)

@@ -127,7 +127,7 @@ static void drains_follow(struct supervisor *supervisor) {
 }
 
 static bool has_instance(const struct supervisor *supervisor, uint64_t generation) {
-        for (size_t i = 0; i < FLEET_INSTANCES_MAX; i++)
+        for (size_t i = 0; i < supervisor->app_places; i++)
                 if (supervisor->apps[i].is_used && supervisor->apps[i].generation == generation)
                         return true;
         return false;

@@ -51,7 +51,7 @@ static int shared_connect(struct supervisor *supervisor, const char *name, int *
 
 /* The generation's reserved port leads one connection at a time (listeners_probe). */
 static bool is_route_in_use(const struct app *app) {
-        for (size_t i = 0; i < FLEET_INSTANCES_MAX; i++) {
+        for (size_t i = 0; i < app->supervisor->app_places; i++) {
                 const struct app *other = &app->supervisor->apps[i];
 
                 if (other->is_used && other != app && other->generation == app->generation &&

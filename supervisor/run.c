@@ -34,11 +34,13 @@ void supervisor_push(struct supervisor *supervisor, struct fleet_event event) {
          * facts are looked at. */
         assert(supervisor->event_count < EVENTS_MAX);
         event.now_ns = time_now_ns();
+        if (supervisor->event_count == 0)
+                supervisor->event_first = 0; /* so that a quiet queue stays in its first page */
         supervisor->events[(supervisor->event_first + supervisor->event_count++) % EVENTS_MAX] = event;
 }
 
 static void stop_again(struct supervisor *supervisor) {
-        for (size_t i = 0; i < FLEET_INSTANCES_MAX; i++)
+        for (size_t i = 0; i < supervisor->app_places; i++)
                 if (supervisor->apps[i].is_used)
                         app_stop(supervisor, &supervisor->apps[i]);
 }

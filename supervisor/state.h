@@ -67,23 +67,13 @@ struct generation {
         struct bundle bundle;
 };
 
+/* What is used all the time comes first, the large tables last: they are filled from their beginning, so that their other pages,
+ * and what a fork copies, stay few. */
 struct supervisor {
         const struct supervisor_settings *settings;
         struct loop loop;
         struct loop_source signals;
         struct terminal terminal;
-        struct fleet fleet;
-        struct fleet_actions actions;
-
-        struct listeners listeners;
-        struct leaving leaving;
-        struct app apps[FLEET_INSTANCES_MAX];
-        struct trees trees;
-        struct generation generations[FLEET_GENERATIONS_MAX];
-        uint64_t generation_last;
-        uint64_t start_count; /* of instances with sockets: SERVER_STARTER_GENERATION */
-
-        struct adopt adopt;
 
         struct load_process load;
         struct loop_source load_channel; /* fd -1: no loader runs */
@@ -95,12 +85,8 @@ struct supervisor {
         uint64_t rotation_target;
         bool has_loaded; /* a load has succeeded: what only the first one may see has been wiped */
 
-        struct manager manager;
-
-        struct fleet_event events[EVENTS_MAX];
-        size_t event_first, event_count;
-
-        struct notify notify;
+        uint64_t generation_last;
+        uint64_t start_count;       /* of instances with sockets: SERVER_STARTER_GENERATION */
         char ready_fd_variable[32]; /* TACET_READY_FD=N */
 
         int stop_signal; /* the last one that asked for the end: what STOP sends */
@@ -114,6 +100,21 @@ struct supervisor {
         bool is_told_to_stop; /* a stop signal came; asked anew in each phase of remaining_end() */
         pid_t last_groups
                 [FLEET_REPLICAS_MAX]; /* process groups of each slot's last app: they may have members */
+
+        size_t event_first, event_count;
+        size_t app_places; /* of `apps` that were ever used */
+        struct trees trees;
+        struct adopt adopt;
+        struct generation generations[FLEET_GENERATIONS_MAX];
+        struct notify notify;
+        struct fleet fleet;
+        struct manager manager;
+
+        struct fleet_actions actions;
+        struct fleet_event events[EVENTS_MAX];
+        struct app apps[FLEET_INSTANCES_MAX];
+        struct leaving leaving;
+        struct listeners listeners;
 };
 
 /* Queue a fact for the core; handled after the actions of the step that runs. */

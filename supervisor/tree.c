@@ -22,6 +22,9 @@
 #define KILL_TRIES     10 /* what does not die of this sits in the kernel */
 #define REMOVE_TRIES   10 /* of a cgroup in which nobody is */
 
+/* Apart from the supervisor's other tables: most have no use for it. */
+static struct tree_rest all_rests[FLEET_INSTANCES_MAX];
+
 static const char *tree_name(uint64_t number, char out[static TREE_NAME_BYTES]) {
         snprintf(out, TREE_NAME_BYTES, "tacet.%d.%llu", (int)getpid(), (unsigned long long)number);
         return out;
@@ -33,6 +36,7 @@ void trees_open(struct supervisor *supervisor) {
 
         trees->base_fd = -1;
         trees->is_on = supervisor->settings->kills_tree;
+        trees->rests = all_rests;
         if (!trees->is_on)
                 return;
         trees->base_fd = cgroup_open_own(&error);
@@ -203,6 +207,8 @@ void tree_ended(struct supervisor *supervisor, const struct app *app) {
 }
 
 void trees_close(struct supervisor *supervisor) {
+        if (!supervisor->trees.is_on)
+                return;
         for (size_t i = 0; i < FLEET_INSTANCES_MAX; i++)
                 if (supervisor->trees.rests[i].is_used && !rest_remove(&supervisor->trees.rests[i]))
                         log_write(LOG_DEBUG, "a cgroup is still in use");

@@ -36,7 +36,7 @@ struct tree_rest {
 struct trees {
         bool is_on;
         int base_fd; /* our own cgroup, in which those of the instances are made; -1: by descent */
-        struct tree_rest rests[FLEET_INSTANCES_MAX];
+        struct tree_rest *rests; /* FLEET_INSTANCES_MAX */
 };
 
 /* At start, where kill_mode = tree. Never fails: what cannot be had is said in the log. */

@@ -195,9 +195,9 @@ struct fleet_actions {
         size_t count;
         size_t lost;
         struct fleet_action unheard; /* where a lost one is written */
-        struct fleet_action list[FLEET_ACTIONS_MAX];
         size_t share_count;
         struct fleet_share shares[FLEET_GENERATIONS_MAX];
+        struct fleet_action list[FLEET_ACTIONS_MAX]; /* last: few steps go far into it */
 };
 
 /* ---- the state: read it through the functions below only ------------------------------------------------------------ */

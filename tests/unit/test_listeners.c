@@ -412,6 +412,7 @@ static void test_a_probe_waits_until_that_of_another_replica_stands(void **state
         for (size_t i = 0; i < 2; i++)
                 supervisor.apps[i] =
                         (struct app){.is_used = true, .supervisor = &supervisor, .generation = 1};
+        supervisor.app_places = 2;
         descriptor_of(1);
         steer(1, 1, 0, 0);
         for (size_t i = 0; i < 2; i++) /* the queue is full: who comes now gets no answer */
@@ -688,6 +689,7 @@ static void test_an_empty_queue_is_said_when_it_was_quiet_long_enough(void **sta
         steer(1, 1, 0, 0);
         client = client_connect("127.0.0.1");
         supervisor.apps[0] = (struct app){.is_used = true, .generation = 1};
+        supervisor.app_places = 1;
         instance_set(INSTANCE_READY, 1);
         listeners_settle(&supervisor);
         assert_false(supervisor.listeners.watch.is_set); /* nothing drains: no wake-up */
@@ -809,6 +811,7 @@ static void test_a_handshake_that_began_before_the_switch_is_waited_for(void **s
         descriptor_of(1);
         steer(1, 1, 0, 0);
         supervisor.apps[0] = (struct app){.is_used = true, .generation = 1};
+        supervisor.app_places = 1;
         segment_send(wire, 5, 40001, FLAG_SYN, 0);
         acknowledged = answer_await(wire, 40001);
         steer(2, 1, 0, 0);
@@ -838,6 +841,7 @@ static void test_a_client_that_does_not_answer_is_not_waited_for(void **state) {
         descriptor_of(1);
         steer(1, 1, 0, 0);
         supervisor.apps[0] = (struct app){.is_used = true, .generation = 1};
+        supervisor.app_places = 1;
         segment_send(wire, 5, 40002, FLAG_SYN, 0);
         answer_await(wire, 40002);
         steer(2, 1, 0, 0);
@@ -885,6 +889,7 @@ static void test_the_socket_of_a_generation_that_nobody_runs_is_closed(void **st
         supervisor.fleet.generations[1] = (struct fleet_generation){.is_used = true, .number = 2};
         supervisor.fleet.stable = 1;
         supervisor.apps[0] = (struct app){.is_used = true, .generation = 1};
+        supervisor.app_places = 1;
         listeners_settle(&supervisor);
         assert_int_equal(web()->member_count, 3); /* it runs; the stable one and the target may come again */
         supervisor.apps[0].is_used = false;
