@@ -278,12 +278,14 @@ int verb_check(int argc, char **argv) {
                 .notes = check_notes,
                 .specs = options.specs,
         };
-        static struct check check = {.result = {.bundle = {.fd = -1}, .captured_environment = -1}};
+        static struct check check; /* large: set below, so that it takes no room in the program's file */
         bool was_reported = false;
         struct error error = {0};
         int result, status;
 
         (void)argc;
+        bundle_init(&check.result.bundle);
+        check.result.captured_environment = -1;
         check.errors = json_array();
         check.warnings = json_array();
         config_options_init(&options);

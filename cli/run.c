@@ -39,8 +39,8 @@ int verb_run(int argc, char **argv) {
                         verb.config.service.notify_forward == CONFIG_NOTIFY_FORWARD_STATUS;
                 if (gate_check(&verb.service.settings, true, &error) < 0)
                         status = cli_error_exit(&error);
-                else
-                        status = supervisor_run(&verb.service.settings);
+                else /* at its end the kernel takes back everything: nobody waits for a tidy heap */
+                        return supervisor_run(&verb.service.settings);
         }
         service_verb_deinit(&verb);
         return status;

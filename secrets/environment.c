@@ -106,8 +106,11 @@ void load_environment_wipe(const struct load_request *request) {
                         secret_wipe(*string, strlen(*string));
                         is_wiped = true;
                 } else {
-                        *kept++ = *string;
+                        if (kept != string) /* as a rule nothing is written, and no page copied for it */
+                                *kept = *string;
+                        kept++;
                 }
         }
-        *kept = NULL;
+        if (*kept)
+                *kept = NULL;
 }
