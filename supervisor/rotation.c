@@ -1,6 +1,7 @@
 /* Loads and generations: the loader's parent side. A generation is a descriptor that is never mapped here. */
 
 #include <signal.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -121,6 +122,33 @@ static void load_on_readable(struct loop_source *source) {
         load_result_deinit(&result);
 }
 
+#define PAGE_BYTES       4096 /* the least that a page has */
+#define STACK_BYTES_WARM ((size_t)12 * 1024)
+
+/* Write to each page, so that it is our own again. */
+static void pages_touch(void *from, size_t bytes) {
+        volatile char *at = from;
+
+        for (size_t i = 0; i < bytes; i += PAGE_BYTES)
+                at[i] = at[i];
+        at[bytes - 1] = at[bytes - 1];
+}
+
+static void __attribute__((noinline)) stack_touch(void) {
+        char room[STACK_BYTES_WARM] = {0};
+
+        pages_touch(room, sizeof room);
+}
+
+/* Since the fork both sides share their pages, and who writes to one first waits until it is copied. This side has nothing to do while
+ * the loader works; when it has answered, all that is in the way of the new instance counts. */
+static void pages_warm(struct supervisor *supervisor) {
+        pages_touch(supervisor, offsetof(struct supervisor, actions) + PAGE_BYTES);
+        pages_touch(supervisor->events, PAGE_BYTES);
+        pages_touch(supervisor->apps, PAGE_BYTES);
+        stack_touch();
+}
+
 void rotation_load(struct supervisor *supervisor, uint32_t load) {
         struct load_request *request = supervisor->settings->load;
         struct error error = {0};
@@ -140,7 +168,9 @@ void rotation_load(struct supervisor *supervisor, uint32_t load) {
                 log_error(LOG_ERROR, &error);
                 rotation_cancel(supervisor);
                 push_load_failed(supervisor, &error);
+                return;
         }
+        pages_warm(supervisor);
 }
 
 /* A load that is asked for while one runs follows it: either way it is the next one. */
