@@ -222,7 +222,7 @@ def test_a_crash_after_a_rotation_restarts_with_the_new_values(vault: Vault) -> 
         vault.write("PASSWORD=second\n")
         running.signal(signal.SIGHUP)
         running.line_with("^value:second$")
-        running.line_with("generation 2 is up")
+        running.line_with("rotation to generation 2 done")
         vault.identity.unlink()
         vault.document.unlink()
         os.kill(program_of(running), signal.SIGKILL)
