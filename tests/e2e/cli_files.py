@@ -41,7 +41,7 @@ class Folder:
             capture_output="stdout" not in options,
             cwd=self.path,
             env=self.environment | traced | dict(environment or {}),
-            timeout=60,
+            timeout=200,
             check=False,
             **(options | ({"stderr": subprocess.PIPE} if "stdout" in options else {})),
         )

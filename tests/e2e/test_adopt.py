@@ -371,12 +371,20 @@ while True:
 """
     options = ["--ready", "exec", "--log-level", "warning"]
     with adopting(port, options=options, show=[*script(tmp_path, text), str(port)]) as running:
-        counts = []
-        for turn in range(60):
+
+        def fewest() -> int:
+            """Some are open while a call is answered."""
+            folder = Path(f"/proc/{running.pid}/fd")
+            counts = []
+            for _ in range(10):
+                running.line_with("^round")
+                counts.append(len(list(folder.iterdir())))
+            return min(counts)
+
+        before = fewest()
+        for _ in range(40):
             running.line_with("^round")
-            if turn in (9, 59):
-                counts.append(len(list(Path(f"/proc/{running.pid}/fd").iterdir())))
-        assert abs(counts[0] - counts[1]) <= 4  # some are open while a call is answered
+        wait_until(lambda: fewest() <= before + 2, "no descriptor stays")
         running.signal(signal.SIGTERM)
         assert running.wait() == 128 + signal.SIGTERM
         assert "cannot" not in running.rest()

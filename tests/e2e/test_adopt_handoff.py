@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 from adopted_servers import SERVERS, STOP_SIGNALS, fetch, gunicorn_local
 from secrets_files import Vault, vault_make
-from support import TACET, Running, free_port
+from support import TACET, Running, free_port, wait_until
 
 CLIENTS = 3
 
@@ -45,6 +46,14 @@ class Clients:
                 self.failed.append(f"{error!r} after {time.monotonic() - began:.3f} s")
             self.longest_seconds = max(self.longest_seconds, time.monotonic() - began)
 
+    def pids(self) -> set[str]:
+        """Who has answered so far."""
+        return {answer.split()[0] for answer in list(self.answers)}
+
+    def values(self) -> set[str]:
+        """With which secrets."""
+        return {answer.split()[1] for answer in list(self.answers)}
+
     def __enter__(self) -> Clients:
         for thread in self.threads:
             thread.start()
@@ -53,12 +62,13 @@ class Clients:
     def __exit__(self, *_: object) -> None:
         self.is_over.set()
         for thread in self.threads:
-            thread.join(20)
+            thread.join(60)
 
 
 def command_of(vault: Vault, port: int | str, show: Sequence[str], *options: str) -> list[str]:
     """A server whose port is adopted and whose generations overlap."""
     rollout = ["--strategy", "handoff", "--min-healthy", "50ms", "--adopt", str(port), "--log-level", "info"]
+    rollout += ["--ready-timeout", "200s", "--stop-timeout", "100s"]  # however slow the machine is
     return [TACET, "run", *vault.options, *rollout, *options, "--", *show]
 
 
@@ -71,7 +81,7 @@ def rotate(running: Running, vault: Vault, number: int) -> None:
     """Move to new secrets and wait for the end of it."""
     vault.write(f"PASSWORD=value-{number}\n")
     running.signal(signal.SIGHUP)
-    line = running.line_with("rotation to generation .* (done|failed|halted)|going back", 30)
+    line = running.line_with("rotation to generation .* (done|failed|halted)|going back", 200)
     assert " done" in line, line
 
 
@@ -83,12 +93,16 @@ def test_no_request_fails_while_an_unmodified_server_is_handed_over(kind: str, v
     with handing_over(vault, port, SERVERS[kind](tmp_path, port), *stop) as running:
         running.line_with("is up")
         with Clients(port) as clients:
-            for number in (1, 2):
-                rotate(running, vault, number)
+            tells = kind != "nginx"
+            for number in range(3):
+                if number > 0:
+                    rotate(running, vault, number)
+                wait_until(lambda n=number: len(clients.pids()) > n, "another one has answered")
+                if tells:
+                    wait_until(lambda n=number: f"value-{n}" in clients.values(), "it has the new value")
         assert not clients.failed
-        assert len({answer.split()[0] for answer in clients.answers}) >= 3
-        if kind != "nginx":  # which does not tell
-            assert {answer.split()[1] for answer in clients.answers} == {f"value-{number}" for number in range(3)}
+        if tells:
+            assert clients.values() == {f"value-{number}" for number in range(3)}
             assert fetch(port).split()[1] == "value-2"
 
 
@@ -124,11 +138,11 @@ def test_a_crashed_instances_queue_waits_for_its_successor(vault: Vault, tmp_pat
     with handing_over(vault, port, SERVERS["python"](tmp_path, port), *options) as running:
         running.line_with("is up")
         first = int(fetch(port).split()[0])
+        began = time.monotonic()
         os.kill(first, signal.SIGKILL)
         running.line_with("restarting|failed")
-        began = time.monotonic()
         assert int(fetch(port, seconds=30).split()[0]) != first
-        assert time.monotonic() - began > 0.1
+        assert time.monotonic() - began > 0.3
 
 
 def test_where_nothing_can_be_adopted_instances_are_replaced(vault: Vault, tmp_path: Path) -> None:
@@ -142,12 +156,11 @@ def test_where_nothing_can_be_adopted_instances_are_replaced(vault: Vault, tmp_p
         inside = running.child
         vault.write("PASSWORD=value-1\n")
         os.kill(inside, signal.SIGHUP)
-        running.line_with("rotation to generation 2 done", 20)
-        deadline = time.monotonic() + 10
-        answer = ""
-        while "value-1" not in answer and time.monotonic() < deadline:
-            try:
-                answer = fetch(port)
-            except OSError:
-                time.sleep(0.05)
-        assert answer.split()[1] == "value-1"
+        running.line_with("rotation to generation 2 done", 200)
+
+        def has_new_value() -> bool:
+            with contextlib.suppress(OSError):
+                return fetch(port).split()[1] == "value-1"
+            return False
+
+        wait_until(has_new_value, "the new one answers")

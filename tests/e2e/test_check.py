@@ -32,7 +32,7 @@ def check(*options: str, cwd: Path | None = None, **environment: str) -> subproc
         [TACET, "check", *options],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=200,
         cwd=cwd,
         stdin=subprocess.DEVNULL,
         env=clean_environment(environment),
@@ -214,7 +214,7 @@ def test_a_full_output_is_not_a_success(vault: Vault) -> None:
         pytest.skip("no /dev/full")
     with open("/dev/full", "w") as full:
         done = subprocess.run(
-            [TACET, "check", *vault.options], stdout=full, stderr=subprocess.PIPE, env=clean_environment(), timeout=60
+            [TACET, "check", *vault.options], stdout=full, stderr=subprocess.PIPE, env=clean_environment(), timeout=200
         )
     assert done.returncode == 1
 

@@ -509,7 +509,7 @@ def test_sets_at_the_same_time_all_land(folder: Folder) -> None:
         process.stdin.write(name.lower().encode())
         process.stdin.close()
     for process in running:
-        assert process.wait(60) == 0, process.stderr.read()
+        assert process.wait(200) == 0, process.stderr.read()
         process.stderr.close()
     assert sorted(folder.read().splitlines()) == sorted(f"{name}={name.lower()}" for name in names)
     assert folder.entries() == ["home", "key.txt", "secrets.age"]

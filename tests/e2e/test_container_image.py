@@ -132,6 +132,6 @@ def test_a_service_in_an_image_is_rotated_and_stopped(podman: Podman, tmp_path: 
     os.replace(vault.document, document)
     podman.do("kill", "--signal", "HUP", name)
     wait_until(lambda: "rotation to generation 2 done" in podman.do("logs", name), "it is rotated", SECONDS)
-    assert "\nPASSWORD=second\n" in podman.do("logs", name)
+    wait_until(lambda: "\nPASSWORD=second\n" in podman.do("logs", name), "it has the new secret", SECONDS)
     podman.do("stop", "--time", "60", name)
     assert podman.do("wait", name).strip() == "143"
