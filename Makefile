@@ -23,7 +23,7 @@ VERSION    := 0.1.0
 FOLDERS  := lib conf secrets/age secrets supervisor/core shim supervisor cli
 SOURCES  := $(foreach folder,$(FOLDERS),$(wildcard $(folder)/*.c))
 UNITS    := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
-PACKAGES := libsodium libseccomp inih jansson
+PACKAGES := libsodium libseccomp libcap inih jansson
 
 OUT := build
 ifeq ($(SANITIZE),1)

@@ -7,11 +7,11 @@
 #include "secrets/confine.h"
 
 #include <errno.h>
-#include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/capability.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -50,15 +50,17 @@ static const struct sock_filter loader_filter[] = {
 #include <secrets/filter.h> /* made by the build, not in the tree */
 };
 
-/* The call itself: to give up all of them needs nothing that libcap knows, and its start, which asks the kernel for the number of
- * capabilities, and its heap were paid for by every start of the program. */
 static int capabilities_drop(struct error *error) {
-        struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
-        const struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {0};
+        cap_t none = cap_init();
+        int result;
 
-        if (syscall(SYS_capset, &head, none) < 0)
+        if (!none)
                 return error_set(error, errno, "drop capabilities");
-        return 0;
+        result = cap_set_proc(none);
+        if (result < 0)
+                error_set(error, errno, "drop capabilities");
+        cap_free(none);
+        return result;
 }
 
 int confine_files(struct error *error) {
