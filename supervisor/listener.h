@@ -36,8 +36,9 @@ struct listener {
         bool is_stale;          /* the kernel goes by older weights or ports than the members say */
         size_t member_count;    /* shared: 1 */
         struct listener_member members[LISTENER_MEMBERS_MAX];
-        uint64_t kept_cookie; /* see struct listener_view */
-        dev_t file_device;    /* unix paths: the file that we made; inode 0: none */
+        unsigned stranger_count; /* of the last look: sockets of others on our address */
+        uint64_t kept_cookie;    /* see struct listener_view */
+        dev_t file_device;       /* unix paths: the file that we made; inode 0: none */
         ino_t file_inode;
 };
 
@@ -134,6 +135,18 @@ bool listener_kept_clear(struct listeners *listeners, const struct socket_addres
 
 /* A generation has proved itself: nobody will come for what is left. */
 void listener_kept_settle(struct supervisor *supervisor);
+
+/* ---- listener_diag.c ---- */
+
+/* Call on_socket for every tcp socket of the family at this port whose state is one of `states` (1 << TCP_...). Returns false when
+ * the kernel does not tell, or not all. */
+struct inet_diag_msg;
+typedef void listener_diag_handler(void *context, const struct inet_diag_msg *message);
+bool listener_diag_each(
+        uint8_t family, uint16_t port, uint32_t states, listener_diag_handler *on_socket, void *context);
+
+/* Sockets of others in the group are counted by the kernel and not by us: say so when there are any, or none any more. */
+void listener_strangers_look(struct listener *listener);
 
 /* ---- listener_handshake.c ---- */
 

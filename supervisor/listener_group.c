@@ -169,6 +169,7 @@ struct listener_member *listener_member_need(
                 member_forget(listener, 0);
                 return NULL;
         }
+        listener_strangers_look(listener);
         return member;
 }
 

@@ -248,6 +248,7 @@ static void listener_steer(struct listener *listener, const struct fleet_share *
                         member_weigh(member, shares[i].weight);
         if (listener_program_set(listener, &error) < 0)
                 log_error(LOG_ERROR, &error);
+        listener_strangers_look(listener);
 }
 
 void listeners_steer(struct supervisor *supervisor, const struct fleet_share *shares, size_t count) {

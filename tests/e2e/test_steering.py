@@ -92,6 +92,22 @@ def test_the_new_generation_gets_every_client_once_it_has_proved_itself(vault: V
             running.line_with("done")
 
 
+def test_somebody_else_in_the_group_is_told_of_with_a_way_out(vault: Vault, port: int) -> None:
+    """A process of the same user joined it: the kernel counts its socket, so a new generation is not safe any more."""
+    with started(vault, f"127.0.0.1:{port}") as running:
+        running.line_with("generation 1 is up")
+        with socket.socket() as stranger:
+            stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            stranger.bind(("127.0.0.1", port))
+            stranger.listen(16)
+            assert answer(port) == "first"  # it gets nothing as long as nothing is new
+            rotate(vault, running, "second")
+            inode = os.fstat(stranger.fileno()).st_ino
+            running.line_with(f"1 socket of somebody else on 127.0.0.1:{port} .user {os.geteuid()}, inode {inode}.")
+            running.line_with("ss -ltnpe")
+
+
 def test_the_old_generation_accepts_all_that_waits_before_it_is_stopped(vault: Vault, port: int) -> None:
     """It answers fifty a second, half of what comes, and dies of SIGTERM: nobody who waits may find out."""
     vault.write("PASSWORD=lazy-first\n")

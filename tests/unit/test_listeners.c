@@ -933,6 +933,72 @@ static void test_an_app_that_binds_gets_the_socket_of_its_generation(void **stat
         registry_end();
 }
 
+/* ---- strangers --------------------------------------------------------------------------------------------------------- */
+
+/* Somebody of our user, on our address. */
+static int stranger_open(const char *text) {
+        struct socket_address address = {0};
+        struct error error = {0};
+        const int on = 1;
+        int fd;
+
+        assert_int_equal(socket_address_parse(text, &address, &error), 0);
+        fd = socket(address.generic.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on), 0);
+        assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on), 0);
+        if (bind(fd, &address.generic, address.length) < 0)
+                fail_msg("bind %s: %s", text, strerror(errno));
+        assert_int_equal(listen(fd, 1), 0);
+        return fd;
+}
+
+static void check_stranger(const char *host) {
+        char text[64];
+        int fd;
+
+        registry_start(host);
+        snprintf(text, sizeof text, "%s:%u", strcmp(host, "*") == 0 ? "[::]" : host,
+                socket_address_port(&web()->address));
+        descriptor_of(1);
+        steer(1, 1, 0, 0);
+        descriptor_of(2);
+        assert_int_equal(web()->stranger_count, 0);
+        listeners_drop(&supervisor, 2);
+        fd = stranger_open(text);
+        steer(1, 1, 0, 0);
+        assert_int_equal(web()->stranger_count, 0); /* harmless: the program never names it */
+        descriptor_of(3);
+        assert_int_equal(web()->stranger_count, 1);
+        close(fd);
+        steer(3, 1, 0, 0);
+        assert_int_equal(web()->stranger_count, 0);
+        registry_end();
+}
+
+static void test_a_stranger_in_the_group_is_noticed(void **state) {
+        (void)state;
+        check_stranger("127.0.0.1");
+        check_stranger("[::1]");
+        check_stranger("*");
+}
+
+/* Another address with the same port is another group. */
+static void test_who_listens_beside_the_group_is_no_stranger(void **state) {
+        char text[64];
+        int fd;
+
+        (void)state;
+        registry_start("127.0.0.1");
+        snprintf(text, sizeof text, "127.0.0.2:%u", socket_address_port(&web()->address));
+        fd = stranger_open(text);
+        descriptor_of(1);
+        descriptor_of(2);
+        steer(2, 1, 0, 0);
+        assert_int_equal(web()->stranger_count, 0);
+        close(fd);
+        registry_end();
+}
+
 /* ---- kept by a service manager ------------------------------------------------------------------------------------------ */
 
 /* A tcp socket that listens, and another descriptor of it, as the manager has one. */
@@ -1296,6 +1362,8 @@ int main(void) {
                 cmocka_unit_test(test_a_stranger_on_the_port_of_the_probe_is_a_client),
                 cmocka_unit_test(test_the_socket_of_a_generation_that_nobody_runs_is_closed),
                 cmocka_unit_test(test_an_app_that_binds_gets_the_socket_of_its_generation),
+                cmocka_unit_test(test_a_stranger_in_the_group_is_noticed),
+                cmocka_unit_test(test_who_listens_beside_the_group_is_no_stranger),
                 cmocka_unit_test(test_what_was_kept_is_for_the_app_that_binds_its_address),
                 cmocka_unit_test(test_what_was_kept_and_cannot_be_joined_is_replaced),
                 cmocka_unit_test(test_what_was_kept_yields_to_a_bind_that_nobody_answers),
