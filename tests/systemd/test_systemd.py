@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import re
 import socket
@@ -339,10 +340,12 @@ exec /usr/local/bin/server
 """
 
 
-def sleepers(service: Service) -> list[int]:
-    """What the app above has left behind, and is not dead."""
-    paths = [Path(f"/proc/{pid}") for pid in service.processes()]
-    return [int(path.name) for path in paths if path.exists() and (path / "comm").read_text() == "sleep\n"]
+def sleeper(service: Service) -> int:
+    """What the app above has left behind; 0 as long as that, or its control group, is not what it will be."""
+    with contextlib.suppress(OSError):
+        found = [pid for pid in service.processes() if Path(f"/proc/{pid}/comm").read_text() == "sleep\n"]
+        return found[0] if len(found) == 1 else 0
+    return 0
 
 
 def test_nothing_escapes_its_tree_where_the_control_group_is_delegated(make: Callable[..., Service]) -> None:
@@ -353,13 +356,15 @@ def test_nothing_escapes_its_tree_where_the_control_group_is_delegated(make: Cal
     service.machine.write("/usr/local/bin/detaching", DETACHING, 0o755)
     service.systemctl("start")
     assert service.password() == "first"
-    (first,) = sleepers(service)
+    wait_until(lambda: sleeper(service), "it has left a process behind")
+    first = sleeper(service)
     assert re.search(r"/tacet\.\d+\.\d+\n", Path(f"/proc/{first}/cgroup").read_text())
     service.write_secrets("PASSWORD=second\n")
     service.systemctl("reload")
     wait_until(lambda: service.password() == "second", "the new generation serves")
-    wait_until(lambda: first not in sleepers(service), "what the old one has started is gone")
-    (second,) = sleepers(service)
+    wait_until(lambda: not Path(f"/proc/{first}").exists(), "what the old one has started is gone")
+    wait_until(lambda: sleeper(service), "the new one has left a process behind")
+    second = sleeper(service)
     service.systemctl("stop")
     wait_until(lambda: not Path(f"/proc/{second}").exists(), "nothing is left")
     assert service.show("Result") == "success"
