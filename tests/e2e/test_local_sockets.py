@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
-from support import PROBE, TACET, Running, run, wait_until
+from support import PATIENCE_SECONDS, PROBE, TACET, Running, run, wait_until
 
 ROUNDS, RIVALS = 2, 6
 LOCK_WAIT_SECONDS = 2
