@@ -14,6 +14,26 @@
 #define STRING_BYTES_MAX   ((size_t)131071) /* MAX_ARG_STRLEN less the NUL: execve(2) */
 #define ARGV_SECRET_LENGTH ((size_t)8)      /* shorter values meet arguments by accident */
 
+/* As a rule the list of pointers fits in here. In a shim the heap would be another four pages that have to be copied or made before
+ * the app can start. For one environment at a time: a second one is on the heap. */
+#define ROOM_USUAL ((size_t)256)
+static char *room_usual[ROOM_USUAL];
+static bool room_is_taken;
+
+static char **room_take(size_t count) {
+        if (count > ROOM_USUAL || room_is_taken)
+                return calloc(count, sizeof(char *));
+        room_is_taken = true;
+        return room_usual;
+}
+
+static void room_give(char **room) {
+        if (room == room_usual)
+                room_is_taken = false;
+        else
+                free(room);
+}
+
 size_t environment_name_length(const char *string) {
         return strcspn(string, "=");
 }
@@ -94,7 +114,7 @@ int environment_build(const struct environment_spec *spec, const struct bundle_v
                       (secrets ? secrets->count : 0) + spec->spare;
         char *string;
 
-        *out = (struct environment){.strings = calloc(room + 1, sizeof *out->strings), .room = room};
+        *out = (struct environment){.strings = room_take(room + 1), .room = room};
         if (!out->strings)
                 return error_set(error, ENOMEM, "make room for %zu environment variables", room);
         for (char *const *at = spec->inherited; at && *at; at++)
@@ -140,7 +160,7 @@ void environment_remove(struct environment *environment, const char *name) {
 }
 
 void environment_deinit(struct environment *environment) {
-        free(environment->strings);
+        room_give(environment->strings);
         *environment = (struct environment){0};
 }
 

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -188,6 +189,35 @@ static void test_a_string_is_put_in_the_place_of_all_of_its_name_or_behind(void 
         environment_deinit(&environment);
 }
 
+/* The usual room serves one environment; the second, and one that is larger, are on the heap. */
+static void test_environments_beside_each_other_and_large_ones_are_whole(void **state) {
+        static char texts[600][16];
+        static char *many[601];
+        struct environment_spec spec = {.inherited = inherited}, large = {.inherited = many};
+        struct environment first, second, third;
+
+        (void)state;
+        for (size_t i = 0; i < 600; i++) {
+                snprintf(texts[i], sizeof texts[i], "NAME_%zu=%zu", i, i);
+                many[i] = texts[i];
+        }
+        assert_int_equal(environment_build(&spec, &secrets, &first, NULL), 0);
+        assert_int_equal(environment_build(&spec, NULL, &second, NULL), 0);
+        assert_int_equal(environment_build(&large, &secrets, &third, NULL), 0);
+        assert_string_equal(value_of(&first, "PASSWORD"), "new-and-longer");
+        assert_string_equal(value_of(&second, "PASSWORD"), "old");
+        assert_int_equal(third.count, 603);
+        assert_string_equal(value_of(&third, "NAME_599"), "599");
+        assert_string_equal(value_of(&third, "PIN"), "1234567");
+        environment_deinit(&first);
+        environment_deinit(&third);
+        assert_int_equal(environment_build(&spec, &secrets, &first, NULL), 0);
+        assert_string_equal(value_of(&second, "PASSWORD"), "old");
+        assert_string_equal(value_of(&first, "API_KEY"), "0123456789abcdef");
+        environment_deinit(&second);
+        environment_deinit(&first);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_secrets_come_after_what_is_inherited),
@@ -200,6 +230,7 @@ int main(void) {
                 cmocka_unit_test(test_a_string_over_the_kernels_limit_is_named),
                 cmocka_unit_test(test_what_is_removed_never_passes_but_a_setting_of_that_name_does),
                 cmocka_unit_test(test_a_string_is_put_in_the_place_of_all_of_its_name_or_behind),
+                cmocka_unit_test(test_environments_beside_each_other_and_large_ones_are_whole),
         };
 
         return cmocka_run_group_tests_name("environment", tests, NULL, NULL);
