@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from support import PROBE, TACET, Running, free_port, run
-from timing import at_a_pace, expect_idle
+from timing import at_a_pace, duration, expect_idle
 
 pytestmark = pytest.mark.both
 
@@ -116,7 +116,7 @@ def test_more_time_can_be_asked_for() -> None:
     """EXTEND_TIMEOUT_USEC moves ready_timeout."""
 
     def ready_after(seconds: float) -> None:
-        options = ("--ready", "notify", "--ready-timeout", f"{int(seconds * 1000)}ms")
+        options = ("--ready", "notify", "--ready-timeout", duration(seconds))
         steps = ["say:EXTEND_TIMEOUT_USEC=90000000", f"sleep:{seconds * 1.5:g}", "say:READY=1", "wait"]
         with speaking(*steps, options=options) as running:
             assert UP in running.line_with(f"{UP}|failed", 90)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from secrets_files import Vault, encrypt, vault_make
 from support import PROBE, TACET, Running, children_of, is_alive, run, wait_until
-from timing import at_a_pace
+from timing import at_a_pace, duration
 
 pytestmark = pytest.mark.both
 
@@ -174,7 +174,7 @@ def test_a_new_instance_that_fails_is_taken_back(vault: Vault, pid1: bool) -> No
 
     def ends_within(seconds: float) -> None:
         vault.write("PASSWORD=first-value\n")
-        with started(vault, healthy=f"{seconds:g}s", show=show, pid1=pid1) as running:
+        with started(vault, healthy=duration(seconds), show=show, pid1=pid1) as running:
             running.line_with("^value:first-value$")
             vault.write("PASSWORD=bad\n")
             running.signal(signal.SIGHUP)

@@ -25,6 +25,11 @@ def at_a_pace(attempt: Callable[[float], None], *paces: float) -> None:
     attempt(paces[-1])
 
 
+def duration(seconds: float) -> str:
+    """A time as tacet is told it: whole numbers of a unit."""
+    return f"{round(seconds * 1000)}ms"
+
+
 def switches_of(pid: int) -> int:
     """How often a process has gone to sleep."""
     return int(read_status(pid)["voluntary_ctxt_switches"])
