@@ -9,13 +9,16 @@ import os
 import re
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from support import children_of, descendants_of, is_alive, kill_quietly, read_status, wait_until
 from traffic import BACK, DONE, EVERY_SECONDS, RATE, SECONDS, Load, Service, labels_of, rate_for, service, verdict
 
-QUICK = ("--min-healthy", "200ms", "--stop-timeout", "3s")
+QUICK = ("--min-healthy", "200ms", "--stop-timeout", "30s")
+# For a generation that crashes a moment after it began to serve: long before it has proved itself.
+CRASHES = {"CRASH_MS": "100"}
 WAYS = {"declared-c": ("c", False), "adopted-c": ("c", True), "adopted-python": ("python", True), "adopted-node": ("node", True)}
 ways = pytest.mark.parametrize("way", WAYS)
 both_ways = pytest.mark.parametrize("adopt", [False, True], ids=["declared", "adopted"])
@@ -33,19 +36,33 @@ def rotate_for(running: Service, load: Load, seconds: float) -> int:
         begin = time.monotonic()
         load.mark()
         running.await_log(DONE, running.rotate())
+        load.await_generation(running.number)
         count += 1
         time.sleep(max(0.0, begin + EVERY_SECONDS - time.monotonic()))
     return count
 
 
+def expect_prompt(run_once: Callable[[Path], dict], folder: Path) -> None:
+    """Who has to wait for a boot does so in every run; who waits because the machine was busy with something else does not."""
+    for number in range(4):
+        (folder / str(number)).mkdir()
+        report = run_once(folder / str(number))
+        if report["stall_ms"] > STALL_MS_MAX or report["all"]["max_ms"] < WAIT_MS_MAX:
+            return
+    raise AssertionError(verdict(report))
+
+
 def test_a_restart_without_a_held_socket_loses_requests(tmp_path: Path) -> None:
     """What the other tests rely on: the clients see a loss where there is one."""
-    with service(tmp_path, *QUICK, strategy="none", environment={"BOOT_MS": "100"}) as running:
+    with service(tmp_path, *QUICK, strategy="none", environment={"BOOT_MS": "500"}) as running:
         load = Load(running.address)
-        running.await_log(DONE, running.rotate())
+        load.await_generation(1)
+        while running.number < 6 and load.progress()[1] == 0:  # more than one if the load stood still all the time
+            running.await_log(DONE, running.rotate())
+            load.await_generation(running.number)
         report = load.finish()
     assert report["failed"]["refused"] > 0, verdict(report)
-    assert len(report["answers"]) == 2, verdict(report)
+    assert len(report["answers"]) == running.number, verdict(report)
 
 
 @ways
@@ -53,14 +70,27 @@ def test_a_restart_without_a_held_socket_loses_requests(tmp_path: Path) -> None:
 def test_no_request_is_lost_in_a_rotation(tmp_path: Path, way: str, replicas: int) -> None:
     """Rotation after rotation, all the time under load."""
     server, adopt = WAYS[way]
-    with service(tmp_path, *QUICK, "--replicas", str(replicas), server=server, adopt=adopt) as running:
-        load = Load(running.address, rate=rate_for(server))
-        rotations = rotate_for(running, load, SECONDS)
-        report = load.finish()
-    assert report["failed_total"] == 0, verdict(report)
-    generations = {answer["generation"] for answer in report["answers"]}
-    assert generations == set(range(1, rotations + 2)), verdict(report)
-    assert report["stall_ms"] > STALL_MS_MAX or report["all"]["max_ms"] < WAIT_MS_MAX, verdict(report)
+
+    def rotations_under_load(folder: Path) -> dict:
+        with service(folder, *QUICK, "--replicas", str(replicas), server=server, adopt=adopt) as running:
+            load = Load(running.address, rate=rate_for(server))
+            load.await_generation(1)
+            rotations = rotate_for(running, load, SECONDS)
+            report = load.finish()
+        assert report["failed_total"] == 0, verdict(report)
+        generations = {answer["generation"] for answer in report["answers"]}
+        assert generations == set(range(1, rotations + 2)), verdict(report)
+        return report
+
+    expect_prompt(rotations_under_load, tmp_path)
+
+
+def rotate_to_good(running: Service) -> None:
+    """To a good generation; once more when the machine stood still for so long that it was not ready in time either."""
+    for _ in range(4):
+        if re.search(DONE, running.await_log(f"{DONE}|{BACK}", running.rotate("good"), 120)):
+            return
+    raise AssertionError(running.log[-2000:])
 
 
 # How a generation is bad, and what the log has to say about it.
@@ -77,10 +107,10 @@ BROKEN = {
 @pytest.mark.parametrize("kind", BROKEN)
 def test_a_broken_generation_harms_nobody(tmp_path: Path, kind: str, adopt: bool) -> None:
     """The old one keeps serving, no client ever meets the new one, the log says why, and good secrets are taken afterwards."""
-    options = ["--min-healthy", "1s", "--ready-timeout", "1s", "--stop-timeout", "1s", "--failures", "1"]
+    options = ["--min-healthy", "3s", "--ready-timeout", "5s", "--stop-timeout", "4s", "--failures", "1"]
     if kind == "unhealthy":
         options += ["--health", "http:/"]
-    with service(tmp_path, *options, adopt=adopt) as running:
+    with service(tmp_path, *options, adopt=adopt, environment=CRASHES) as running:
         load = Load(running.address)
         load.mark()
         said = running.await_log(BACK, running.rotate(kind))
@@ -88,25 +118,27 @@ def test_a_broken_generation_harms_nobody(tmp_path: Path, kind: str, adopt: bool
         assert re.search(BROKEN[kind], said), said
         assert sum(f" {kind} " in line for line in starts) in (1, 2), "the retries are bounded"
         load.mark()
-        running.await_log(DONE, running.rotate("good"))
+        rotate_to_good(running)
         report = load.finish()
     assert report["failed_total"] == 0, verdict(report)
     assert set(labels_of(report)) == {"good"}, verdict(report)
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(("way", "replicas"), [("adopted-python", 1), ("adopted-node", 1), ("adopted-c", 4)])
 def test_good_and_broken_generations_in_turn(tmp_path: Path, way: str, replicas: int) -> None:
     """All kinds one after the other, under one load, with what unmodified servers offer: their answers to a probe."""
     server, adopt = WAYS[way]
-    options = ("--min-healthy", "700ms", "--ready-timeout", "2s", "--stop-timeout", "1s", "--health", "http:/")
-    with service(tmp_path, *options, "--replicas", str(replicas), server=server, adopt=adopt) as running:
+    options = ["--min-healthy", "2s", "--ready-timeout", "8s", "--stop-timeout", "5s", "--health", "http:/"]
+    options += ["--replicas", str(replicas)]
+    with service(tmp_path, *options, server=server, adopt=adopt, environment=CRASHES) as running:
         load = Load(running.address, rate=rate_for(server))
         for kind in BROKEN:
             load.mark()
             running.await_log(BACK, running.rotate(kind))
             load.mark()
-            running.await_log(DONE, running.rotate("good"))
+            rotate_to_good(running)
         report = load.finish()
     assert report["failed_total"] == 0, verdict(report)
     assert set(labels_of(report)) == {"good"}, verdict(report)
@@ -116,15 +148,20 @@ def test_good_and_broken_generations_in_turn(tmp_path: Path, way: str, replicas:
 @pytest.mark.parametrize("kind", ["slow-boot", "deaf", "helper"])
 def test_an_awkward_generation_is_served_by_as_well(tmp_path: Path, kind: str, adopt: bool) -> None:
     """One that boots long, one that has to be killed, one that leaves its listener to a helper: nobody notices."""
-    with service(tmp_path, "--min-healthy", "200ms", "--stop-timeout", "1s", adopt=adopt) as running:
-        load = Load(running.address)
-        for mode in (kind, "good", kind, "good"):
-            load.mark()
-            running.await_log(DONE, running.rotate(mode))
-        report = load.finish()
-    assert report["failed_total"] == 0, verdict(report)
-    assert set(labels_of(report)) == {"good", kind}, verdict(report)
-    assert report["stall_ms"] > STALL_MS_MAX or report["all"]["max_ms"] < WAIT_MS_MAX, verdict(report)
+
+    def rotations_under_load(folder: Path) -> dict:
+        with service(folder, "--min-healthy", "200ms", "--stop-timeout", "4s", adopt=adopt) as running:
+            load = Load(running.address)
+            for mode in (kind, "good", kind, "good"):
+                load.mark()
+                running.await_log(DONE, running.rotate(mode))
+                load.await_generation(running.number)
+            report = load.finish()
+        assert report["failed_total"] == 0, verdict(report)
+        assert set(labels_of(report)) == {"good", kind}, verdict(report)
+        return report
+
+    expect_prompt(rotations_under_load, tmp_path)
 
 
 @pytest.mark.parametrize("family", ["unix", "dual-stack", "ipv6"])
@@ -138,6 +175,7 @@ def test_other_families_lose_nothing_either(tmp_path: Path, family: str) -> None
     ready = ("--ready", "notify") if family == "unix" else ()
     with service(tmp_path, *QUICK, *ready, listen=listen, client=client) as running:
         load = Load(running.address)
+        load.await_generation(1)
         rotations = rotate_for(running, load, min(SECONDS, 4))
         report = load.finish()
     assert report["failed_total"] == 0, verdict(report)
@@ -168,36 +206,37 @@ def test_there_are_never_more_instances_than_allowed(tmp_path: Path, surge: str,
     """Those that drain count as well; and with every limit somebody answers all the time."""
     limits = ("--max-surge", surge, "--max-unavailable", unavailable)
     with service(tmp_path, *QUICK, "--replicas", "4", *limits) as running:
-        pid, counts = running.running.pid, []
+        pid, counts, longest_pause = running.running.pid, [], 0.0
         load = Load(running.address)
+        load.await_generation(1)
         for _ in range(2):
-            said, end = running.rotate(), time.monotonic() + 20
-            while not re.search(DONE, running.log[said:]) and time.monotonic() < end:
+            said, before = running.rotate(), time.monotonic()
+            while not re.search(DONE, running.log[said:]):
                 counts.append(sum(any(v.startswith(b"MODE=") for v in environ_of(child)) for child in children_of(pid)))
                 time.sleep(0.005)
+                longest_pause, before = max(longest_pause, time.monotonic() - before), time.monotonic()
+            load.await_generation(running.number)
         report = load.finish()
     assert report["failed_total"] == 0, verdict(report)
-    assert max(counts) == live_max, counts
+    assert max(counts) <= live_max, counts
+    assert max(counts) == live_max or longest_pause > 0.1, counts  # of the 200 ms for which they are there
     assert len({answer["generation"] for answer in report["answers"]}) == 3, verdict(report)
 
 
 @both_ways
 def test_a_rollout_that_fails_half_way_is_taken_back_everywhere(tmp_path: Path, adopt: bool) -> None:
     """Two of four replicas are on the new secrets when the next ones fail: all four go back, and nobody is refused."""
-    fail = tmp_path / "fail"
-    with service(tmp_path, *QUICK, "--replicas", "4", adopt=adopt, environment={"FAIL_FILE": str(fail)}) as running:
+    with service(tmp_path, *QUICK, "--replicas", "4", adopt=adopt, environment={"FAIL_FROM": "2"}) as running:
         load = Load(running.address)
         pid = running.running.pid
         said = running.rotate("half")
-        wait_until(lambda: sum(b"MODE=half" in environ_of(child) for child in children_of(pid)) >= 2, "two are new")
-        time.sleep(0.1)
-        fail.touch()
         running.await_log("going back to the one before", said)
-        fail.unlink()
         running.await_log(BACK, said)
         wait_until(lambda: sum(b"MODE=good" in environ_of(child) for child in children_of(pid)) == 4, "all are old")
         report = load.finish()
     assert report["failed_total"] == 0, verdict(report)
+    starts = (tmp_path / "starts").read_text().splitlines()
+    assert sum(" half " in line for line in starts) >= 3, starts
 
 
 @both_ways
@@ -239,8 +278,8 @@ def environ_of(pid: int) -> list[bytes]:
 def test_a_stop_at_every_step_ends_everything(tmp_path: Path, delay: float, adopt: bool) -> None:
     """What was accepted is answered, nothing is left, and the exit status is the app's."""
     with service(tmp_path, *QUICK, adopt=adopt) as running:
-        load = Load(running.address, deadline_ms=1000)
-        time.sleep(0.2)
+        load = Load(running.address)
+        load.await_answers()
         running.rotate()
         time.sleep(delay)
         family = descendants_of(running.running.pid)
@@ -272,17 +311,20 @@ def test_an_instance_killed_at_every_step_is_made_up_for(tmp_path: Path, whom: s
                     kill_quietly(pid)
             running.await_log(f"{DONE}|{BACK}", said)
         running.await_log(DONE, running.rotate("final"))
+        load.await_answers()
         report = load.finish()
     failed = report["failed"]
     assert failed["refused"] == failed["timeout"] == failed["status"] == failed["local"] == 0, verdict(report)
-    assert failed["reset"] + failed["cut"] <= len(steps) * (3 + RATE // 50), verdict(report)
+    at_once = RATE * report["stall_ms"] / 1000  # what comes together when the load goes on after it stood still
+    assert failed["reset"] + failed["cut"] <= len(steps) * (3 + RATE // 50 + at_once), verdict(report)
     assert labels_of(report).get("final", 0) > 0, verdict(report)
 
 
 @both_ways
 def test_a_loader_killed_at_every_step_changes_nothing(tmp_path: Path, adopt: bool) -> None:
     """Its load has failed, or was done already; the next one is taken."""
-    with service(tmp_path, *QUICK, adopt=adopt) as running:
+    options = ("--min-healthy", "1s", "--stop-timeout", "30s")
+    with service(tmp_path, *options, adopt=adopt) as running:
         load = Load(running.address)
         for delay in (0, 0.001, 0.002, 0.004, 0.008):
             family = set(children_of(running.running.pid))
@@ -290,9 +332,11 @@ def test_a_loader_killed_at_every_step_changes_nothing(tmp_path: Path, adopt: bo
             wait_until(lambda known=family: set(children_of(running.running.pid)) - known, "the loader is there")
             time.sleep(delay)
             for pid in set(children_of(running.running.pid)) - family:
-                kill_quietly(pid)
+                if not any(variable.startswith(b"MODE=") for variable in environ_of(pid)):  # that is no instance yet
+                    kill_quietly(pid)
             running.await_log(f"{DONE}|{BACK}|not loaded", said)
         running.await_log(DONE, running.rotate("final"))
+        load.await_answers()
         report = load.finish()
     assert report["failed_total"] == 0, verdict(report)
     assert labels_of(report).get("final", 0) > 0, verdict(report)
@@ -305,21 +349,23 @@ def footprint_of(pid: int) -> tuple[int, int, int]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(("adopt", "rotations"), [(True, 200), (False, 60)], ids=["adopted", "declared"])
 def test_many_rotations_in_a_row_leave_nothing_behind(tmp_path: Path, adopt: bool, rotations: int) -> None:
     """No descriptor, no memory, no process more than after the first ones; and no request lost."""
     options = ("--min-healthy", "1ms", "--replicas", "2")
     with service(tmp_path, *options, adopt=adopt) as running:
-        load = Load(running.address, rate=100, seconds=300)
+        load = Load(running.address, rate=100, seconds=900)
         for _ in range(20):
             running.await_log(DONE, running.rotate())
         before = settled_footprint(running)
         for _ in range(rotations - 20):
             running.await_log(DONE, running.rotate())
+        wait_until(lambda: settled_footprint(running)[0] <= before[0], f"no more descriptors than {before[0]}")
         after = settled_footprint(running)
         report = load.finish()
     assert report["failed_total"] == 0, verdict(report)
-    assert after[0] == before[0], f"descriptors {before[0]} -> {after[0]}"
+    assert after[0] <= before[0], f"descriptors {before[0]} -> {after[0]}"
     assert after[1] <= before[1] + 128, f"resident kB {before[1]} -> {after[1]}"
     assert after[2] == before[2], f"processes {before[2]} -> {after[2]}"
 

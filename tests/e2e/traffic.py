@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import mmap
 import os
 import re
 import signal
+import struct
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -17,6 +19,7 @@ from secrets_files import Vault, vault_make
 from support import ROOT, TACET, TOOLS, Running, clean_environment, free_port, read_status, wait_until
 
 LOAD = str(TOOLS / "load")
+PROGRESS = struct.Struct("3q")
 SERVER = str(TOOLS / "server")
 SERVERS = ROOT / "tests" / "e2e" / "servers"
 
@@ -30,10 +33,27 @@ class Load:
     """Clients that ask all the time, each request on a connection of its own; see tests/tools/load.c."""
 
     def __init__(self, address: str, *, rate: int = RATE, seconds: int = 100, deadline_ms: int = 20000) -> None:
-        command = [LOAD, "--rate", str(rate), "--seconds", str(seconds), "--deadline", str(deadline_ms), address]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, env=clean_environment())
+        shared = os.memfd_create("progress")
+        command = [LOAD, "--rate", str(rate), "--seconds", str(seconds), "--deadline", str(deadline_ms)]
+        command += ["--progress", f"/proc/self/fd/{shared}", address]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, env=clean_environment(), pass_fds=[shared])
         blocked = lambda: int(read_status(self.process.pid).get("SigBlk", "0"), 16) != 0  # noqa: E731
         wait_until(blocked, "the load takes signals")
+        self.seen = mmap.mmap(shared, PROGRESS.size)
+        os.close(shared)
+
+    def progress(self) -> tuple[int, int, int]:
+        """Good answers and failures so far, and the generation that answered last."""
+        return PROGRESS.unpack(self.seen[:])
+
+    def await_generation(self, number: int) -> None:
+        """Wait until clients are answered by that generation."""
+        wait_until(lambda: self.progress()[2] == number, f"generation {number} answers")
+
+    def await_answers(self, count: int = 50) -> None:
+        """Wait until so many more were given."""
+        enough = self.progress()[0] + count
+        wait_until(lambda: self.progress()[0] >= enough, f"{count} more answers")
 
     def mark(self) -> None:
         """Note that something happens now."""
@@ -42,7 +62,8 @@ class Load:
     def finish(self) -> dict:
         """End it and return what it saw."""
         self.process.send_signal(signal.SIGTERM)
-        text, _ = self.process.communicate(timeout=30)
+        text, _ = self.process.communicate(timeout=60)
+        self.seen.close()
         assert self.process.returncode == 0
         return json.loads(text)
 

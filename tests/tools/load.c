@@ -3,7 +3,9 @@
  *   load [options] ADDRESS          HOST:PORT, [V6]:PORT or a unix socket's /path
  *     --rate N          requests a second (1000)          --seconds N      for so long (20)
  *     --slow N          so many of a thousand ask for /slow (10)
- *     --deadline MS     a request fails that is not answered so long after it was due (3000)
+ *     --deadline MS     a request fails that is not answered so long after it was asked (3000); when this program itself did not
+ *                       get to run does not count
+ *     --progress FILE   where to keep count of the answers, as three int64: good ones, failures, generation of the last one
  *     --every MS        each so many ms, the last time that long before the end:
  *       --kill SIG:PID    send a signal (HUP, USR2, TERM or a number)
  *       --run COMMAND     start a command of the shell
@@ -26,6 +28,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -34,6 +37,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
@@ -49,6 +53,7 @@
 #define EVENTS_MAX     256
 #define RESPONSE_BYTES 1024
 #define CLIENTS        16
+#define STALL_NS_MIN   (20 * MS)
 #define ADDRESS_NO_PORT                                                                                      \
         24 /* IP_BIND_ADDRESS_NO_PORT: the port is chosen at connect, from all that are free toward the server */
 
@@ -58,6 +63,7 @@ struct connection {
         uint32_t request;
         bool is_waiting, is_sent, is_done;
         uint32_t length;
+        int64_t begun_ns, paused_ns;
         struct connection *next, *previous;
         char response[RESPONSE_BYTES];
 };
@@ -66,7 +72,7 @@ struct options {
         long rate, seconds, slow, deadline_ms, every_ms, window_ms;
         int signal;
         pid_t pid;
-        const char *command;
+        const char *command, *progress;
 };
 
 static struct options options = {
@@ -88,6 +94,8 @@ static int64_t marks[MARKS_MAX];
 static size_t mark_count;
 static uint32_t waiting_count;
 static int64_t begin_ns, stall_ns;
+static int64_t paused_ns; /* how long this program was not run when it should have been, all in all */
+static struct progress { int64_t ok, failed, generation; } unseen_progress, *progress = &unseen_progress;
 static int epoll_fd = -1, timer_fd = -1, signal_fd = -1;
 
 /* What an event of epoll is about when it is no connection. */
@@ -124,6 +132,8 @@ static void request_finish(struct connection *connection, enum outcome outcome) 
         connection->is_done = true;
         request->outcome = outcome;
         request->done_ns = now_ns();
+        progress->ok += outcome == OUTCOME_OK;
+        progress->failed += outcome != OUTCOME_OK;
 }
 
 static enum outcome outcome_of(int error) {
@@ -189,6 +199,8 @@ static void request_start(int64_t due_ns) {
         if (!connection)
                 fail("memory");
         connection->request = number;
+        connection->begun_ns = now_ns();
+        connection->paused_ns = paused_ns;
         connection->previous = open_list.previous;
         connection->next = &open_list;
         open_list.previous->next = connection;
@@ -210,6 +222,7 @@ static void answer_note(const struct request *request, const char *body) {
         struct answerer found = {.generation = -1, .first_ns = request->done_ns};
         if (sscanf(body, "%ld %ld %31[a-zA-Z0-9_.-]", &found.generation, &found.pid, found.label) < 1)
                 found.generation = -1;
+        progress->generation = found.generation;
         size_t at = answerer_count;
         while (at > 0 && !answerer_is(&answerers[at - 1], &found))
                 at--;
@@ -294,12 +307,13 @@ static void connection_event(struct connection *connection) {
         connection_read(connection);
 }
 
-/* End what is too late, and try again what could not even connect. Connections are in the order of their due time. */
+/* End what is too late, and try again what could not even connect. Connections are in the order in which they were begun. */
 static void connections_tick(int64_t now) {
         struct connection *next;
         for (struct connection *at = open_list.next; at != &open_list; at = next) {
                 next = at->next;
-                bool is_late = now - requests[at->request].due_ns >= options.deadline_ms * MS;
+                int64_t waited_ns = now - at->begun_ns - (paused_ns - at->paused_ns);
+                bool is_late = waited_ns >= options.deadline_ms * MS;
                 if (is_late) {
                         struct linger reset = {.l_onoff = 1};
                         setsockopt(at->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
@@ -379,6 +393,8 @@ static void loop_run(void) {
                 timer_arm(next_ns);
                 struct epoll_event events[256];
                 int count = epoll_wait(epoll_fd, events, 256, -1);
+                int64_t late_ns = now_ns() - next_ns;
+                paused_ns += late_ns > STALL_NS_MIN ? late_ns : 0;
                 for (int i = 0; i < count; i++) {
                         uint64_t expirations;
                         if (events[i].data.ptr == &timer_source)
@@ -455,6 +471,8 @@ static void options_parse(int argc, char **argv) {
                         kill_parse(argv[i + 1]);
                 else if (strcmp(argv[i], "--run") == 0)
                         options.command = argv[i + 1];
+                else if (strcmp(argv[i], "--progress") == 0)
+                        options.progress = argv[i + 1];
                 else if (!is_known)
                         fail(argv[i]);
         }
@@ -465,8 +483,20 @@ static void options_parse(int argc, char **argv) {
         address_parse(argv[argc - 1]);
 }
 
+static void progress_share(void) {
+        int fd = open(options.progress, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+        if (fd < 0 || ftruncate(fd, sizeof *progress) < 0)
+                fail(options.progress);
+        progress = mmap(NULL, sizeof *progress, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        if (progress == MAP_FAILED)
+                fail(options.progress);
+        close(fd);
+}
+
 int main(int argc, char **argv) {
         options_parse(argc, argv);
+        if (options.progress)
+                progress_share();
         wanted_count = (uint32_t)(options.rate * options.seconds);
         requests = calloc(wanted_count, sizeof *requests);
         epoll_fd = epoll_create1(EPOLL_CLOEXEC);

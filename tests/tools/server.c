@@ -15,7 +15,7 @@
  *                slow-boot    boots $BOOT_MS, 1500 if unset                 helper      starts a process that keeps the listener
  *                any other word is as good as good
  *   ADDRESS      PORT (127.0.0.1), HOST:PORT, [V6]:PORT, *:PORT (dual stack), /PATH
- *   FAIL_FILE    a file: while it is there every start that is not good ends with 1
+ *   FAIL_FROM    every start that is not good ends with 1 in replicas from this number on
  *   BOOT_MS (0)  from start to listen         WORK_MS (0)  a request takes so long
  *   READY_FD     a descriptor that gets a newline when it serves; $NOTIFY_SOCKET gets READY=1
  *   STARTS       a file that gets a line "GENERATION PID MODE START_NS" (monotonic, at main) when it starts */
@@ -289,8 +289,9 @@ static void boot(void) {
         while (mode_is("hang") || mode_is("never-ready"))
                 pause();
         pause_ns(setting_ns("BOOT_MS", mode_is("slow-boot") ? 1500 : 0));
-        if (mode_is("exit") ||
-                (getenv("FAIL_FILE") && !mode_is("good") && access(getenv("FAIL_FILE"), F_OK) == 0))
+        const char *from = getenv("FAIL_FROM"), *replica = getenv("TACET_REPLICA");
+        bool is_meant = from && replica && strtol(replica, NULL, 10) >= strtol(from, NULL, 10);
+        if (mode_is("exit") || (is_meant && !mode_is("good")))
                 exit(1);
 }
 

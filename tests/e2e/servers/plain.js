@@ -29,6 +29,6 @@ if (mode === 'hang' || mode === 'never-ready')
 else
         setTimeout(() => server.listen(Number(process.env.PORT)), mode === 'slow-boot' ? 1500 : 0);
 if (mode === 'crash')
-        setTimeout(() => process.exit(1), 500);
+        setTimeout(() => process.exit(1), Number(process.env.CRASH_MS || '500'));
 if (mode !== 'hang' && mode !== 'never-ready' && mode !== 'deaf')
         process.on('SIGTERM', () => server.close(() => process.exit(0)));

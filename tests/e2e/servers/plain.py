@@ -51,7 +51,7 @@ def main() -> None:
     if MODE != "deaf":
         signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
     if MODE == "crash":
-        threading.Timer(0.5, os._exit, [1]).start()
+        threading.Timer(int(os.environ.get("CRASH_MS", "500")) / 1000, os._exit, [1]).start()
     server.serve_forever(poll_interval=0.05)
     server.server_close()
 
