@@ -17,7 +17,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Bound every test in time."""
     config.addinivalue_line("markers", "both: is run with the dynamic and with the static program")
     if not config.getoption("timeout", None):
-        config.option.timeout = 240
+        config.option.timeout = 900
 
 
 @pytest.fixture(autouse=True)

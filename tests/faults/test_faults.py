@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 from secrets_files import Vault, vault_make
-from support import PROBE, TACET_STATIC, Running, children_of, is_alive, name_of, run, wait_until
+from support import PROBE, TACET_STATIC, Running, children_of, is_alive, kill_quietly, name_of, run, wait_until
 
 PLACES_MAX = 6
 CANARY = "canary-of-the-fault-tests"
@@ -120,15 +120,15 @@ def try_with_fault(command: list[str], call: str, error: str, place: str) -> str
         lines = [""]
         try:
             while not lines[-1].startswith("ready"):
-                lines.append(running.line(8))
+                lines.append(running.line())
                 assert CANARY not in lines[-1]
             os.kill(supervisor_under(running.process.pid), signal.SIGTERM)
-            status = running.wait(8)
+            status = running.wait()
             return "" if status == 143 else f"started, then ended with {status} instead of 143"
         except AssertionError as problem:
             if "output ended" not in str(problem):
                 return f"hangs: {str(problem)[:200]}"
-            status = running.wait(8)
+            status = running.wait()
             output = "\n".join(lines) + running.buffer.decode()
             if CANARY in output:
                 return "a secret on the log"
@@ -206,13 +206,12 @@ def test_what_has_started_survives_a_lasting_fault_and_recovers(fault: str, tmp_
             vault.write("PASSWORD=second\n")
             running.signal(signal.SIGHUP)
             time.sleep(0.3)
-            if is_alive(program):
-                os.kill(program, signal.SIGKILL)
+            kill_quietly(program)
             time.sleep(0.3)
             assert running.process.poll() is None, "the supervisor survives"
         finally:
             tracer.send_signal(signal.SIGINT)
-            tracer.communicate(timeout=10)
+            tracer.communicate(timeout=60)
         assert running.process.poll() is None, "the supervisor survives"
         vault.write("PASSWORD=third\n")
         running.signal(signal.SIGHUP)
@@ -266,9 +265,9 @@ def test_a_log_that_nobody_reads_holds_up_nothing(tmp_path: Path) -> None:
                 running.signal(signal.SIGHUP)
                 time.sleep(0.05)
             running.signal(signal.SIGUSR1)
-            running.line_with("^10$", 3)
+            running.line_with("^10$")
             running.signal(signal.SIGTERM)
-            assert running.wait(5) == 0
+            assert running.wait() == 0
     finally:
         os.close(read_end)
         os.close(write_end)
@@ -286,6 +285,6 @@ def test_a_closed_log_ends_nothing(tmp_path: Path) -> None:
         vault.write("nonsense\n")
         running.signal(signal.SIGHUP)
         running.signal(signal.SIGUSR1)
-        running.line_with("^10$", 3)
+        running.line_with("^10$")
         running.signal(signal.SIGTERM)
-        assert running.wait(5) == 0
+        assert running.wait() == 0

@@ -22,7 +22,7 @@ TREES = tuple(os.environ.get("TACET_SYSTEMD", "installed trixie").split())
 def pytest_configure(config: pytest.Config) -> None:
     """Bound every test in time."""
     if not config.getoption("timeout", None):
-        config.option.timeout = 90
+        config.option.timeout = 600
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

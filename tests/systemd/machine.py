@@ -16,8 +16,8 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-BOOT_SECONDS = 30.0
-COMMAND_SECONDS = 30.0
+BOOT_SECONDS = 120.0
+COMMAND_SECONDS = 120.0
 NAMESPACES = ["--cgroup", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--uts", "--ipc", "--net"]
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -45,7 +45,7 @@ def why_impossible() -> str | None:
     except OSError as error:
         return f"no control group can be made: {error}"
     script = "mount -t tmpfs t /mnt && mkdir /mnt/u /mnt/w /mnt/r && mount -t overlay o -o lowerdir=/,upperdir=/mnt/u,workdir=/mnt/w /mnt/r"
-    tried = subprocess.run(["unshare", *NAMESPACES, "sh", "-c", script], capture_output=True, text=True, timeout=20)
+    tried = subprocess.run(["unshare", *NAMESPACES, "sh", "-c", script], capture_output=True, text=True, timeout=120)
     return None if tried.returncode == 0 else f"no namespaces or no overlay: {tried.stderr.strip()}"
 
 
@@ -146,7 +146,7 @@ class Machine:
             (self.group / "cgroup.kill").write_text("1")
         self.outer.kill()
         self.outer.wait(COMMAND_SECONDS)
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 60
         while self.group.exists() and time.monotonic() < deadline:
             for folder, _, _ in os.walk(self.group, topdown=False):
                 with contextlib.suppress(OSError):
