@@ -105,7 +105,6 @@ static bool call_unpack(struct adopt_request *call, const struct seccomp_data *d
 static bool call_read(struct adopt_request *call, const struct seccomp_notif *request) {
         const struct seccomp_data *data = &request->data;
 
-        call->id = request->id;
         call->thread = (pid_t)request->pid; /* 0: in a PID namespace that we cannot see */
         call->kind = adopt_call_of(data->arch, data->nr);
         if (call->thread <= 0 || call->kind == ADOPT_CALL_NONE)
@@ -186,6 +185,7 @@ static void notification_handle(struct adopt_tree *tree) {
         /* ENOENT: the caller was killed, or interrupted, before we looked. */
         if (adopt_ioctl(tree, SECCOMP_IOCTL_NOTIF_RECV, &in.request) < 0)
                 return;
+        call.id = in.request.id; /* every call has to be answered, also one that is not looked at */
         if (!tree->is_dropped && call_read(&call, &in.request))
                 verdict = decide(&call);
         answer(&call, verdict);

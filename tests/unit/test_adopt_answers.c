@@ -1,0 +1,333 @@
+/* What an instance's own bind and listen are answered: real children under the filter, and a supervisor's loop that is turned here. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lib/duration.h"
+#include "lib/fd.h"
+#include "lib/log.h"
+#include "shim/adopt.h"
+#include "supervisor/state.h"
+
+#define TURN_NS (10 * NS_PER_MS)
+
+static struct supervisor supervisor;
+static struct supervisor_settings settings;
+static struct socket_address rules[2];
+static struct sockaddr_in wanted, other;
+
+/* What the child does; its exit status is the answer. */
+typedef int child_part(void);
+
+/* Two ports that nobody has; `hold` keeps them from others until they are wanted. */
+static void ports_choose(void) {
+        struct sockaddr_in *const places[] = {&wanted, &other};
+        int holds[2];
+
+        for (size_t i = 0; i < 2; i++) {
+                socklen_t length = sizeof *places[i];
+
+                *places[i] = (struct sockaddr_in){
+                        .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+                holds[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+                assert_int_equal(bind(holds[i], (struct sockaddr *)places[i], sizeof *places[i]), 0);
+                assert_int_equal(getsockname(holds[i], (struct sockaddr *)places[i], &length), 0);
+        }
+        close(holds[0]);
+        close(holds[1]);
+}
+
+static void begin(void) {
+        struct error error = {0};
+
+        memset(&supervisor, 0, sizeof supervisor);
+        ports_choose();
+        assert_true(socket_address_set(&rules[0], SOCK_STREAM, (struct sockaddr *)&wanted, sizeof wanted));
+        settings = (struct supervisor_settings){.adopts = rules, .adopt_count = 1};
+        settings.readiness.has_adopted = true;
+        settings.fleet = (struct fleet_settings){.replicas = 1, .surge_max = 1, .is_steered = true};
+        supervisor.settings = &settings;
+        supervisor.notify.source.fd = -1;
+        assert_int_equal(loop_init(&supervisor.loop, &error), 0);
+        fleet_init(&supervisor.fleet, &settings.fleet);
+        supervisor.apps[0] = (struct app){.is_used = true, .supervisor = &supervisor, .number = 5};
+        supervisor.apps[0].readiness =
+                (struct readiness_watch){.wanted = 1U << READINESS_LISTEN, .is_running = true};
+}
+
+static void end(void) {
+        listeners_close(&supervisor);
+        loop_deinit(&supervisor.loop);
+}
+
+static int child_run_as(child_part *part, uint64_t generation) {
+        struct error error = {0};
+        pid_t pid;
+        int channel, status;
+
+        assert_int_equal(adopt_prepare(&supervisor, 5, generation, &channel, &error), 0);
+        pid = fork();
+        if (pid == 0) {
+                int fd = adopt_filter_install(false);
+
+                if (fd < 0 || adopt_descriptor_send(channel, fd) < 0)
+                        _exit(99);
+                close(fd);
+                _exit(part());
+        }
+        close(channel);
+        while (waitpid(pid, &status, WNOHANG) == 0)
+                loop_wait(&supervisor.loop, time_now_ns() + TURN_NS);
+        assert_true(WIFEXITED(status));
+        return WEXITSTATUS(status);
+}
+
+static int child_run(child_part *part) {
+        return child_run_as(part, 1);
+}
+
+static int bound(int type, const struct sockaddr_in *where) {
+        int fd = socket(AF_INET, type, 0);
+
+        return bind(fd, (const struct sockaddr *)where, sizeof *where) == 0 ? fd : -1;
+}
+
+static int option_of(int fd, int level, int name) {
+        int value = 0;
+        socklen_t length = sizeof value;
+
+        return getsockopt(fd, level, name, &value, &length) == 0 ? value : -1;
+}
+
+static bool is_ready(void) {
+        return supervisor.apps[0].readiness.is_said;
+}
+
+static int binds_and_listens(void) {
+        int fd = bound(SOCK_STREAM, &wanted);
+
+        if (fd < 0)
+                return 1;
+        if (!option_of(fd, SOL_SOCKET, SO_ACCEPTCONN)) /* ours listens since it was made */
+                return 2;
+        if (fcntl(fd, F_GETFD) != 0)
+                return 3;
+        return listen(fd, 1) == 0 ? 0 : 4;
+}
+
+static void test_a_bind_gets_the_generations_socket_and_its_listen_is_the_sign(void **state) {
+        (void)state;
+        begin();
+        assert_int_equal(child_run(binds_and_listens), 0);
+        assert_true(is_ready());
+        assert_int_equal(supervisor.listeners.count, 1);
+        assert_int_equal(supervisor.listeners.list[0].members[0].generation, 1);
+        assert_int_equal(child_run_as(binds_and_listens, 2), 0); /* beside the first */
+        assert_int_equal(supervisor.listeners.list[0].member_count, 2);
+        end();
+}
+
+static int binds_only(void) {
+        return bound(SOCK_STREAM, &wanted) >= 0 ? 0 : 1;
+}
+
+static int listens_elsewhere(void) {
+        int fd = bound(SOCK_STREAM, &other);
+
+        if (fd < 0 || option_of(fd, SOL_SOCKET, SO_ACCEPTCONN))
+                return 1;
+        return listen(fd, 1) == 0 && option_of(fd, SOL_SOCKET, SO_ACCEPTCONN) ? 0 : 2;
+}
+
+static void test_other_addresses_are_the_apps_own_and_no_sign(void **state) {
+        (void)state;
+        begin();
+        assert_int_equal(child_run(listens_elsewhere), 0);
+        assert_int_equal(supervisor.listeners.count, 0);
+        assert_int_equal(child_run(binds_only), 0);
+        assert_false(is_ready());
+        end();
+}
+
+static int binds_datagrams(void) {
+        int fd = bound(SOCK_DGRAM, &wanted);
+
+        return fd >= 0 && option_of(fd, SOL_SOCKET, SO_TYPE) == SOCK_DGRAM ? 0 : 1;
+}
+
+static void test_a_datagram_socket_of_that_address_is_the_apps_own(void **state) {
+        (void)state;
+        begin();
+        assert_int_equal(child_run(binds_datagrams), 0);
+        assert_int_equal(supervisor.listeners.count, 0);
+        end();
+}
+
+static int binds_twice(void) {
+        int first = bound(SOCK_STREAM, &wanted);
+
+        if (first < 0)
+                return 1;
+        if (bound(SOCK_STREAM, &wanted) >= 0 || errno != EADDRINUSE)
+                return 2;
+        if (bind(first, (struct sockaddr *)&wanted, sizeof wanted) == 0 || errno != EINVAL)
+                return 3;
+        close(first);
+        return bound(SOCK_STREAM, &wanted) >= 0 ? 0 : 4;
+}
+
+static void test_an_address_is_bound_once_at_a_time_as_in_the_kernel(void **state) {
+        (void)state;
+        begin();
+        assert_int_equal(child_run(binds_twice), 0);
+        end();
+}
+
+static int reuses(bool by_both) {
+        int fds[2];
+        const int on = 1;
+
+        for (int i = 0; i < 2; i++) {
+                fds[i] = socket(AF_INET, SOCK_STREAM, 0);
+                if ((i == 0 || by_both) && setsockopt(fds[i], SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) < 0)
+                        return 9;
+                if (bind(fds[i], (struct sockaddr *)&wanted, sizeof wanted) < 0)
+                        return i + 1;
+        }
+        return 0;
+}
+
+static int reuses_by_both(void) {
+        return reuses(true);
+}
+
+static int reuses_by_one(void) {
+        return reuses(false);
+}
+
+static void test_two_sockets_share_an_address_when_both_say_so(void **state) {
+        (void)state;
+        begin();
+        assert_int_equal(child_run(reuses_by_both), 0);
+        assert_int_equal(child_run(reuses_by_one), 2);
+        end();
+}
+
+static int sets_options(void) {
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        const int on = 1, bytes = 50000;
+        int asked;
+
+        (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+        (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes);
+        asked = option_of(fd, SOL_SOCKET, SO_RCVBUF);
+        if (bind(fd, (struct sockaddr *)&wanted, sizeof wanted) < 0)
+                return 1;
+        if (option_of(fd, SOL_SOCKET, SO_KEEPALIVE) != 1)
+                return 2;
+        if (option_of(fd, SOL_SOCKET, SO_RCVBUF) != asked)
+                return 3;
+        if (!(fcntl(fd, F_GETFL) & O_NONBLOCK))
+                return 4;
+        return fcntl(fd, F_GETFD) == FD_CLOEXEC ? 0 : 5;
+}
+
+static void test_what_the_app_had_set_is_set_on_the_socket_that_it_gets(void **state) {
+        (void)state;
+        begin();
+        assert_int_equal(child_run(sets_options), 0);
+        end();
+}
+
+static void test_who_listens_on_all_addresses_is_ready_and_not_before(void **state) {
+        (void)state;
+        begin();
+        settings.adopt_count = 2;
+        assert_true(socket_address_set(&rules[1], SOCK_STREAM, (struct sockaddr *)&other, sizeof other));
+        assert_int_equal(child_run(binds_and_listens), 0);
+        assert_false(is_ready());
+        end();
+}
+
+static int binds_short_or_badly(void) {
+        int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+        if (bind(fd, (struct sockaddr *)&wanted, 1) == 0 || errno != EINVAL)
+                return 1;
+        if (bind(fd, NULL, sizeof wanted) == 0 || errno != EFAULT)
+                return 2;
+        return bind(-1, (struct sockaddr *)&wanted, sizeof wanted) < 0 && errno == EBADF ? 0 : 3;
+}
+
+static void test_a_bad_call_gets_the_error_that_it_always_got(void **state) {
+        (void)state;
+        begin();
+        assert_int_equal(child_run(binds_short_or_badly), 0);
+        assert_int_equal(supervisor.listeners.count, 0);
+        end();
+}
+
+/* The process says so by a byte, and goes on when it gets one. */
+static int ends[2];
+
+static int binds_after_the_drop(void) {
+        char byte;
+        int fd;
+
+        if (read(ends[0], &byte, 1) != 1)
+                return 1;
+        fd = bound(SOCK_STREAM, &wanted);
+        return fd >= 0 && !option_of(fd, SOL_SOCKET, SO_ACCEPTCONN) ? 0 : 2;
+}
+
+static void drop_on_due(struct loop_timer *timer) {
+        struct adopt_tree *tree = &supervisor.adopt.trees[0];
+
+        adopt_drop(&supervisor, 1);
+        assert_true(tree->is_dropped);
+        assert_int_equal(write(ends[1], "x", 1), 1);
+        (void)timer;
+}
+
+static void test_of_a_generation_that_was_dropped_a_bind_is_its_own(void **state) {
+        struct loop_timer timer = {.on_due = drop_on_due};
+
+        (void)state;
+        begin();
+        assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+        loop_timer_set(&supervisor.loop, &timer, time_now_ns());
+        assert_int_equal(child_run(binds_after_the_drop), 0);
+        assert_int_equal(supervisor.listeners.count, 0);
+        fd_cleanup(&ends[0]);
+        fd_cleanup(&ends[1]);
+        end();
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_a_bind_gets_the_generations_socket_and_its_listen_is_the_sign),
+                cmocka_unit_test(test_other_addresses_are_the_apps_own_and_no_sign),
+                cmocka_unit_test(test_a_datagram_socket_of_that_address_is_the_apps_own),
+                cmocka_unit_test(test_an_address_is_bound_once_at_a_time_as_in_the_kernel),
+                cmocka_unit_test(test_two_sockets_share_an_address_when_both_say_so),
+                cmocka_unit_test(test_what_the_app_had_set_is_set_on_the_socket_that_it_gets),
+                cmocka_unit_test(test_who_listens_on_all_addresses_is_ready_and_not_before),
+                cmocka_unit_test(test_a_bad_call_gets_the_error_that_it_always_got),
+                cmocka_unit_test(test_of_a_generation_that_was_dropped_a_bind_is_its_own),
+        };
+
+        log_setup(LOG_FORMAT_PLAIN, LOG_ERROR, "test");
+        return cmocka_run_group_tests_name("adopt_answers", tests, NULL, NULL);
+}
