@@ -20,3 +20,4 @@ simulate: simulation
 
 mutants:
 	tests/simulation/mutants
+	tests/unit/mutants

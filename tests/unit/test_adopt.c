@@ -289,6 +289,8 @@ static void test_rules_match_what_they_name(void **state) {
 
                 assert_int_equal(adopt_match(rules, 2, &bound), cases[i].is_match ? 1 : -1);
                 assert_int_equal(adopt_match(rules, 1, &bound), -1);
+                bound.type = SOCK_DGRAM;
+                assert_int_equal(adopt_match(rules, 2, &bound), -1);
         }
 }
 

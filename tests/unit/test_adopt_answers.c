@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -127,13 +128,28 @@ static int binds_and_listens(void) {
         return listen(fd, 1) == 0 ? 0 : 4;
 }
 
+static unsigned queue_limit(int fd) {
+        struct tcp_info info = {0};
+        socklen_t length = sizeof info;
+
+        assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length), 0);
+        return info.tcpi_sacked; /* of a socket that listens */
+}
+
 static void test_a_bind_gets_the_generations_socket_and_its_listen_is_the_sign(void **state) {
+        struct launch_descriptor descriptors[LISTENERS_MAX];
+        struct error error = {0};
+        size_t count;
+
         (void)state;
         begin();
         assert_int_equal(child_run(binds_and_listens), 0);
         assert_true(is_ready());
         assert_int_equal(supervisor.listeners.count, 1);
         assert_int_equal(supervisor.listeners.list[0].members[0].generation, 1);
+        assert_true(queue_limit(supervisor.listeners.list[0].members[0].fd) > 1); /* whatever it asked for */
+        assert_int_equal(listeners_descriptors(&supervisor, 1, descriptors, &count, &error), 0);
+        assert_int_equal(count, 0); /* it was not declared, and is not handed over at the next start */
         assert_int_equal(child_run_as(binds_and_listens, 2), 0); /* beside the first */
         assert_int_equal(supervisor.listeners.list[0].member_count, 2);
         end();

@@ -43,6 +43,7 @@ static void test_every_method_is_known(void **state) {
         assert_true(request.is_forced && request.waits && request.is_more);
         assert_false(request.is_emergency || request.is_oneway);
         request = taken("{\"method\":\"io.tacet.Rotate\",\"parameters\":{\"wait\":null}}");
+        assert_int_equal(request.method, CONTROL_ROTATE);
         assert_false(request.is_forced || request.waits || request.is_more);
 }
 
@@ -64,6 +65,8 @@ static void test_what_is_not_there_is_named(void **state) {
                 "all");
         expect_refusal(
                 "{\"method\":\"io.tacet.Rotate\",\"parameters\":{\"wait\":1}}", CONTROL_NO_PARAMETER, "wait");
+        expect_refusal("{\"method\":\"io.tacet.Status\",\"parameters\":{\"force\":true}}",
+                CONTROL_NO_PARAMETER, "force");
         expect_refusal("{\"method\":\"org.varlink.service.GetInterfaceDescription\"}", CONTROL_NO_PARAMETER,
                 "interface");
         expect_refusal(

@@ -212,6 +212,22 @@ static void test_stopping_is_said_once_and_takes_back_what_was_owed(void **state
         end();
 }
 
+static void test_a_reload_that_could_not_be_said_is_not_said_after_the_end(void **state) {
+        (void)state;
+        be_up();
+        close(manager_fd);
+        manager_reload_asked(&supervisor);
+        tell((struct fleet_event){.kind = FLEET_RELOAD});
+        manager_update(&supervisor);
+        tell((struct fleet_event){.kind = FLEET_STOP});
+        manager_listen();
+        manager_update(&supervisor);
+        retry_now();
+        hears_at_first("STOPPING=1\n");
+        hears("");
+        end();
+}
+
 static void test_without_a_limit_of_its_own_tacet_asks_for_no_more_time(void **state) {
         (void)state;
         begin();
@@ -368,6 +384,7 @@ int main(void) {
                 cmocka_unit_test(test_why_a_load_failed_is_in_the_status_until_one_succeeds),
                 cmocka_unit_test(test_a_mere_status_waits_for_its_pause),
                 cmocka_unit_test(test_stopping_is_said_once_and_takes_back_what_was_owed),
+                cmocka_unit_test(test_a_reload_that_could_not_be_said_is_not_said_after_the_end),
                 cmocka_unit_test(test_without_a_limit_of_its_own_tacet_asks_for_no_more_time),
                 cmocka_unit_test(test_what_could_not_be_said_is_said_later_and_only_the_newest),
                 cmocka_unit_test(test_a_manager_that_is_gone_for_good_is_given_up),

@@ -110,6 +110,8 @@ static void test_numbers_that_are_none_are_passed_over(void **state) {
         assert_false(message.has_extension || message.has_watchdog);
         assert_true(read_text("EXTEND_TIMEOUT_USEC=18446744073709551616\nEXTEND_TIMEOUT_USEC=7"));
         assert_int_equal(message.extension_ns, 7 * NS_PER_US);
+        assert_true(read_text("EXTEND_TIMEOUT_USEC=7\nEXTEND_TIMEOUT_USEC=9"));
+        assert_int_equal(message.extension_ns, 7 * NS_PER_US);
         assert_true(read_text("EXTEND_TIMEOUT_USEC=18446744073709551615\nWATCHDOG_USEC=0"));
         assert_int_equal(message.extension_ns, NS_FOREVER);
         assert_true(message.has_watchdog && message.watchdog_ns == 0);

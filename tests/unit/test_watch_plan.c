@@ -23,6 +23,7 @@ static const struct entry tree[] = {
         {"/etc/tacet", WATCH_DIRECTORY, NULL},
         {"/etc/tacet/secrets", WATCH_FILE, NULL},
         {"/etc/tacet/link", WATCH_LINK, "secrets"},
+        {"/etc/tacet/far", WATCH_LINK, "/vol/KEY"},
         {"/etc/tacet/up", WATCH_LINK, "../hosts"},
         {"/etc/tacet/..", WATCH_DIRECTORY, NULL},
         {"/etc/tacet/../hosts", WATCH_FILE, NULL},
@@ -104,6 +105,8 @@ static void a_link_and_what_it_leads_to_are_seen(void **state) {
         PLANS("/etc/tacet/link", WATCH_KIND_FILE, 0, "/etc! /etc/tacet! /etc/tacet:link /etc/tacet:secrets");
         PLANS("/etc/tacet/up", WATCH_KIND_FILE, 0,
                 "/etc! /etc/tacet! /etc/tacet:up /etc/tacet/..! /etc/tacet/..:hosts");
+        PLANS("/etc/tacet/far", WATCH_KIND_FILE, 0,
+                "/etc! /etc/tacet! /etc/tacet:far /vol! /vol:KEY /vol:..data /vol/..2026! /vol/..2026:KEY");
 }
 
 static void a_key_of_a_kubernetes_volume_is_seen_by_every_link(void **state) {
@@ -123,6 +126,7 @@ static void a_directory_is_seen_with_all_its_entries(void **state) {
 
 static void a_file_in_the_place_of_a_directory_is_seen(void **state) {
         (void)state;
+        PLANS("/plain", WATCH_KIND_FILE, 0, "/plain!"); /* and the other way round */
         PLANS("/etc/tacet/secrets/deeper", WATCH_KIND_FILE, 0, "/etc! /etc/tacet! /etc/tacet:secrets");
         PLANS("/etc/tacet/secrets", WATCH_KIND_DIRECTORY, 0, "/etc! /etc/tacet! /etc/tacet:secrets");
 }
