@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from support import PROBE, TACET, Running, free_port, run
-from timing import at_a_pace, duration, expect_idle
+from support import PROBE, TACET, Running, free_port, run, wait_asleep
+from timing import at_a_pace, duration
 
 pytestmark = pytest.mark.both
 
@@ -223,7 +223,7 @@ def test_an_idle_supervisor_with_a_notify_socket_stays_idle() -> None:
     """No wake-up without a message."""
     with speaking("say:READY=1", "wait") as running:
         running.line_with(UP)
-        expect_idle(running.pid)
+        wait_asleep(running.pid)
 
 
 def test_a_newline_on_the_ready_descriptor_is_the_sign() -> None:

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 from secrets_files import Vault, vault_make
-from support import TACET, Running, children_of, free_port, is_alive, run, wait_until
-from timing import at_a_pace, duration, expect_idle
+from support import TACET, Running, children_of, free_port, is_alive, run, wait_asleep, wait_until
+from timing import at_a_pace, duration
 
 pytestmark = pytest.mark.both
 
@@ -267,7 +267,7 @@ def test_sockets_do_not_wake_the_supervisor(vault: Vault, port: int) -> None:
         running.line_with("generation 1 is up")
         rotate(vault, running, "second")
         running.line_with("done")
-        expect_idle(running.pid)
+        wait_asleep(running.pid)
 
 
 def test_a_canary_gets_its_share_of_the_clients(vault: Vault) -> None:

@@ -16,8 +16,7 @@ from pathlib import Path
 
 import pytest
 from secrets_files import encrypt, vault_make
-from support import TACET, Running, run, wait_until
-from timing import expect_idle
+from support import TACET, Running, run, switches_of, wait_until
 
 SHOW = ["sh", "-c", 'echo "value:$PASSWORD"; exec sleep 1000']
 LOADED = re.compile(r"generation \d+ loaded")
@@ -367,11 +366,14 @@ def test_watching_wakes_nobody_while_nothing_changes(plain: Path) -> None:
     with started("-s", f"env-file:{plain}") as running:
         running.line_with("^value:first$")
 
-        def neighbours() -> None:
+        def sleeps_on() -> bool:
+            before = switches_of(running.pid)
             for _ in range(20):
                 (plain.parent.parent / f"neighbour-{time.monotonic_ns()}").mkdir()
+            time.sleep(0.5)
+            return switches_of(running.pid) == before
 
-        expect_idle(running.pid, disturb=neighbours)
+        wait_until(sleeps_on, "nothing wakes it")
 
 
 def links_of(pid: int) -> list[str]:
