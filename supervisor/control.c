@@ -407,13 +407,9 @@ static int bind_private(int fd, const struct sockaddr_un *address) {
 }
 
 static int listener_bind(int fd, const struct sockaddr_un *address, struct error *error) {
-        CLEANUP_FD int lock = -1;
-        struct stat status;
-        int result;
+        int result = bind_private(fd, address);
+        struct stat status = {0};
 
-        /* Held until somebody listens: between bind and listen the socket refuses, as one that was left behind does. */
-        lock = folder_lock(address->sun_path, LOCK_WAIT_NS);
-        result = bind_private(fd, address);
         if (result < 0 && errno == EADDRINUSE) {
                 if (stale_remove(address, error) < 0)
                         return -1;
@@ -432,6 +428,15 @@ static int listener_bind(int fd, const struct sockaddr_un *address, struct error
         return 0;
 }
 
+/* Nobody else does the same until this one listens: between bind and listen it refuses, as one that was left behind does. */
+static int listener_bind_alone(int fd, const struct sockaddr_un *address, struct error *error) {
+        int lock = folder_lock(address->sun_path, LOCK_WAIT_NS);
+        int result = listener_bind(fd, address, error);
+
+        fd_close(lock);
+        return result;
+}
+
 int control_open(struct supervisor *supervisor, struct error *error) {
         const char *path = supervisor->settings->control_path;
         struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -448,7 +453,7 @@ int control_open(struct supervisor *supervisor, struct error *error) {
         }
         memcpy(address.sun_path, path, strlen(path) + 1);
         fd = socket_new(error);
-        if (fd < 0 || listener_bind(fd, &address, error) < 0)
+        if (fd < 0 || listener_bind_alone(fd, &address, error) < 0)
                 return -1;
         memcpy(control.path, address.sun_path, sizeof control.path);
         control.pause = (struct loop_timer){.on_due = pause_on_due, .owner = &control};
@@ -461,8 +466,8 @@ int control_open(struct supervisor *supervisor, struct error *error) {
 }
 
 void control_close(struct supervisor *supervisor) {
-        CLEANUP_FD int lock = -1;
         struct stat status;
+        int lock;
 
         if (!supervisor->settings->control_path || control.listener.fd < 0)
                 return;
@@ -480,4 +485,5 @@ void control_close(struct supervisor *supervisor) {
         if (lstat(control.path, &status) == 0 && status.st_dev == control.device &&
                 status.st_ino == control.inode)
                 (void)unlink(control.path);
+        fd_close(lock);
 }

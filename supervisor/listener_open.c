@@ -143,20 +143,15 @@ static int local_bind(const struct listener *listener, const struct listener_fil
         return result;
 }
 
-int listener_local_open(
+static int local_open(
         struct listener *listener, const struct listener_file *file, int *out_fd, struct error *error) {
         const char *path = socket_address_path(&listener->address);
         CLEANUP_FD int fd = socket(AF_UNIX, listener->address.type | SOCK_CLOEXEC, 0);
         int backlog = listener->backlog > 0 ? listener->backlog : BACKLOG_DEFAULT;
-        CLEANUP_FD int lock = -1;
         struct stat status;
 
         if (fd < 0)
                 return open_failed(listener, "socket", errno, error);
-        /* Held until it listens: between bind and listen it refuses, as one that was left behind does. An adopted one is opened
-         * while the supervisor has other things to do: there is no waiting then. */
-        if (path)
-                lock = folder_lock(path, listener->is_declared ? LOCK_WAIT_NS : 0);
         if (stale_remove(listener, error) < 0)
                 return -1;
         if (local_bind(listener, file, fd) < 0)
@@ -174,10 +169,22 @@ int listener_local_open(
         return 0;
 }
 
+/* Nobody else does the same until this one listens: between bind and listen it refuses, as one that was left behind does. An
+ * adopted one is opened while the supervisor has other things to do: there is no waiting then. */
+int listener_local_open(
+        struct listener *listener, const struct listener_file *file, int *out_fd, struct error *error) {
+        const char *path = socket_address_path(&listener->address);
+        int lock = path ? folder_lock(path, listener->is_declared ? LOCK_WAIT_NS : 0) : -1;
+        int result = local_open(listener, file, out_fd, error);
+
+        fd_close(lock);
+        return result;
+}
+
 void listener_local_remove(const struct listener *listener) {
         const char *path = socket_address_path(&listener->address);
-        CLEANUP_FD int lock = -1;
         struct stat status;
+        int lock;
 
         if (!path || !listener->file_inode)
                 return;
@@ -185,6 +192,7 @@ void listener_local_remove(const struct listener *listener) {
         if (lstat(path, &status) == 0 && status.st_dev == listener->file_device &&
                 status.st_ino == listener->file_inode)
                 (void)unlink(path);
+        fd_close(lock);
 }
 
 const char *listener_inherited_check(const struct listener *listener, int fd) {
