@@ -74,6 +74,7 @@ static int declare(const struct config *config, const struct config_socket *sock
                 .user = (uid_t)-1,
                 .group = (gid_t)-1,
                 .ipv6_only = ipv6_only_of(config, socket),
+                .is_free = socket->free_bind,
                 .is_shared = socket->shared,
                 .inherited_fd = -1,
         };

@@ -37,6 +37,12 @@ static int no_meaning(
         return blame(config, n, key, error);
 }
 
+static bool is_every_address(const struct socket_address *address) {
+        if (address->generic.sa_family == AF_INET6)
+                return IN6_IS_ADDR_UNSPECIFIED(&address->in6.sin6_addr);
+        return address->generic.sa_family == AF_INET && address->in4.sin_addr.s_addr == htonl(INADDR_ANY);
+}
+
 static int check_one(const struct config *config, size_t n, struct error *error) {
         static const char no_file[] = "only the path of a unix socket is a file";
         const struct config_socket *socket = &config->sockets[n];
@@ -59,6 +65,10 @@ static int check_one(const struct config *config, size_t n, struct error *error)
         if (socket->ipv6_only != CONFIG_IPV6_ONLY_AUTO && socket->listen.is_any)
                 return no_meaning(config, n, "ipv6_only",
                         "a port alone takes both families; write [::]:PORT for IPv6", error);
+        if (socket->free_bind && socket_address_is_unix(&socket->listen))
+                return no_meaning(config, n, "free_bind", "it is no address of an interface", error);
+        if (socket->free_bind && is_every_address(&socket->listen))
+                return no_meaning(config, n, "free_bind", "it is every address, now and later", error);
         return 0;
 }
 

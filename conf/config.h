@@ -177,6 +177,7 @@ struct config_socket {
         int32_t mode;       /* of the file of a unix socket; CONFIG_UNSET: by umask */
         char *user, *group; /* who owns it; NULL: unchanged */
         enum config_ipv6_only ipv6_only;
+        bool free_bind;
         bool shared;
 };
 

@@ -296,6 +296,8 @@ const struct schema_row schema_rows[] = {
                 "group of the file of a unix socket (name or number)", NO_MORE),
         ROW("socket", "ipv6_only", SCHEMA_ENUM, offsetof(struct config_socket, ipv6_only), "auto", SCHEMA_IN_FILE, NULL,
                 "whether an IPv6 socket leaves IPv4 to others", .words = ipv6_words),
+        ROW("socket", "free_bind", SCHEMA_BOOLEAN, offsetof(struct config_socket, free_bind), "no", SCHEMA_IN_FILE, NULL,
+                "open it although no interface has the address yet", NO_MORE),
         ROW("socket", "shared", SCHEMA_BOOLEAN, offsetof(struct config_socket, shared), "no", SCHEMA_IN_FILE, NULL,
                 "one socket for all generations, even where each could have its own", NO_MORE),
 

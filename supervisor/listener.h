@@ -32,6 +32,7 @@ struct listener {
         char name[LISTENER_NAME_BYTES];
         struct socket_address address;
         int backlog, ipv6_only;
+        bool is_free;           /* IP_FREEBIND */
         const char *why_shared; /* NULL: a group with a socket per generation; else one socket for all */
         bool is_stale;          /* the kernel goes by older weights or ports than the members say */
         size_t member_count;    /* shared: 1 */

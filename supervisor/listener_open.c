@@ -38,7 +38,8 @@ static int open_failed(const struct listener *listener, const char *step, int co
         case EADDRINUSE:
                 return error_hint(error, "another process has it: 'ss -lp' names it");
         case EADDRNOTAVAIL:
-                return error_hint(error, "no interface has this address (yet)");
+                return error_hint(error, "no interface has this address (yet)%s",
+                        listener->is_declared ? "; 'free_bind = yes' does not wait for one" : "");
         case EACCES:
                 return error_hint(error, socket_address_is_unix(&listener->address)
                                                  ? "its folder must be writable for tacet"
@@ -56,6 +57,11 @@ static int ipv6_only_set(const struct listener *listener, int fd) {
         if (listener->address.generic.sa_family != AF_INET6 || ipv6_only < 0)
                 return 0;
         return setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &ipv6_only, sizeof ipv6_only);
+}
+
+/* One flag of a socket for both families (ipv6_setsockopt()). */
+static int free_bind_set(const struct listener *listener, int fd) {
+        return listener->is_free ? option_on(fd, IPPROTO_IP, IP_FREEBIND) : 0;
 }
 
 /* Without IPv6 `every address` is every IPv4 address. */
@@ -98,6 +104,8 @@ int listener_socket_open(struct listener *listener, bool is_first, int *out_fd, 
                 return open_failed(listener, "SO_REUSEPORT", errno, error);
         if (ipv6_only_set(listener, fd) < 0)
                 return open_failed(listener, "IPV6_V6ONLY", errno, error);
+        if (free_bind_set(listener, fd) < 0)
+                return open_failed(listener, "IP_FREEBIND", errno, error);
         if (bind(fd, &listener->address.generic, listener->address.length) < 0)
                 return open_failed(listener, "bind", errno, error);
         port_take(listener, fd);
@@ -206,6 +214,7 @@ const char *listener_inherited_check(const struct listener *listener, int fd) {
         second = family_open(&copy);
         if (second < 0 || option_on(second, SOL_SOCKET, SO_REUSEADDR) < 0 ||
                 option_on(second, SOL_SOCKET, SO_REUSEPORT) < 0 || ipv6_only_set(&copy, second) < 0 ||
+                free_bind_set(&copy, second) < 0 ||
                 bind(second, &copy.address.generic, copy.address.length) < 0)
                 return "it was given by the service manager, and another user opened it";
         return NULL;

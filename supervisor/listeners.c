@@ -136,6 +136,7 @@ static int listener_declare(
         listener->is_declared = true;
         listener->backlog = settings->backlog;
         listener->ipv6_only = settings->ipv6_only;
+        listener->is_free = settings->is_free;
         listener->why_shared = why_shared(supervisor->settings, &settings->address, settings->is_shared);
         backlog_check(listener);
         if (listener_find(&supervisor->listeners, listener, &file, settings->inherited_fd, &fd, error) < 0)

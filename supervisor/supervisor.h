@@ -32,6 +32,7 @@ struct listener_settings {
         uid_t user;       /* who owns that file; (uid_t)-1: unchanged */
         gid_t group;      /* (gid_t)-1: unchanged */
         int ipv6_only;    /* 1 or 0; -1: what the address says, else the system's default */
+        bool is_free;     /* bound although no interface has the address (yet) */
         bool is_shared;   /* one socket for all generations, even where each could have its own */
         int inherited_fd; /* it is open already: a service manager gave it. Taken. -1: to be opened */
 };

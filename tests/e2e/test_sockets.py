@@ -296,6 +296,20 @@ def test_a_rotation_hands_the_sockets_to_the_new_generation(vault: Vault) -> Non
         end(running)
 
 
+def test_a_socket_can_be_opened_before_its_address_is_there(tmp_path: Path) -> None:
+    """With free_bind; without it the start fails, and the hint names the key."""
+    path = tmp_path / "tacet.ini"
+    text = f"[service]\ncommand = {' '.join(ACTIVATED)}\n[socket web]\nlisten = 192.0.2.1:{free_port()}\n"
+    path.write_text(text)
+    done = run([TACET, "run", "-c", str(path)])
+    assert done.returncode == 125
+    assert "no interface has this address (yet); 'free_bind = yes'" in done.stderr
+    path.write_text(text + "free_bind = yes\n[rollout]\nready = exec\n")
+    with Running([TACET, "run", "-c", str(path)]) as running:
+        assert len(told(running)["descriptors"]) == 1
+        end(running)
+
+
 # ---- unix sockets ----
 
 

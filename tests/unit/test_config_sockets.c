@@ -65,6 +65,7 @@ static void test_a_socket_has_its_keys_and_its_defaults(void **state) {
         assert_int_equal(config.sockets[0].mode, CONFIG_UNSET);
         assert_int_equal(config.sockets[0].ipv6_only, CONFIG_IPV6_ONLY_AUTO);
         assert_false(config.sockets[0].shared);
+        assert_false(config.sockets[0].free_bind);
         assert_int_equal(config.sockets[1].backlog, 16);
         assert_int_equal(config.sockets[1].mode, 0660);
         assert_string_equal(config.sockets[1].user, "www-data");
@@ -137,6 +138,26 @@ static void test_keys_of_files_and_of_ipv6_need_such_an_address(void **state) {
         expect_refusal("[socket a]\nlisten = 80\nipv6_only = yes\n", 3,
                 "ipv6_only has no meaning for '*:80': a port alone takes both families; write [::]:PORT for "
                 "IPv6");
+}
+
+static void test_only_one_address_may_be_missing(void **state) {
+        struct config CLEANUP_CONFIG config;
+        struct error error;
+
+        (void)state;
+        expect_refusal("[socket a]\nlisten = 80\nfree_bind = yes\n", 3,
+                "free_bind has no meaning for '*:80': it is every address, now and later");
+        expect_refusal("[socket a]\nlisten = 0.0.0.0:80\nfree_bind = yes\n", 3,
+                "free_bind has no meaning for '0.0.0.0:80': it is every address, now and later");
+        expect_refusal("[socket a]\nlisten = /a\nfree_bind = yes\n", 3,
+                "free_bind has no meaning for '/a': it is no address of an interface");
+        assert_int_equal(read_text(&config,
+                                 "[socket a]\nlisten = 192.0.2.1:53\nfree_bind = yes\n"
+                                 "[socket b]\nlisten = udp:[2001:db8::1]:53\nfree_bind = yes\n",
+                                 &error),
+                0);
+        assert_int_equal(config_check(&config, false, &error), 0);
+        assert_true(config.sockets[0].free_bind && config.sockets[1].free_bind);
 }
 
 static void test_a_name_is_one_that_fits_into_listen_fdnames(void **state) {
@@ -266,6 +287,7 @@ int main(void) {
                 cmocka_unit_test(test_a_socket_needs_an_address_of_its_own),
                 cmocka_unit_test(test_the_same_port_may_serve_other_families_and_types),
                 cmocka_unit_test(test_keys_of_files_and_of_ipv6_need_such_an_address),
+                cmocka_unit_test(test_only_one_address_may_be_missing),
                 cmocka_unit_test(test_a_name_is_one_that_fits_into_listen_fdnames),
                 cmocka_unit_test(test_a_second_section_with_the_name_is_refused),
                 cmocka_unit_test(test_listen_options_have_a_name_or_get_one),

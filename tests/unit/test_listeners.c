@@ -933,6 +933,31 @@ static void test_an_app_that_binds_gets_the_socket_of_its_generation(void **stat
         registry_end();
 }
 
+/* Nobody has the addresses for documentation. */
+static void check_free_bind(const char *host) {
+        struct error error = {0};
+
+        registry_begin();
+        declare_free(host);
+        assert_int_equal(listeners_open(&supervisor, &error), -1);
+        assert_int_equal(error.code, EADDRNOTAVAIL);
+        assert_non_null(strstr(error.hint, "free_bind"));
+        registry_end();
+
+        registry_begin();
+        declare_free(host)->is_free = true;
+        registry_open();
+        assert_int_not_equal(descriptor_of(1), descriptor_of(2));
+        assert_true(listener_is_listening(web()->members[1].fd));
+        registry_end();
+}
+
+static void test_an_address_that_is_not_there_yet_can_be_bound_freely(void **state) {
+        (void)state;
+        check_free_bind("192.0.2.1");
+        check_free_bind("[2001:db8::1]");
+}
+
 /* ---- strangers --------------------------------------------------------------------------------------------------------- */
 
 /* Somebody of our user, on our address. */
@@ -1362,6 +1387,7 @@ int main(void) {
                 cmocka_unit_test(test_a_stranger_on_the_port_of_the_probe_is_a_client),
                 cmocka_unit_test(test_the_socket_of_a_generation_that_nobody_runs_is_closed),
                 cmocka_unit_test(test_an_app_that_binds_gets_the_socket_of_its_generation),
+                cmocka_unit_test(test_an_address_that_is_not_there_yet_can_be_bound_freely),
                 cmocka_unit_test(test_a_stranger_in_the_group_is_noticed),
                 cmocka_unit_test(test_who_listens_beside_the_group_is_no_stranger),
                 cmocka_unit_test(test_what_was_kept_is_for_the_app_that_binds_its_address),
