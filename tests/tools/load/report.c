@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define FAILURES_SHOWN 20
+#define FAILURES_SHOWN 20 /* of each kind */
 
 static const char *const outcome_names[OUTCOMES] = {
         "pending", "ok", "refused", "reset", "cut", "timeout", "status", "local"};
@@ -105,12 +105,12 @@ static void outcomes_print(const struct report *report) {
                 failed += counts[i];
         }
         printf("}, \"failed_total\": %zu,\n\"failures\": [", failed);
-        size_t shown = 0;
-        for (size_t i = 0; i < report->request_count && shown < FAILURES_SHOWN; i++) {
+        size_t shown[OUTCOMES] = {0}, all_shown = 0;
+        for (size_t i = 0; i < report->request_count; i++) {
                 const struct request *request = &report->requests[i];
-                if (request->outcome == OUTCOME_OK)
+                if (request->outcome == OUTCOME_OK || shown[request->outcome]++ >= FAILURES_SHOWN)
                         continue;
-                printf("%s{\"due_ms\": %.1f, \"done_ms\": %.1f, \"what\": \"%s\"}", shown++ ? ", " : "",
+                printf("%s{\"due_ms\": %.1f, \"done_ms\": %.1f, \"what\": \"%s\"}", all_shown++ ? ", " : "",
                         ms_of(request->due_ns - report->begin_ns), ms_of(request->done_ns - report->begin_ns),
                         outcome_names[request->outcome]);
         }
