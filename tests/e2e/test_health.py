@@ -273,10 +273,10 @@ def test_after_the_start_period_bad_answers_count(port: int) -> None:
 
 def test_that_it_is_waited_for_is_said_while_there_is_time_left(port: int) -> None:
     """Once, without asking for details, after a tenth of the time there is."""
-    command = [TACET, "run", "--ready-timeout", "5s", "--health", f"http://127.0.0.1:{port}/"]
+    command = [TACET, "run", "--ready-timeout", "8s", *CALM, "--health", f"http://127.0.0.1:{port}/"]
     with Running([*command, "--", *SERVING, f"port={port}", "status=503"]) as running:
         line = running.line_with("still not ready")
-        assert re.search(r"after \S+: health check: (no connection: .*|HTTP status 503) \(ready_timeout is 5s\)$", line)
+        assert re.search(r"after \S+: health check: (no connection: .*|HTTP status 503) \(ready_timeout is 8s\)$", line)
         assert "no good health check" in running.line_with("still not ready|no good health check")
 
 
