@@ -7,6 +7,10 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
+# For a server as it is to start, to answer or to end, where many others do the same at once.
+SERVER_SECONDS = 200.0
+SERVER_TIMEOUTS = ["--ready-timeout", f"{SERVER_SECONDS:.0f}s", "--stop-timeout", f"{SERVER_SECONDS:.0f}s"]
+GUNICORN = ["/usr/bin/gunicorn", "--timeout", f"{SERVER_SECONDS:.0f}", "--graceful-timeout", f"{SERVER_SECONDS:.0f}"]
 PYTHON = "/usr/bin/python3"  # Debian's: a version manager's wrapper would be another process
 
 HTTP = """
@@ -166,13 +170,13 @@ def nginx(folder: Path, port: int) -> list[str]:
 def gunicorn(folder: Path, port: int) -> list[str]:
     """gunicorn with its own bind and two workers."""
     written(folder / "service.py", WSGI)
-    return ["/usr/bin/gunicorn", "--chdir", str(folder), "-w", "2", "-b", f"127.0.0.1:{port}", "service:app"]
+    return [*GUNICORN, "--chdir", str(folder), "-w", "2", "-b", f"127.0.0.1:{port}", "service:app"]
 
 
 def gunicorn_local(folder: Path, path: str) -> list[str]:
     """gunicorn on a unix socket: it removes the file before it binds, and when it ends."""
     written(folder / "service.py", WSGI)
-    return ["/usr/bin/gunicorn", "--chdir", str(folder), "-w", "1", "-b", f"unix:{path}", "service:app"]
+    return [*GUNICORN, "--chdir", str(folder), "-w", "1", "-b", f"unix:{path}", "service:app"]
 
 
 SERVERS: dict[str, Callable[[Path, int], list[str]]] = {

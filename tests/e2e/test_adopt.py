@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from adopted_servers import PYTHON, SERVERS, STOP_SIGNALS, fetch, written
+from adopted_servers import PYTHON, SERVER_SECONDS, SERVER_TIMEOUTS, SERVERS, STOP_SIGNALS, fetch, written
 from support import TACET, Running, descendants_of, free_port, is_alive, read_status, run, wait_until
 
 pytestmark = pytest.mark.both
@@ -65,15 +65,15 @@ def backlog_of(port: int) -> int:
 def test_a_server_that_knows_nothing_of_it_serves_on_the_supervisors_socket(kind: str, tmp_path: Path) -> None:
     """It binds its own port, and what it has then is the socket that the supervisor holds as well."""
     port = free_port()
-    stop = ["--stop-signal", STOP_SIGNALS.get(kind, "TERM")]
-    with adopting(port, options=stop, show=SERVERS[kind](tmp_path, port)) as running:
-        running.line_with("generation 0 is up")
-        pid = int(fetch(port).split()[0])
+    options = ["--stop-signal", STOP_SIGNALS.get(kind, "TERM"), *SERVER_TIMEOUTS]
+    with adopting(port, options=options, show=SERVERS[kind](tmp_path, port)) as running:
+        running.line_with("generation 0 is up", SERVER_SECONDS)
+        pid = int(fetch(port, seconds=SERVER_SECONDS).split()[0])
         assert pid in descendants_of(running.pid)
         assert sockets_of(pid) & sockets_of(running.pid)
         assert backlog_of(port) == min(4096, int(Path("/proc/sys/net/core/somaxconn").read_text()))
         running.signal(signal.SIGTERM)
-        assert running.wait() in (0, 128 + signal.SIGTERM)
+        assert running.wait(SERVER_SECONDS) in (0, 128 + signal.SIGTERM)
 
 
 @pytest.mark.skipif(not socket.has_ipv6, reason="needs IPv6")

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from adopted_servers import SERVERS, STOP_SIGNALS, fetch, gunicorn_local
+from adopted_servers import SERVER_SECONDS, SERVER_TIMEOUTS, SERVERS, STOP_SIGNALS, fetch, gunicorn_local
 from secrets_files import Vault, vault_make
 from support import TACET, Running, free_port, wait_until
 
@@ -41,7 +41,7 @@ class Clients:
         while not self.is_over.is_set():
             began = time.monotonic()
             try:
-                self.answers[fetch(self.place)] += 1
+                self.answers[fetch(self.place, seconds=SERVER_SECONDS)] += 1
             except (OSError, ValueError) as error:
                 self.failed.append(f"{error!r} after {time.monotonic() - began:.3f} s")
             self.longest_seconds = max(self.longest_seconds, time.monotonic() - began)
@@ -68,8 +68,7 @@ class Clients:
 def command_of(vault: Vault, port: int | str, show: Sequence[str], *options: str) -> list[str]:
     """A server whose port is adopted and whose generations overlap."""
     rollout = ["--strategy", "handoff", "--min-healthy", "50ms", "--adopt", str(port), "--log-level", "info"]
-    rollout += ["--ready-timeout", "200s", "--stop-timeout", "100s"]  # however slow the machine is
-    return [TACET, "run", *vault.options, *rollout, *options, "--", *show]
+    return [TACET, "run", *vault.options, *rollout, *SERVER_TIMEOUTS, *options, "--", *show]
 
 
 def handing_over(vault: Vault, port: int | str, show: Sequence[str], *options: str) -> Running:
@@ -81,7 +80,7 @@ def rotate(running: Running, vault: Vault, number: int) -> None:
     """Move to new secrets and wait for the end of it."""
     vault.write(f"PASSWORD=value-{number}\n")
     running.signal(signal.SIGHUP)
-    line = running.line_with("rotation to generation .* (done|failed|halted)|going back", 200)
+    line = running.line_with("rotation to generation .* (done|failed|halted)|going back", SERVER_SECONDS)
     assert " done" in line, line
 
 
@@ -91,15 +90,15 @@ def test_no_request_fails_while_an_unmodified_server_is_handed_over(kind: str, v
     port = free_port()
     stop = ["--stop-signal", STOP_SIGNALS.get(kind, "TERM")]
     with handing_over(vault, port, SERVERS[kind](tmp_path, port), *stop) as running:
-        running.line_with("is up")
+        running.line_with("is up", SERVER_SECONDS)
         with Clients(port) as clients:
             tells = kind != "nginx"
             for number in range(3):
                 if number > 0:
                     rotate(running, vault, number)
-                wait_until(lambda n=number: len(clients.pids()) > n, "another one has answered")
+                wait_until(lambda n=number: len(clients.pids()) > n, "another one has answered", SERVER_SECONDS)
                 if tells:
-                    wait_until(lambda n=number: f"value-{n}" in clients.values(), "it has the new value")
+                    wait_until(lambda n=number: f"value-{n}" in clients.values(), "it has the new value", SERVER_SECONDS)
         assert not clients.failed
         if tells:
             assert clients.values() == {f"value-{number}" for number in range(3)}
@@ -110,7 +109,7 @@ def test_no_request_fails_while_a_server_of_a_unix_socket_is_handed_over(vault: 
     """Although it removes the socket's file twice in its life."""
     path = str(tmp_path / "app.sock")
     with handing_over(vault, path, gunicorn_local(tmp_path, path)) as running:
-        running.line_with("is up")
+        running.line_with("is up", SERVER_SECONDS)
         with Clients(path) as clients:
             for number in (1, 2):
                 rotate(running, vault, number)
@@ -123,7 +122,7 @@ def test_no_request_fails_while_replicas_are_handed_over(vault: Vault, tmp_path:
     port = free_port()
     options = ["--replicas", "3"]
     with handing_over(vault, port, SERVERS["node"](tmp_path, port), *options) as running:
-        running.line_with("is up")
+        running.line_with("is up", SERVER_SECONDS)
         with Clients(port) as clients:
             for number in (1, 2):
                 rotate(running, vault, number)
@@ -136,7 +135,7 @@ def test_a_crashed_instances_queue_waits_for_its_successor(vault: Vault, tmp_pat
     port = free_port()
     options = ["--restart", "always", "--restart-delay", "300ms"]
     with handing_over(vault, port, SERVERS["python"](tmp_path, port), *options) as running:
-        running.line_with("is up")
+        running.line_with("is up", SERVER_SECONDS)
         first = int(fetch(port).split()[0])
         began = time.monotonic()
         os.kill(first, signal.SIGKILL)
@@ -152,11 +151,11 @@ def test_where_nothing_can_be_adopted_instances_are_replaced(vault: Vault, tmp_p
     outer = [TACET, "run", "--adopt", str(free_port()), "--ready", "exec", "--", *inner]
     with Running(outer) as running:
         running.line_with("cannot be adopted")
-        running.line_with("is up")
+        running.line_with("is up", SERVER_SECONDS)
         inside = running.child
         vault.write("PASSWORD=value-1\n")
         os.kill(inside, signal.SIGHUP)
-        running.line_with("rotation to generation 2 done", 200)
+        running.line_with("rotation to generation 2 done", SERVER_SECONDS)
 
         def has_new_value() -> bool:
             with contextlib.suppress(OSError):
