@@ -116,10 +116,10 @@ unit: unit-programs
 	for test in $(UNITS); do $(OUT)/tests/$$test || exit 1; done
 
 # The unit tests under valgrind (dynamic build). It knows neither landlock nor seccomp, and the loader refuses to work unconfined:
-# the two programs that need it are left to the sanitizers. An end-to-end test does the same for a supervisor's life.
+# the programs that need it are left to the sanitizers. An end-to-end test does the same for a supervisor's life.
 VALGRIND := valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite
 valgrind: unit-programs
-	for test in $(filter-out test_confine test_load,$(UNITS)); do $(VALGRIND) $(OUT)/tests/$$test || exit 1; done
+	for test in $(filter-out test_confine test_load test_adopt test_adopt_answers,$(UNITS)); do $(VALGRIND) $(OUT)/tests/$$test || exit 1; done
 
 # Small probe programs that tests run under the supervisor: static, so that they also run in an empty root file system.
 TOOLS := $(patsubst tests/tools/%.c,build/tests/tools/%,$(wildcard tests/tools/*.c))

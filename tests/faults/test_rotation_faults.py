@@ -18,7 +18,7 @@ import pytest
 from injection import ERRORS, PATIENCE_SECONDS, Injector, Service, free_port, problem_of
 from manager_socket import Manager
 from support import TACET_STATIC, clean_environment, wait_until
-from test_tree import needs_cgroup, no_cgroup, own_cgroup  # noqa: F401
+from test_tree import needs_cgroup, own_cgroup  # noqa: F401
 
 # The accept queue is asked again and again, and every process is looked up in /proc: such places are all alike.
 PLACES_MAX = 12
@@ -168,11 +168,10 @@ def test_a_service_manager_that_is_told_and_keeps_sockets(tmp_path: Path) -> Non
         assert manager.count("FDSTORE") > 1
 
 
-@pytest.mark.parametrize("kind", [pytest.param("own_cgroup", marks=needs_cgroup), "no_cgroup"])
-def test_what_an_instance_started_ends_with_it(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    """kill_mode = tree, by cgroup or by descent; the server's helper ignores TERM."""
+@needs_cgroup
+def test_what_an_instance_started_ends_with_it(own_cgroup: list[str], tmp_path: Path) -> None:  # noqa: F811
+    """kill_mode = tree; the server's helper ignores TERM."""
     port = free_port()
-    prefix = request.getfixturevalue(kind)
     options = [*listen(port), "--kill-mode", "tree", "--remaining-timeout", "20ms"]
-    with Service(tmp_path, options, port, {"MODE": "helper"}, prefix=prefix, processes=2) as service:
+    with Service(tmp_path, options, port, {"MODE": "helper"}, prefix=own_cgroup, processes=2) as service:
         check(service, SHOWN - {"open"} | {"fcntl"})
