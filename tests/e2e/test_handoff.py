@@ -310,6 +310,7 @@ def test_an_instance_killed_at_every_step_is_made_up_for(tmp_path: Path, whom: s
                 if is_new if whom == "new" else pid in old:
                     kill_quietly(pid)
             running.await_log(f"{DONE}|{BACK}", said)
+            load.await_answers()  # by whoever is there instead: before that nobody accepts what waits for the killed one
         running.await_log(DONE, running.rotate("final"))
         load.await_answers()
         report = load.finish()
