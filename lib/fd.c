@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 void fd_close(int fd) {
@@ -24,6 +25,16 @@ int fd_take(int *fd) {
 void fd_cleanup(int *fd) {
         fd_close(*fd);
         *fd = -1;
+}
+
+void fd_close_others(int a, int b) {
+        int low = a < b ? a : b, high = a < b ? b : a;
+
+        if (low > 0)
+                (void)syscall(SYS_close_range, 0U, (unsigned)low - 1, 0U);
+        if (high - low > 1)
+                (void)syscall(SYS_close_range, (unsigned)(low + 1), (unsigned)high - 1, 0U);
+        (void)syscall(SYS_close_range, (unsigned)(high + 1), ~0U, 0U);
 }
 
 ssize_t fd_read_full(int fd, void *out, size_t size) {

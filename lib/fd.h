@@ -17,6 +17,10 @@ int fd_take(int *fd);
 void fd_cleanup(int *fd);
 #define CLEANUP_FD __attribute__((cleanup(fd_cleanup)))
 
+/* In a child that needs nothing else: close every descriptor but these two (-1: none), also the standard streams. Linux before 5.9
+ * refuses. */
+void fd_close_others(int a, int b);
+
 /* Read until `size` bytes came or end of file; EINTR is retried. Returns the count, or -1 with errno. */
 ssize_t fd_read_full(int fd, void *out, size_t size);
 

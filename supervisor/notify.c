@@ -3,8 +3,8 @@
  * Runs in the supervisor. The address is abstract (unix(7)): it needs no directory that both can reach, so it works with a
  * read-only root and for an app that runs as another user, and it is gone with the supervisor; it does need the same network namespace. Its
  * name is random, but nothing rests on that: a message counts only when the kernel's credentials name a process of an
- * instance. Whatever else comes is dropped, descriptors are closed unread, and one reader's turn is bounded, so a
- * flood costs its sender more than us. */
+ * instance. Whatever else comes is dropped, one reader's turn is bounded, and descriptors that come along are left to a child, for
+ * even to close one can take as long as its sender likes. */
 
 #include "supervisor/notify.h"
 
@@ -26,6 +26,8 @@
 #define MESSAGES_PER_TURN  32
 #define DESCRIPTORS_MAX    253 /* SCM_MAX_FD: unix(7) */
 #define CHAIN_MAX          64  /* how far below an instance a sender may be */
+#define LADEN_MAX          16  /* children that still hold what came with a message */
+#define LADEN_PAUSE_NS     (100 * NS_PER_MS)
 #define NAME_TRIES         8
 #define COMPLAINT_PAUSE_NS NS_PER_S
 
@@ -53,6 +55,7 @@ static int socket_bind(int fd, char out_name[static 24]) {
 }
 
 static void notify_on_readable(struct loop_source *source);
+static void pause_on_due(struct loop_timer *timer);
 
 int notify_listen(struct supervisor *supervisor, struct error *error) {
         const struct notify_settings *settings = &supervisor->settings->notify;
@@ -69,6 +72,7 @@ int notify_listen(struct supervisor *supervisor, struct error *error) {
                 return error_set(error, errno, "make the notify socket of the app");
         notify->source =
                 (struct loop_source){.fd = fd, .on_readable = notify_on_readable, .owner = supervisor};
+        notify->pause = (struct loop_timer){.on_due = pause_on_due, .owner = supervisor};
         if (loop_add(&supervisor->loop, &notify->source, error) < 0) {
                 notify->source.fd = -1;
                 return -1;
@@ -233,60 +237,41 @@ static void message_take(
 struct datagram {
         char text[NOTIFY_MESSAGE_BYTES_MAX + 1];
         size_t length;
-        bool is_cut;
+        bool is_cut, has_descriptors;
         pid_t sender; /* 0: not to be told */
-        int fds[DESCRIPTORS_MAX];
-        size_t fd_count;
 };
 
-static void control_take(struct datagram *datagram, const struct msghdr *header) {
-        struct ucred credentials;
-
-        const char *bytes_at = header->msg_control;
-
-        /* By hand: musl's CMSG_NXTHDR does not compile without a warning. */
-        for (size_t offset = 0; offset + CMSG_LEN(0) <= header->msg_controllen;) {
-                const struct cmsghdr *at = (const void *)(bytes_at + offset);
-                size_t bytes = at->cmsg_len - CMSG_LEN(0);
-
-                if (at->cmsg_len < CMSG_LEN(0) || at->cmsg_len > header->msg_controllen - offset)
-                        return;
-                offset += CMSG_ALIGN(at->cmsg_len);
-                if (at->cmsg_level != SOL_SOCKET)
-                        continue;
-                if (at->cmsg_type == SCM_CREDENTIALS && bytes == sizeof credentials) {
-                        memcpy(&credentials, (const char *)at + CMSG_LEN(0), sizeof credentials);
-                        datagram->sender = credentials.pid;
-                } else if (at->cmsg_type == SCM_RIGHTS && bytes <= sizeof datagram->fds) {
-                        memcpy(datagram->fds, (const char *)at + CMSG_LEN(0), bytes);
-                        datagram->fd_count = bytes / sizeof *datagram->fds;
-                }
-        }
-}
-
-/* Returns false when there is none. Descriptors beyond what one message may carry do not exist (unix(7)). */
-static bool datagram_receive(int fd, struct datagram *out) {
-        static union {
-                struct cmsghdr alignment;
-                char bytes[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(sizeof(int) * DESCRIPTORS_MAX)];
+/* The next one, which stays in the queue. There is room for the credentials alone, and what else comes along stays outside.
+ * Returns false when there is none. */
+static bool datagram_look(int fd, struct datagram *out) {
+        union {
+                struct cmsghdr header;
+                char bytes[CMSG_SPACE(sizeof(struct ucred))];
         } control;
         struct iovec vector = {.iov_base = out->text, .iov_len = sizeof out->text};
         struct msghdr header = {.msg_iov = &vector,
                 .msg_iovlen = 1,
                 .msg_control = &control,
                 .msg_controllen = sizeof control};
+        const struct cmsghdr *first;
+        struct ucred credentials;
         ssize_t got;
 
         do
-                got = recvmsg(fd, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+                got = recvmsg(fd, &header, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
         while (got < 0 && errno == EINTR);
         if (got < 0)
                 return false;
         out->length = (size_t)got;
         out->is_cut = (header.msg_flags & MSG_TRUNC) != 0;
+        out->has_descriptors = (header.msg_flags & MSG_CTRUNC) != 0;
         out->sender = 0;
-        out->fd_count = 0;
-        control_take(out, &header);
+        first = CMSG_FIRSTHDR(&header);
+        if (first && first->cmsg_level == SOL_SOCKET && first->cmsg_type == SCM_CREDENTIALS &&
+                first->cmsg_len == CMSG_LEN(sizeof credentials)) {
+                memcpy(&credentials, CMSG_DATA(first), sizeof credentials);
+                out->sender = credentials.pid;
+        }
         return true;
 }
 
@@ -305,13 +290,82 @@ static void datagram_take(struct supervisor *supervisor, const struct datagram *
                 message_take(supervisor, app, &message);
 }
 
+/* ---- descriptors that come along ---- */
+
+/* In a child: take the datagram, and its descriptors with it, so that they end with this process. */
+static size_t laden_take(const void *context, int fd, void *out, size_t room) {
+        static union {
+                struct cmsghdr alignment;
+                char bytes[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(sizeof(int) * DESCRIPTORS_MAX)];
+        } control;
+        struct msghdr header = {.msg_control = &control, .msg_controllen = sizeof control};
+
+        (void)context;
+        (void)room;
+        if (recvmsg(fd, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) < 0)
+                return 0;
+        memset(out, 1, 1);
+        return 1;
+}
+
+static void reading_pause(struct supervisor *supervisor, int64_t pause_ns) {
+        loop_remove(&supervisor->loop, &supervisor->notify.source);
+        if (pause_ns)
+                loop_timer_set(
+                        &supervisor->loop, &supervisor->notify.pause, time_add(time_now_ns(), pause_ns));
+}
+
+static void reading_resume(struct supervisor *supervisor) {
+        struct error error;
+
+        if (loop_add(&supervisor->loop, &supervisor->notify.source, &error) < 0)
+                loop_timer_set(&supervisor->loop, &supervisor->notify.pause,
+                        time_add(time_now_ns(), LADEN_PAUSE_NS));
+}
+
+static void pause_on_due(struct loop_timer *timer) {
+        reading_resume(timer->owner);
+}
+
+/* Without an answer it may still be there: then it is heard twice rather than never. */
+static void laden_on_done(void *owner, const void *answer, size_t bytes) {
+        struct supervisor *supervisor = owner;
+
+        (void)answer;
+        supervisor->notify.is_heard = false;
+        if (bytes)
+                reading_resume(supervisor);
+        else
+                reading_pause(supervisor, LADEN_PAUSE_NS);
+}
+
+/* Whoever closes the last copy of a descriptor waits for what it leads to: a file system of the sender's own, or a connection that
+ * shall linger. So it is not even received here. Nothing else is read meanwhile: order matters. */
+static void laden_drop(struct supervisor *supervisor) {
+        struct notify *notify = &supervisor->notify;
+        struct error error;
+
+        reading_pause(supervisor, 0);
+        if (errands_of(supervisor, supervisor) < LADEN_MAX &&
+                errand_start(supervisor, laden_take, NULL, notify->source.fd, laden_on_done, supervisor,
+                        &error) == 0)
+                return;
+        reading_pause(supervisor, LADEN_PAUSE_NS);
+}
+
 /* A barrier is answered by the close of its descriptor: everything before it has been taken by then. */
 static void notify_on_readable(struct loop_source *source) {
+        struct supervisor *supervisor = source->owner;
         static struct datagram datagram;
 
-        for (int turn = 0; turn < MESSAGES_PER_TURN && datagram_receive(source->fd, &datagram); turn++) {
-                datagram_take(source->owner, &datagram);
-                for (size_t i = 0; i < datagram.fd_count; i++)
-                        fd_close(datagram.fds[i]);
+        for (int turn = 0; turn < MESSAGES_PER_TURN && datagram_look(source->fd, &datagram); turn++) {
+                if (!supervisor->notify.is_heard)
+                        datagram_take(supervisor, &datagram);
+                supervisor->notify.is_heard = datagram.has_descriptors;
+                if (datagram.has_descriptors) {
+                        laden_drop(supervisor);
+                        return;
+                }
+                (void)recv(source->fd, datagram.text, 0, MSG_DONTWAIT);
         }
 }

@@ -34,6 +34,8 @@ struct notify {
         char socket_variable[NOTIFY_VARIABLE_BYTES], watchdog_variable[NOTIFY_VARIABLE_BYTES];
         int64_t complaint_ns; /* when something was last complained about: not more often than once a second */
         unsigned hushed;      /* complaints since then */
+        bool is_heard;        /* the datagram at the head of the queue has been taken already */
+        struct loop_timer pause;
 };
 
 /* Part of struct app; all zero at first. */

@@ -29,16 +29,6 @@ static _Noreturn void answer(int fd, enum probe_answer_kind kind, int code) {
                 (void)syscall(SYS_exit, 0);
 }
 
-static void others_close(int a, int b) {
-        unsigned low = (unsigned)(a < b ? a : b), high = (unsigned)(a < b ? b : a);
-
-        if (low > 0)
-                (void)syscall(SYS_close_range, 0U, low - 1, 0U);
-        if (high - low > 1)
-                (void)syscall(SYS_close_range, low + 1, high - 1, 0U);
-        (void)syscall(SYS_close_range, high + 1, ~0U, 0U);
-}
-
 /* Wait until it stands. Returns 0 or an errno. */
 static int connection_wait(int fd, int64_t deadline_ns) {
         struct pollfd wanted = {.fd = fd, .events = POLLOUT};
@@ -61,7 +51,7 @@ _Noreturn void probe_child_http(int connection, int answer_fd, const char *reque
         int status = HTTP_STATUS_MORE, code;
 
         (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-        others_close(connection, answer_fd);
+        fd_close_others(connection, answer_fd);
         code = connection_wait(connection, deadline_ns);
         if (code)
                 answer(answer_fd, PROBE_ANSWER_NO_CONNECT, code);

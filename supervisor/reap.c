@@ -47,7 +47,7 @@ static void child_changed(struct supervisor *supervisor, pid_t pid, int wait_sta
                 app_ended(supervisor, app, wait_status);
         else if (pid == supervisor->load.pid)
                 supervisor->load.pid = 0; /* reaped: the number is no longer the loader's */
-        else if (health_reaped(supervisor, pid, wait_status))
+        else if (health_reaped(supervisor, pid, wait_status) || errand_reaped(supervisor, pid))
                 return;
         else
                 log_write(supervisor->settings->reports_reaped ? LOG_WARNING : LOG_DEBUG,

@@ -5,6 +5,7 @@
 #include <signal.h>
 
 #include "lib/loop.h"
+#include "supervisor/errand.h"
 #include "supervisor/leaving.h"
 #include "supervisor/listener.h"
 #include "supervisor/manager.h"
@@ -115,6 +116,7 @@ struct supervisor {
         struct app apps[FLEET_INSTANCES_MAX];
         struct leaving leaving;
         struct listeners listeners;
+        struct errands errands;
 };
 
 /* Queue a fact for the core; handled after the actions of the step that runs. */

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import array
 import os
+import select
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+from hold_up import lingering
 from secrets_files import Vault, vault_make
-from support import TACET, clean_environment, run
+from support import PROBE, TACET, Running, clean_environment, run
 
 LIST = ["ls", "-l", "/proc/self/fd"]
 
@@ -130,3 +134,37 @@ def test_a_change_of_user_opens_no_memory_to_that_user(tmp_path: Path) -> None:
     same = [line for line in lines[changed:] if line.split()[0] == lines[changed].split()[0] and " resumed>" not in line]
     assert "PR_SET_DUMPABLE, SUID_DUMP_DISABLE" in same[1]
     assert not any("CLONE_VM" in line or "vfork(" in line for line in lines[:changed])
+
+
+def notify_name(running: Running) -> str:
+    """The abstract name of the notify socket; anybody reads it in /proc/net/unix."""
+    return "\0" + running.line_with("^NOTIFY_SOCKET=@").partition("@")[2]
+
+
+@pytest.mark.parametrize("count", [1, 40])
+@pytest.mark.both
+def test_a_stranger_cannot_hold_the_supervisor_up_with_a_descriptor(count: int, pid1: bool) -> None:
+    """The last close(2) of a connection that lingers waits: so it is nobody's who is needed."""
+    app = f'"{PROBE}" env; exec sleep 1000'
+    with Running([TACET, "run", "--ready", "notify", "--", "sh", "-c", app], pid1=pid1) as running:
+        name = notify_name(running)
+        kept = []
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+            channel.settimeout(30)
+            for _ in range(count):
+                connection, others = lingering()
+                rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [connection.fileno()]))
+                channel.sendmsg([b"FDSTORE=1"], [rights], 0, name)
+                connection.close()
+                kept += others
+            # All of them have been taken when this one is: the queue is one.
+            reader, writer = os.pipe()
+            rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [writer]))
+            channel.sendmsg([b"BARRIER=1"], [rights], 0, name)
+            os.close(writer)
+            assert select.select([reader], [], [], 30)[0], "the queue does not move"
+            os.close(reader)
+        running.signal(signal.SIGTERM)
+        assert running.wait(30) == 128 + signal.SIGTERM
+        for one in kept:
+            one.close()
