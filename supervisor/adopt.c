@@ -1,7 +1,8 @@
 /* Trees, notifications and listen: see adopt.h. Runs in the supervisor, for processes that it need not trust.
  *
- * A notification is answered in the turn in which it is read, whatever it says, and a turn answers a few only: an app that
- * binds a thousand times a second slows down itself. The descriptor of a tree hangs up when its last process has ended. */
+ * What a call means is looked at by a child (adopt_look.c), one of each tree at a time: an app whose memory or files take
+ * long to read, or that binds a thousand times a second, slows down itself. The descriptor of a tree hangs up when its last process
+ * has ended. */
 
 #include "supervisor/adopt.h"
 
@@ -10,6 +11,7 @@
 #include <linux/seccomp.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -22,6 +24,7 @@
 #define CALLS_PER_TURN 16
 
 static void tree_close(struct supervisor *supervisor, struct adopt_tree *tree) {
+        errands_call_off(supervisor, tree);
         loop_remove(&supervisor->loop, &tree->source);
         fd_cleanup(&tree->source.fd);
         tree->is_used = false;
@@ -86,22 +89,6 @@ int adopt_rule_of(const struct supervisor *supervisor, const struct socket_addre
         return adopt_match(supervisor->settings->adopts, supervisor->settings->adopt_count, address);
 }
 
-/* socketcall(2): the arguments stand in memory, as 32-bit words. */
-static bool call_unpack(struct adopt_request *call, const struct seccomp_data *data) {
-        uint32_t words[3];
-        size_t count = data->args[0] == 2 ? 3 : 2;
-
-        if (data->args[0] != 2 && data->args[0] != 4) /* SYS_BIND, SYS_LISTEN of <linux/net.h> */
-                return false;
-        if (caller_read_memory(call->thread, data->args[1], words, count * sizeof *words) != 0)
-                return false;
-        call->kind = data->args[0] == 2 ? ADOPT_CALL_BIND : ADOPT_CALL_LISTEN;
-        call->number = (int)words[0];
-        call->address = words[1];
-        call->length = count == 3 ? words[2] : 0;
-        return true;
-}
-
 static bool call_read(struct adopt_request *call, const struct seccomp_notif *request) {
         const struct seccomp_data *data = &request->data;
 
@@ -109,8 +96,6 @@ static bool call_read(struct adopt_request *call, const struct seccomp_notif *re
         call->kind = adopt_call_of(data->arch, data->nr);
         if (call->thread <= 0 || call->kind == ADOPT_CALL_NONE)
                 return false;
-        if (call->kind == ADOPT_CALL_SOCKETCALL)
-                return call_unpack(call, data);
         if (call->kind == ADOPT_CALL_UNLINK) {
                 call->number = AT_FDCWD;
                 call->address = data->args[0];
@@ -158,20 +143,64 @@ static void answer(struct adopt_request *call, int verdict) {
                 call->placed->is_unanswered = false;
 }
 
-static int decide(struct adopt_request *call) {
+static int decide(struct adopt_request *call, const struct adopt_sight *sight) {
+        call->kind = sight->kind;
+        call->number = sight->number;
+        call->address = sight->address;
+        call->length = sight->length;
         switch (call->kind) {
         case ADOPT_CALL_BIND:
-                return adopt_answer_bind(call);
+                return adopt_answer_bind(call, sight);
         case ADOPT_CALL_LISTEN:
                 return answer_listen(call);
         case ADOPT_CALL_UNLINK:
         case ADOPT_CALL_UNLINKAT:
-                return adopt_answer_unlink(call);
+                return adopt_answer_unlink(call, sight);
         case ADOPT_CALL_NONE:
         case ADOPT_CALL_SOCKETCALL:
                 break;
         }
         return ADOPT_GOES_ON;
+}
+
+/* What to wait for: EPOLLIN, or EPOLLERR for its end alone. */
+static void tree_wait(struct adopt_tree *tree, uint32_t events) {
+        struct error error;
+
+        loop_remove(&tree->supervisor->loop, &tree->source);
+        tree->source.events = events;
+        if (loop_add(&tree->supervisor->loop, &tree->source, &error) == 0)
+                return;
+        log_error(LOG_ERROR, &error);
+        tree_close(tree->supervisor, tree);
+}
+
+static void call_on_seen(void *owner, const void *answer_bytes, size_t bytes) {
+        struct adopt_tree *tree = owner;
+        struct adopt_sight sight;
+        int verdict = ADOPT_GOES_ON;
+
+        tree->is_looking = false;
+        if (bytes == sizeof sight && !tree->is_dropped) {
+                memcpy(&sight, answer_bytes, sizeof sight);
+                verdict = decide(&tree->looked, &sight);
+        }
+        answer(&tree->looked, verdict);
+        tree_wait(tree, EPOLLIN);
+}
+
+/* Returns false when it has to go on unseen. */
+static bool look_begin(struct adopt_tree *tree, const struct adopt_request *call) {
+        struct error error;
+
+        tree->looked = *call;
+        if (adopt_look(&tree->looked, call_on_seen, &error) < 0) {
+                adopt_complain(tree, call->thread, error.code, "look at the calls");
+                return false;
+        }
+        tree->is_looking = true;
+        tree_wait(tree, EPOLLERR);
+        return true;
 }
 
 static void notification_handle(struct adopt_tree *tree) {
@@ -186,8 +215,12 @@ static void notification_handle(struct adopt_tree *tree) {
         if (adopt_ioctl(tree, SECCOMP_IOCTL_NOTIF_RECV, &in.request) < 0)
                 return;
         call.id = in.request.id; /* every call has to be answered, also one that is not looked at */
-        if (!tree->is_dropped && call_read(&call, &in.request))
-                verdict = decide(&call);
+        if (!tree->is_dropped && call_read(&call, &in.request)) {
+                if (call.kind == ADOPT_CALL_LISTEN)
+                        verdict = answer_listen(&call);
+                else if (look_begin(tree, &call))
+                        return;
+        }
         answer(&call, verdict);
 }
 
@@ -195,15 +228,17 @@ static void notification_handle(struct adopt_tree *tree) {
 static void notify_on_readable(struct loop_source *source) {
         struct adopt_tree *tree = source->owner;
 
-        for (int n = 0; n < CALLS_PER_TURN; n++) {
+        for (int n = 0; n < CALLS_PER_TURN && source->fd >= 0; n++) {
                 struct pollfd ready = {.fd = source->fd, .events = POLLIN};
 
                 if (poll(&ready, 1, 0) <= 0)
                         return;
-                if (!(ready.revents & POLLIN)) {
+                if (ready.revents & POLLHUP) {
                         tree_close(tree->supervisor, tree);
                         return;
                 }
+                if (tree->is_looking || !(ready.revents & POLLIN))
+                        return;
                 notification_handle(tree);
         }
 }

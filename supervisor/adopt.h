@@ -13,6 +13,7 @@
 #include "lib/error.h"
 #include "lib/loop.h"
 #include "lib/socket_address.h"
+#include "shim/adopt.h"
 #include "supervisor/core/fleet.h"
 
 struct supervisor;
@@ -33,10 +34,26 @@ struct adopt_socket {
         bool is_unanswered; /* the descriptor is in place, but the call was interrupted before it heard so */
 };
 
+struct adopt_tree;
+
+/* One reported call. */
+struct adopt_request {
+        struct supervisor *supervisor;
+        struct adopt_tree *tree;
+        uint64_t id;
+        pid_t thread;
+        enum adopt_call kind;
+        int number;                  /* the descriptor */
+        uint64_t address, length;    /* unlinkat: its flags in the place of a length */
+        struct adopt_socket *placed; /* out: what the app has when the answer, 0, has reached it */
+};
+
 /* The processes of one instance. It outlives the instance while others of them run. */
 struct adopt_tree {
         bool is_used;
-        bool is_dropped;     /* its generation is gone, and the sockets with it: its binds are its own */
+        bool is_dropped; /* its generation is gone, and the sockets with it: its binds are its own */
+        bool is_looking; /* a child looks at a call; no other is read meanwhile */
+        struct adopt_request looked;
         bool has_complained; /* said once what cannot be done for it */
         struct supervisor *supervisor;
         int failure; /* the errno of the last refused bind: each is said once */

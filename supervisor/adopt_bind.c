@@ -28,68 +28,18 @@ static struct adopt_socket *socket_by_address(struct adopt_tree *tree, const str
 }
 
 /* Returns false when the call goes on: nothing there, nothing of ours, or nothing to be seen. */
-static bool bind_address_read(const struct adopt_request *call, struct socket_address *out) {
-        struct sockaddr_storage raw = {0};
-        int code;
+static bool bind_address_take(
+        const struct adopt_request *call, const struct adopt_sight *sight, struct socket_address *out) {
+        const struct sockaddr *raw = (const struct sockaddr *)&sight->memory.socket_address;
+        int code = sight->memory_code;
 
-        if (call->length < sizeof raw.ss_family || call->length > sizeof raw)
-                return false;
-        code = caller_read_memory(call->thread, call->address, &raw, call->length);
         if (!adopt_is_waiting(call))
                 return false;
         if (adopt_is_our_lack(code))
                 adopt_complain(call->tree, call->thread, code, "read the memory");
-        if (code != 0 ||
-                !socket_address_set(out, SOCK_STREAM, (struct sockaddr *)&raw, (socklen_t)call->length))
+        if (code != 0 || !socket_address_set(out, SOCK_STREAM, raw, (socklen_t)call->length))
                 return false;
         return !socket_address_path(out) || adopt_path_address(call, socket_address_path(out), out);
-}
-
-static int option_of(int fd, int level, int name) {
-        socklen_t length = sizeof(int);
-        int value = -1;
-
-        if (fd < 0 || getsockopt(fd, level, name, &value, &length) < 0)
-                return -1;
-        return value;
-}
-
-/* What an app sets before bind and what accepted connections inherit. The address options are not here: they are ours. */
-static void options_copy(int from, int to) {
-        static const struct {
-                int level, name;
-                bool is_doubled; /* socket(7): the kernel tells twice what was asked for */
-        } options[] = {
-                {SOL_SOCKET, SO_KEEPALIVE, false},
-                {SOL_SOCKET, SO_LINGER, false},
-                {SOL_SOCKET, SO_OOBINLINE, false},
-                {SOL_SOCKET, SO_RCVLOWAT, false},
-                {SOL_SOCKET, SO_RCVBUF, true},
-                {SOL_SOCKET, SO_SNDBUF, true},
-                {IPPROTO_TCP, TCP_NODELAY, false},
-                {IPPROTO_TCP, TCP_DEFER_ACCEPT, false},
-                {IPPROTO_TCP, TCP_FASTOPEN, false},
-                {IPPROTO_TCP, TCP_KEEPIDLE, false},
-                {IPPROTO_TCP, TCP_KEEPINTVL, false},
-                {IPPROTO_TCP, TCP_KEEPCNT, false},
-                {IPPROTO_TCP, TCP_USER_TIMEOUT, false},
-                {IPPROTO_TCP, TCP_LINGER2, false},
-                {IPPROTO_IP, IP_TOS, false},
-                {IPPROTO_IPV6, IPV6_TCLASS, false},
-        };
-
-        for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
-                int wanted[2] = {0}, present[2] = {0};
-                socklen_t wanted_bytes = sizeof wanted, present_bytes = sizeof present;
-
-                if (getsockopt(from, options[i].level, options[i].name, wanted, &wanted_bytes) < 0 ||
-                        getsockopt(to, options[i].level, options[i].name, present, &present_bytes) < 0 ||
-                        memcmp(wanted, present, sizeof wanted) == 0)
-                        continue;
-                if (options[i].is_doubled)
-                        wanted[0] /= 2;
-                (void)setsockopt(to, options[i].level, options[i].name, wanted, wanted_bytes);
-        }
 }
 
 /* The flag belongs to the open socket, so it is set anew by each bind; instances of one app want the same. */
@@ -144,7 +94,7 @@ static int adopt_now(struct adopt_request *call, const struct socket_address *ad
         int fd, code, ipv6_only = -1;
 
         if (address->generic.sa_family == AF_INET6)
-                ipv6_only = option_of(socket->fd, IPPROTO_IPV6, IPV6_V6ONLY);
+                ipv6_only = socket->ipv6_only;
         socket_address_format(address, text);
         if (socket_find(call, address, ipv6_only, &fd, &error) < 0) {
                 error_wrap(&error, "give process %d a socket for %s", (int)call->thread, text);
@@ -152,8 +102,7 @@ static int adopt_now(struct adopt_request *call, const struct socket_address *ad
                 call->tree->failure = error.code;
                 return error.code > 0 ? -error.code : ADOPT_GOES_ON;
         }
-        if (socket->fd >= 0)
-                options_copy(socket->fd, fd);
+        caller_options_give(socket, fd);
         blocking_copy(socket->flags, fd);
         code = fstat(fd, &status) < 0 ? errno : socket_place(call, fd, socket->flags);
         if (code != 0)
@@ -163,7 +112,7 @@ static int adopt_now(struct adopt_request *call, const struct socket_address *ad
                 .inode = status.st_ino,
                 .process = socket->process > 0 ? socket->process : call->thread,
                 .number = call->number,
-                .reuses_port = option_of(socket->fd, SOL_SOCKET, SO_REUSEPORT),
+                .reuses_port = socket->reuses_port,
                 .is_unanswered = true,
         };
         call->placed = entry;
@@ -192,7 +141,7 @@ static bool is_suitable(const struct adopt_request *call, const struct caller_so
         if (!socket->type)
                 adopt_complain(call->tree, call->thread, EPERM, "see the sockets");
         return socket->type == SOCK_STREAM && socket->domain == family && !socket->is_elsewhere &&
-               option_of(socket->fd, SOL_SOCKET, SO_BINDTOIFINDEX) <= 0;
+               socket->device <= 0;
 }
 
 static int bind_answer(struct adopt_request *call, const struct socket_address *address,
@@ -207,29 +156,26 @@ static int bind_answer(struct adopt_request *call, const struct socket_address *
                 return 0;
         }
         entry = socket_by_address(tree, address);
-        if (entry && is_taken(entry, option_of(socket->fd, SOL_SOCKET, SO_REUSEPORT)))
+        if (entry && is_taken(entry, socket->reuses_port))
                 return -EADDRINUSE;
         if (!entry)
                 entry = entry_for(call);
         return entry ? adopt_now(call, address, socket, entry) : ADOPT_GOES_ON;
 }
 
-int adopt_answer_bind(struct adopt_request *call) {
-        CLEANUP_CALLER struct caller_socket socket = CALLER_SOCKET_NONE;
+int adopt_answer_bind(struct adopt_request *call, const struct adopt_sight *sight) {
+        const struct caller_socket *socket = &sight->socket;
         struct socket_address address;
-        int code;
+        int code = sight->socket_code;
 
-        if (!bind_address_read(call, &address) || adopt_rule_of(call->supervisor, &address) < 0)
-                return ADOPT_GOES_ON;
-        code = caller_look(call->thread, call->number, &socket);
-        if (!adopt_is_waiting(call))
+        if (!bind_address_take(call, sight, &address) || adopt_rule_of(call->supervisor, &address) < 0)
                 return ADOPT_GOES_ON;
         if (adopt_is_our_lack(code))
                 adopt_complain(call->tree, call->thread, code, "see the sockets");
-        if (code != 0 || !is_suitable(call, &socket, address.generic.sa_family)) {
-                if (socket.type == SOCK_STREAM)
+        if (code != 0 || !is_suitable(call, socket, address.generic.sa_family)) {
+                if (socket->type == SOCK_STREAM)
                         listeners_kept_yield(call->supervisor, &address);
                 return ADOPT_GOES_ON;
         }
-        return bind_answer(call, &address, &socket);
+        return bind_answer(call, &address, socket);
 }

@@ -2,28 +2,40 @@
 
 /* One reported call on its way to its answer: what adopt.c and adopt_bind.c share. */
 
+#include <assert.h>
 #include <errno.h>
 #include <linux/seccomp.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "shim/adopt.h"
 #include "supervisor/adopt.h"
+#include "supervisor/caller.h"
+#include "supervisor/errand.h"
 
 /* What a call is answered with: 0, an errno below 0, or this. */
 enum { ADOPT_GOES_ON = 1 };
 
-struct adopt_request {
-        struct supervisor *supervisor;
-        struct adopt_tree *tree;
-        uint64_t id;
-        pid_t thread;
-        enum adopt_call kind;
-        int number;                  /* the descriptor */
-        uint64_t address, length;    /* unlinkat: its flags in the place of a length */
-        struct adopt_socket *placed; /* out: what the app has when the answer, 0, has reached it */
+/* What the child saw of one call: all that the caller has a hand in. */
+struct adopt_sight {
+        enum adopt_call kind; /* and what follows, as socketcall(2) says them */
+        int number;
+        uint64_t address, length;
+        int memory_code; /* 0: what stands at the address is there; else an errno */
+        union {
+                char path[CALLER_PATH_BYTES];
+                struct sockaddr_storage socket_address;
+        } memory;
+        int socket_code; /* 0 or an errno */
+        struct caller_socket socket;
 };
+static_assert(sizeof(struct adopt_sight) <= ERRAND_BYTES_MAX, "an answer of an errand");
+
+/* Have a child look at the call: it may take as long as the caller likes. Returns 0, and on_seen gets the tree and a struct
+ * adopt_sight, or nothing; or -1 with error. */
+int adopt_look(const struct adopt_request *call, errand_handler *on_seen, struct error *error);
 
 /* ioctl(2) on the descriptor of a tree; the C libraries disagree about the type of the request. Being stopped or traced interrupts
  * it; a RECV is not repeated then, because what there was to receive may be gone, and it would wait. */
@@ -37,10 +49,10 @@ static inline int adopt_ioctl(const struct adopt_tree *tree, unsigned long reque
 }
 
 /* Decide a bind, and put the socket in place when it is ours to answer. Waits for nothing. */
-int adopt_answer_bind(struct adopt_request *call);
+int adopt_answer_bind(struct adopt_request *call, const struct adopt_sight *sight);
 
 /* Decide the removal of a file: the name of a socket that we keep stays. */
-int adopt_answer_unlink(const struct adopt_request *call);
+int adopt_answer_unlink(const struct adopt_request *call, const struct adopt_sight *sight);
 
 /* Does the call still wait? What was read of the caller is only true if it does. */
 static inline bool adopt_is_waiting(const struct adopt_request *call) {

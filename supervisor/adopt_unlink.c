@@ -56,14 +56,13 @@ static bool is_kept(const struct supervisor *supervisor, const struct socket_add
         return listeners_has_kept(supervisor, address);
 }
 
-int adopt_answer_unlink(const struct adopt_request *call) {
-        char path[CALLER_PATH_BYTES];
+int adopt_answer_unlink(const struct adopt_request *call, const struct adopt_sight *sight) {
+        const char *path = sight->memory.path;
         struct socket_address address;
 
         if (call->kind == ADOPT_CALL_UNLINKAT && (call->length & AT_REMOVEDIR))
                 return ADOPT_GOES_ON;
-        if (caller_read_string(call->thread, call->address, path, sizeof path) != 0 ||
-                !adopt_is_waiting(call) || !is_likely(call->supervisor, path))
+        if (sight->memory_code != 0 || !adopt_is_waiting(call) || !is_likely(call->supervisor, path))
                 return ADOPT_GOES_ON;
         /* Relative to a directory that is open there: not followed. */
         if (path[0] != '/' && call->number != AT_FDCWD)

@@ -1,4 +1,5 @@
-/* Reading what a waiting process has: see caller.h. Runs in the supervisor.
+/* Reading what a waiting process has: see caller.h. Runs in the supervisor, and in children of its own (adopt_look.c) where it may
+ * take long.
  *
  * Only files of /proc/THREAD are opened, and links there are read as text, never followed into a file system: a mount of the app's
  * own making could hold up PID 1 for ever. Where the kernel refuses, the same is tried once more with the caller's user
@@ -6,8 +7,11 @@
 
 #include "supervisor/caller.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/fsuid.h>
@@ -258,21 +262,76 @@ static int process_open(pid_t thread, struct caller_identity *borrowed, pid_t *o
         return *out_process > 0 ? (int)syscall(SYS_pidfd_open, *out_process, 0) : -1;
 }
 
-static bool duplicate_read(struct caller_socket *socket) {
-        socklen_t length = sizeof(int);
-        int domain, type;
+static const struct {
+        int level, name;
+        bool is_doubled; /* socket(7): the kernel tells twice what was asked for */
+} options_table[] = {
+        {SOL_SOCKET, SO_KEEPALIVE, false},
+        {SOL_SOCKET, SO_LINGER, false},
+        {SOL_SOCKET, SO_OOBINLINE, false},
+        {SOL_SOCKET, SO_RCVLOWAT, false},
+        {SOL_SOCKET, SO_RCVBUF, true},
+        {SOL_SOCKET, SO_SNDBUF, true},
+        {IPPROTO_TCP, TCP_NODELAY, false},
+        {IPPROTO_TCP, TCP_DEFER_ACCEPT, false},
+        {IPPROTO_TCP, TCP_FASTOPEN, false},
+        {IPPROTO_TCP, TCP_KEEPIDLE, false},
+        {IPPROTO_TCP, TCP_KEEPINTVL, false},
+        {IPPROTO_TCP, TCP_KEEPCNT, false},
+        {IPPROTO_TCP, TCP_USER_TIMEOUT, false},
+        {IPPROTO_TCP, TCP_LINGER2, false},
+        {IPPROTO_IP, IP_TOS, false},
+        {IPPROTO_IPV6, IPV6_TCLASS, false},
+};
+static_assert(sizeof options_table / sizeof *options_table <= CALLER_OPTIONS_MAX, "room for all of them");
 
-        if (socket->fd < 0 || getsockopt(socket->fd, SOL_SOCKET, SO_DOMAIN, &domain, &length) < 0 ||
-                getsockopt(socket->fd, SOL_SOCKET, SO_TYPE, &type, &length) < 0)
+static void number_read(int fd, int level, int name, int *out) {
+        socklen_t length = sizeof(int);
+        int value;
+
+        if (getsockopt(fd, level, name, &value, &length) == 0)
+                *out = value;
+}
+
+static bool duplicate_read(int fd, struct caller_socket *out) {
+        if (fd < 0)
                 return false;
-        socket->domain = domain;
-        socket->type = type;
-        return true;
+        number_read(fd, SOL_SOCKET, SO_DOMAIN, &out->domain);
+        number_read(fd, SOL_SOCKET, SO_TYPE, &out->type);
+        number_read(fd, SOL_SOCKET, SO_REUSEPORT, &out->reuses_port);
+        number_read(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &out->device);
+        number_read(fd, IPPROTO_IPV6, IPV6_V6ONLY, &out->ipv6_only);
+        for (size_t i = 0; i < sizeof options_table / sizeof *options_table; i++) {
+                struct caller_option *option = &out->options[i];
+                socklen_t bytes = sizeof option->value;
+
+                if (getsockopt(fd, options_table[i].level, options_table[i].name, option->value, &bytes) == 0)
+                        option->bytes = bytes;
+        }
+        return out->domain && out->type;
+}
+
+void caller_options_give(const struct caller_socket *socket, int to) {
+        for (size_t i = 0; i < sizeof options_table / sizeof *options_table; i++) {
+                struct caller_option wanted = socket->options[i];
+                int present[2] = {0};
+                socklen_t bytes = sizeof present;
+
+                if (!wanted.bytes ||
+                        getsockopt(to, options_table[i].level, options_table[i].name, present, &bytes) < 0 ||
+                        memcmp(wanted.value, present, sizeof present) == 0)
+                        continue;
+                if (options_table[i].is_doubled)
+                        wanted.value[0] /= 2;
+                (void)setsockopt(
+                        to, options_table[i].level, options_table[i].name, wanted.value, wanted.bytes);
+        }
 }
 
 int caller_look(pid_t thread, int number, struct caller_socket *out) {
         CLEANUP_IDENTITY struct caller_identity borrowed = {0};
         CLEANUP_FD int process_fd = -1;
+        CLEANUP_FD int fd = -1;
 
         *out = CALLER_SOCKET_NONE;
         out->inode = inode_of(thread, number, &borrowed);
@@ -282,14 +341,10 @@ int caller_look(pid_t thread, int number, struct caller_socket *out) {
         out->is_elsewhere = namespace_differs(thread, "ns/net");
         process_fd = process_open(thread, &borrowed, &out->process);
         if (process_fd >= 0)
-                out->fd = (int)syscall(SYS_pidfd_getfd, process_fd, number, 0);
-        if (!duplicate_read(out))
+                fd = (int)syscall(SYS_pidfd_getfd, process_fd, number, 0);
+        if (!duplicate_read(fd, out))
                 protocol_read(thread, number, out);
         return 0;
-}
-
-void caller_socket_deinit(struct caller_socket *socket) {
-        fd_cleanup(&socket->fd);
 }
 
 /* ---- paths ---- */

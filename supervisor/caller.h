@@ -2,10 +2,13 @@
 
 /* The process that waits in a reported system call: its memory and the socket that it named.
  *
+ * The functions that say "in a child" may take as long as that process likes: its memory can be a file of a file system of its own, and
+ * the last close of its connection can linger. They are called in an errand (errand.h). The others wait for nothing.
+ *
  * All of it is read through /proc and pidfd_getfd(2), which the kernel allows to who might trace the process: one of the same
  * user, or with CAP_SYS_PTRACE. A root without that capability (the default of containers) reads as the caller's user instead
- * (setfsuid(2)); only the options of its socket stay unknown then. Nothing here waits, and nothing of the
- * caller's choice is opened or looked up in a file system.
+ * (setfsuid(2)); only the options of its socket stay unknown then. Nothing of the caller's choice is looked up in a
+ * file system.
  *
  * What is read is only true while the call still waits: ask the kernel (SECCOMP_IOCTL_NOTIF_ID_VALID) before using it. */
 
@@ -30,28 +33,40 @@ void caller_identity_borrow(pid_t thread, struct caller_identity *out);
 void caller_identity_return(struct caller_identity *identity);
 #define CLEANUP_IDENTITY __attribute__((cleanup(caller_identity_return)))
 
-/* Copy `size` bytes at `address` of the thread's memory. Returns 0 or an errno: EACCES or EPERM when it may not be read, EIO or
+/* In a child: copy `size` bytes at `address` of the thread's memory. Returns 0 or an errno: EACCES or EPERM when it may not be read, EIO or
  * EFAULT when there is no such memory, ESRCH or ENOENT when the thread has gone. */
 int caller_read_memory(pid_t thread, uint64_t address, void *out, size_t size);
 
-/* Copy a string with its NUL. Returns 0 or an errno: as above, or ENAMETOOLONG when none ends within `size` bytes. */
+/* In a child: copy a string with its NUL. Returns 0 or an errno: as above, or ENAMETOOLONG when none ends within `size` bytes. */
 int caller_read_string(pid_t thread, uint64_t address, char *out, size_t size);
+
+#define CALLER_OPTIONS_MAX 16
+
+struct caller_option {
+        int value[2];
+        uint32_t bytes; /* 0: not known */
+};
 
 struct caller_socket {
         pid_t process;     /* the process of the thread; 0: not known */
         uint64_t inode;    /* which socket it is */
         int domain, type;  /* AF_*, SOCK_*; 0: not known */
         int flags;         /* O_NONBLOCK, O_CLOEXEC; -1: not known */
-        int fd;            /* a duplicate of it, to be closed; -1: not permitted */
         bool is_elsewhere; /* in another network namespace than ours */
+        /* SO_REUSEPORT, IPV6_V6ONLY, SO_BINDTOIFINDEX; -1: not known */
+        int reuses_port, ipv6_only, device;
+        struct caller_option options[CALLER_OPTIONS_MAX];
 };
-#define CALLER_SOCKET_NONE ((struct caller_socket){.fd = -1, .flags = -1})
+#define CALLER_SOCKET_NONE                                                                                   \
+        ((struct caller_socket){.flags = -1, .reuses_port = -1, .ipv6_only = -1, .device = -1})
 
-/* Look at descriptor `number` of the thread. Returns 0 or an errno: ENOTSOCK when it is no socket, ENOENT when it is not open or
- * the thread has gone, EACCES or EPERM when it may not be seen. */
+/* In a child: look at descriptor `number` of the thread. Returns 0 or an errno: ENOTSOCK when it is no socket, ENOENT when it is
+ * not open or the thread has gone, EACCES or EPERM when it may not be seen. */
 int caller_look(pid_t thread, int number, struct caller_socket *out);
-void caller_socket_deinit(struct caller_socket *socket);
-#define CLEANUP_CALLER __attribute__((cleanup(caller_socket_deinit)))
+
+/* Give the socket `to` what an app sets before bind and what accepted connections inherit. The options of the address are not
+ * among it: they are ours. */
+void caller_options_give(const struct caller_socket *socket, int to);
 
 /* The inode of the socket at that descriptor; 0 with errno when it is none, not open, or not to be seen. */
 uint64_t caller_inode(pid_t thread, int number);

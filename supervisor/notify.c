@@ -293,14 +293,14 @@ static void datagram_take(struct supervisor *supervisor, const struct datagram *
 /* ---- descriptors that come along ---- */
 
 /* In a child: take the datagram, and its descriptors with it, so that they end with this process. */
-static size_t laden_take(const void *context, int fd, void *out, size_t room) {
+static size_t laden_take(const void *request, int fd, void *out, size_t room) {
         static union {
                 struct cmsghdr alignment;
                 char bytes[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(sizeof(int) * DESCRIPTORS_MAX)];
         } control;
         struct msghdr header = {.msg_control = &control, .msg_controllen = sizeof control};
 
-        (void)context;
+        (void)request;
         (void)room;
         if (recvmsg(fd, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) < 0)
                 return 0;
@@ -342,13 +342,14 @@ static void laden_on_done(void *owner, const void *answer, size_t bytes) {
 /* Whoever closes the last copy of a descriptor waits for what it leads to: a file system of the sender's own, or a connection that
  * shall linger. So it is not even received here. Nothing else is read meanwhile: order matters. */
 static void laden_drop(struct supervisor *supervisor) {
-        struct notify *notify = &supervisor->notify;
+        const struct errand_order order = {.work = laden_take,
+                .fd = supervisor->notify.source.fd,
+                .on_done = laden_on_done,
+                .owner = supervisor};
         struct error error;
 
         reading_pause(supervisor, 0);
-        if (errands_of(supervisor, supervisor) < LADEN_MAX &&
-                errand_start(supervisor, laden_take, NULL, notify->source.fd, laden_on_done, supervisor,
-                        &error) == 0)
+        if (errands_of(supervisor, supervisor) < LADEN_MAX && errand_start(supervisor, &order, &error) == 0)
                 return;
         reading_pause(supervisor, LADEN_PAUSE_NS);
 }

@@ -14,9 +14,8 @@ import time
 from pathlib import Path
 
 import pytest
-from hold_up import lingering
 from secrets_files import Vault, vault_make
-from support import PROBE, TACET, Running, clean_environment, run
+from support import PROBE, TACET, Running, children_of, clean_environment, free_port, run, wait_until
 
 LIST = ["ls", "-l", "/proc/self/fd"]
 
@@ -136,35 +135,96 @@ def test_a_change_of_user_opens_no_memory_to_that_user(tmp_path: Path) -> None:
     assert not any("CLONE_VM" in line or "vfork(" in line for line in lines[:changed])
 
 
+HERE = str(Path(__file__).parent)
+
+# Sends a connection that lingers, and ends, which is no close(2) that waits.
+SEND_LINGERING = """
+import array, os, socket, sys
+sys.path.insert(0, sys.argv[1])
+from hold_up import lingering
+connection = lingering(socket.socket(fileno=int(sys.argv[2])))
+rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [connection.fileno()]))
+channel = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+channel.settimeout(30)
+channel.sendmsg([b"FDSTORE=1"], [rights], 0, "\\0" + sys.argv[3])
+os._exit(0)
+"""
+
+
 def notify_name(running: Running) -> str:
     """The abstract name of the notify socket; anybody reads it in /proc/net/unix."""
-    return "\0" + running.line_with("^NOTIFY_SOCKET=@").partition("@")[2]
+    return running.line_with("^NOTIFY_SOCKET=@").partition("@")[2]
 
 
-@pytest.mark.parametrize("count", [1, 40])
+@pytest.mark.parametrize("count", [1, 20])
 @pytest.mark.both
 def test_a_stranger_cannot_hold_the_supervisor_up_with_a_descriptor(count: int, pid1: bool) -> None:
     """The last close(2) of a connection that lingers waits: so it is nobody's who is needed."""
     app = f'"{PROBE}" env; exec sleep 1000'
     with Running([TACET, "run", "--ready", "notify", "--", "sh", "-c", app], pid1=pid1) as running:
         name = notify_name(running)
-        kept = []
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
-            channel.settimeout(30)
+        with socket.create_server(("127.0.0.1", 0), backlog=count) as server:
             for _ in range(count):
-                connection, others = lingering()
-                rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [connection.fileno()]))
-                channel.sendmsg([b"FDSTORE=1"], [rights], 0, name)
-                connection.close()
-                kept += others
+                sender = [sys.executable, "-c", SEND_LINGERING, HERE, str(server.fileno()), name]
+                assert subprocess.run(sender, pass_fds=[server.fileno()], timeout=60).returncode == 0
             # All of them have been taken when this one is: the queue is one.
             reader, writer = os.pipe()
             rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [writer]))
-            channel.sendmsg([b"BARRIER=1"], [rights], 0, name)
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+                channel.settimeout(30)
+                channel.sendmsg([b"BARRIER=1"], [rights], 0, "\0" + name)
             os.close(writer)
             assert select.select([reader], [], [], 30)[0], "the queue does not move"
             os.close(reader)
+            running.signal(signal.SIGTERM)
+            assert running.wait(30) == 128 + signal.SIGTERM
+
+
+# A connection that lingers takes the place of the socket that is bound, and its last copy is the one that was looked at.
+BIND_LINGERING = """
+import socket, sys, time
+sys.path.insert(0, sys.argv[1])
+from hold_up import lingering
+server = socket.create_server(("127.0.0.1", 0))
+connection = lingering(server)
+connection.bind(("127.0.0.1", int(sys.argv[2])))
+time.sleep(1000)
+"""
+
+
+@pytest.mark.both
+def test_a_bind_of_what_lingers_cannot_hold_the_supervisor_up(pid1: bool) -> None:
+    """The supervisor has no copy of the socket that it could be the last to close."""
+    port = free_port()
+    app = [sys.executable, "-c", BIND_LINGERING, HERE, str(port)]
+    with Running([TACET, "run", "-v", "--ready", "exec", "--adopt", str(port), "--", *app], pid1=pid1) as running:
+        running.line_with("has got the socket")  # and waits itself for the end of its connection
         running.signal(signal.SIGTERM)
         assert running.wait(30) == 128 + signal.SIGTERM
-        for one in kept:
-            one.close()
+
+
+def can_mount_fuse() -> bool:
+    """Say whether a file system of one's own can be had."""
+    try:
+        os.close(os.open("/dev/fuse", os.O_RDWR))
+    except OSError:
+        return False
+    return os.geteuid() == 0
+
+
+@pytest.mark.skipif(not can_mount_fuse(), reason="needs root and fuse(4)")
+@pytest.mark.both
+def test_memory_that_never_comes_cannot_hold_the_supervisor_up(tmp_path: Path, pid1: bool) -> None:
+    """The address of a bind may stand in a mapped file of a file system that does not answer."""
+    folder = tmp_path / "slow"
+    folder.mkdir()
+    port = free_port()
+    app = [sys.executable, str(Path(__file__).parent / "servers" / "slow_memory.py"), str(folder)]
+    with Running([TACET, "run", "--ready", "exec", "--adopt", str(port), "--", *app], pid1=pid1) as running:
+        line = running.line_with("binding|no mount namespace|no file system")
+        if "binding" not in line:
+            pytest.skip(line)
+        supervisor = running.pid
+        wait_until(lambda: len(children_of(supervisor)) > 1, "a child looks at the bind")
+        running.signal(signal.SIGTERM)
+        assert running.wait(30) == 128 + signal.SIGTERM
