@@ -26,6 +26,7 @@
 
 static struct supervisor supervisor;
 static struct supervisor_settings settings;
+static struct adopt_tree trees[ADOPT_TREES_MAX];
 static struct socket_address rules[2];
 static struct sockaddr_in wanted, other;
 
@@ -54,6 +55,9 @@ static void begin(void) {
         struct error error = {0};
 
         memset(&supervisor, 0, sizeof supervisor);
+        memset(trees, 0, sizeof trees);
+        supervisor.adopt.trees = trees;
+        supervisor.app_places = 1;
         ports_choose();
         assert_true(socket_address_set(&rules[0], SOCK_STREAM, (struct sockaddr *)&wanted, sizeof wanted));
         settings = (struct supervisor_settings){.adopts = rules, .adopt_count = 1};
