@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "lib/duration.h"
 #include "lib/fd.h"
 #include "lib/log.h"
 #include "supervisor/adopt_call.h"
@@ -22,9 +23,12 @@
 #include "supervisor/state.h"
 
 #define CALLS_PER_TURN 16
+#define LOOKS_MAX      100
+#define LOOK_AGAIN_NS  (20 * NS_PER_MS)
 
 static void tree_close(struct supervisor *supervisor, struct adopt_tree *tree) {
         errands_call_off(supervisor, tree);
+        loop_timer_clear(&supervisor->loop, &tree->again);
         loop_remove(&supervisor->loop, &tree->source);
         fd_cleanup(&tree->source.fd);
         tree->is_used = false;
@@ -175,11 +179,25 @@ static void tree_wait(struct adopt_tree *tree, uint32_t events) {
         tree_close(tree->supervisor, tree);
 }
 
+static void again_on_due(struct loop_timer *timer);
+
+/* A bind that nobody has looked at leaves the app with a socket that is none of ours, and its successor without any: so what fails
+ * for want of a process or of memory is tried again. Returns false when it has been often enough. */
+static bool look_again(struct adopt_tree *tree) {
+        if (tree->tries++ >= LOOKS_MAX)
+                return false;
+        tree->again = (struct loop_timer){.on_due = again_on_due, .owner = tree};
+        loop_timer_set(&tree->supervisor->loop, &tree->again, time_add(time_now_ns(), LOOK_AGAIN_NS));
+        return true;
+}
+
 static void call_on_seen(void *owner, const void *answer_bytes, size_t bytes) {
         struct adopt_tree *tree = owner;
         struct adopt_sight sight;
         int verdict = ADOPT_GOES_ON;
 
+        if (bytes != sizeof sight && look_again(tree))
+                return;
         tree->is_looking = false;
         if (bytes == sizeof sight && !tree->is_dropped) {
                 memcpy(&sight, answer_bytes, sizeof sight);
@@ -189,18 +207,23 @@ static void call_on_seen(void *owner, const void *answer_bytes, size_t bytes) {
         tree_wait(tree, EPOLLIN);
 }
 
-/* Returns false when it has to go on unseen. */
-static bool look_begin(struct adopt_tree *tree, const struct adopt_request *call) {
+static void again_on_due(struct loop_timer *timer) {
+        struct adopt_tree *tree = timer->owner;
         struct error error;
 
+        if (adopt_look(&tree->looked, call_on_seen, &error) == 0 || look_again(tree))
+                return;
+        adopt_complain(tree, tree->looked.thread, error.code, "look at the calls");
+        call_on_seen(tree, NULL, 0);
+}
+
+static void look_begin(struct adopt_tree *tree, const struct adopt_request *call) {
         tree->looked = *call;
-        if (adopt_look(&tree->looked, call_on_seen, &error) < 0) {
-                adopt_complain(tree, call->thread, error.code, "look at the calls");
-                return false;
-        }
+        tree->tries = 0;
         tree->is_looking = true;
         tree_wait(tree, EPOLLERR);
-        return true;
+        if (tree->is_used)
+                again_on_due(&(struct loop_timer){.owner = tree});
 }
 
 static void notification_handle(struct adopt_tree *tree) {
@@ -218,8 +241,10 @@ static void notification_handle(struct adopt_tree *tree) {
         if (!tree->is_dropped && call_read(&call, &in.request)) {
                 if (call.kind == ADOPT_CALL_LISTEN)
                         verdict = answer_listen(&call);
-                else if (look_begin(tree, &call))
+                else {
+                        look_begin(tree, &call);
                         return;
+                }
         }
         answer(&call, verdict);
 }

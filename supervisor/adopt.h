@@ -54,6 +54,8 @@ struct adopt_tree {
         bool is_dropped; /* its generation is gone, and the sockets with it: its binds are its own */
         bool is_looking; /* a child looks at a call; no other is read meanwhile */
         struct adopt_request looked;
+        unsigned tries; /* to look at it, which have failed */
+        struct loop_timer again;
         bool has_complained; /* said once what cannot be done for it */
         struct supervisor *supervisor;
         int failure; /* the errno of the last refused bind: each is said once */

@@ -51,10 +51,10 @@ static size_t look(const void *request, int fd, void *out, size_t room) {
         sight->address = call->address;
         sight->length = call->length;
         if (sight->kind == ADOPT_CALL_SOCKETCALL && !call_unpack(call->thread, sight))
-                return 0;
+                sight->kind = ADOPT_CALL_NONE;
         if (sight->kind == ADOPT_CALL_BIND)
                 bind_see(call->thread, sight);
-        else if (sight->kind != ADOPT_CALL_LISTEN)
+        else if (sight->kind == ADOPT_CALL_UNLINK || sight->kind == ADOPT_CALL_UNLINKAT)
                 sight->memory_code = caller_read_string(
                         call->thread, sight->address, sight->memory.path, sizeof sight->memory.path);
         return sizeof *sight;
