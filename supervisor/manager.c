@@ -311,16 +311,17 @@ static void say_stopping(struct supervisor *supervisor) {
 
 static void update_reload(struct supervisor *supervisor, bool is_busy) {
         struct manager *manager = &supervisor->manager;
+        bool was_busy = manager->is_busy, is_asked = manager->is_reload_asked;
 
-        if (is_busy && !manager->is_busy && !manager->is_reload_asked)
+        if (is_busy && !was_busy && !is_asked)
                 manager->reload_ns = time_now_ns();
-        if (manager->is_reload_asked || (is_busy && !manager->is_busy)) {
+        if (is_asked || (is_busy && !was_busy)) {
                 manager->owed |= OWED_RELOADING;
                 manager->owed &= ~(unsigned)OWED_READY;
         }
         if (is_busy) {
                 extend_begin(supervisor, change_limit_ns(supervisor));
-        } else if (manager->is_busy || manager->is_reload_asked) {
+        } else if (was_busy || is_asked) {
                 extend_end(supervisor);
                 manager->owed |= OWED_READY;
         }
