@@ -30,7 +30,11 @@ void loop_deinit(struct loop *loop) {
 int loop_add(struct loop *loop, struct loop_source *source, struct error *error) {
         struct epoll_event event = {.events = source->events ? source->events : EPOLLIN, .data.ptr = source};
 
-        if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, source->fd, &event) < 0)
+        int result = epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, source->fd, &event);
+
+        if (result < 0 && errno == EEXIST) /* it could not be removed before: what is waited for counts */
+                result = epoll_ctl(loop->epoll_fd, EPOLL_CTL_MOD, source->fd, &event);
+        if (result < 0)
                 return error_set(error, errno, "watch descriptor %d (epoll_ctl)", source->fd);
         return 0;
 }
