@@ -130,7 +130,7 @@ static void pages_touch(void *from, size_t bytes) {
         volatile char *at = from;
 
         for (size_t i = 0; i < bytes; i += PAGE_BYTES)
-                at[i] = at[i]; // cppcheck-suppress selfAssignment ; the write is what is wanted
+                at[i] = at[i];         // cppcheck-suppress selfAssignment ; the write is what is wanted
         at[bytes - 1] = at[bytes - 1]; // cppcheck-suppress selfAssignment ; the write is what is wanted
 }
 
