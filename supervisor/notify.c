@@ -29,6 +29,7 @@
 #define LADEN_MAX          16  /* children that still hold what came with a message */
 #define LADEN_PAUSE_NS     (100 * NS_PER_MS)
 #define NAME_TRIES         8
+#define WATCHDOG_NS_MIN    (10 * NS_PER_MS)
 #define COMPLAINT_PAUSE_NS NS_PER_S
 
 static const int yes = 1;
@@ -102,6 +103,13 @@ static void unhealthy_push(struct supervisor *supervisor, struct app *app) {
         supervisor_push(supervisor, (struct fleet_event){.kind = FLEET_UNHEALTHY, .instance = app->number});
 }
 
+/* What is asked for, or the least there is: we would always be late for a shorter one, excuse that, and do nothing else any more. */
+static int64_t watchdog_interval_ns(int64_t asked_ns) {
+        if (asked_ns == NS_FOREVER || asked_ns == 0)
+                return 0;
+        return asked_ns > WATCHDOG_NS_MIN ? asked_ns : WATCHDOG_NS_MIN;
+}
+
 static void watchdog_set(struct supervisor *supervisor, struct app *app) {
         struct notify_watch *watch = &app->notify;
 
@@ -134,7 +142,7 @@ void notify_ready(struct supervisor *supervisor, struct app *app) {
 
         watch->watchdog = (struct loop_timer){.on_due = watchdog_on_due, .owner = app};
         if (supervisor->notify.source.fd >= 0 && !watch->watchdog_ns)
-                watch->watchdog_ns = supervisor->settings->notify.watchdog_ns;
+                watch->watchdog_ns = watchdog_interval_ns(supervisor->settings->notify.watchdog_ns);
         watchdog_set(supervisor, app);
 }
 
@@ -221,7 +229,7 @@ static void message_take(
                                                     .instance = app->number,
                                                     .delay_ns = message->extension_ns});
         if (message->has_watchdog)
-                watch->watchdog_ns = message->watchdog_ns == NS_FOREVER ? 0 : message->watchdog_ns;
+                watch->watchdog_ns = watchdog_interval_ns(message->watchdog_ns);
         if (message->has_watchdog || message->is_alive)
                 watchdog_set(supervisor, app);
         if (message->is_ready)

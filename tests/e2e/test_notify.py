@@ -159,6 +159,8 @@ def test_the_watchdog_can_be_triggered_and_changed_by_the_program() -> None:
         running.line_with("unhealthy")
     with speaking("say:READY=1\nWATCHDOG_USEC=300000", "wait", options=options) as running:
         running.line_with("sent no WATCHDOG=1 for 300ms")
+    with speaking("say:READY=1\nWATCHDOG_USEC=1", "wait", options=options) as running:
+        running.line_with("sent no WATCHDOG=1 for 10ms")
 
 
 def test_what_is_not_followed_is_said_once() -> None:
