@@ -123,6 +123,11 @@ bool listener_is_listening(int fd);
 /* Connections in the accept queue of a tcp listener, or -1. */
 long listener_waiting(int fd);
 
+/* ---- listener_watch.c ---- */
+
+/* Is there a process of the generation, ready or not, told to stop or not? */
+bool listeners_have_instance(const struct supervisor *supervisor, uint64_t generation);
+
 /* ---- listener_kept.c ---- */
 
 /* Take over settings->kept; before any socket is opened. */

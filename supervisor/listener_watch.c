@@ -126,7 +126,7 @@ static void drains_follow(struct supervisor *supervisor) {
         loop_timer_set(&supervisor->loop, &listeners->watch, time_now_ns());
 }
 
-static bool has_instance(const struct supervisor *supervisor, uint64_t generation) {
+bool listeners_have_instance(const struct supervisor *supervisor, uint64_t generation) {
         for (size_t i = 0; i < supervisor->app_places; i++)
                 if (supervisor->apps[i].is_used && supervisor->apps[i].generation == generation)
                         return true;
@@ -140,7 +140,8 @@ static bool is_over(const struct supervisor *supervisor, const struct fleet_view
 
         return !member->is_spare && member->weight == 0 &&
                !(view->has_target && view->target == generation) &&
-               !(view->has_stable && view->stable == generation) && !has_instance(supervisor, generation);
+               !(view->has_stable && view->stable == generation) &&
+               !listeners_have_instance(supervisor, generation);
 }
 
 static void members_release(struct supervisor *supervisor, struct listener *listener) {

@@ -215,31 +215,79 @@ static struct listener *listener_make(struct supervisor *supervisor, const struc
         return listener;
 }
 
+static void member_weigh(struct listener_member *member, uint32_t weight) {
+        member->weight = weight;
+        member->had_clients |= weight > 0;
+}
+
+/* What was steered before there was this socket holds for it too. */
+static int member_catch_up(const struct listeners *listeners, struct listener *listener, uint64_t generation,
+        struct error *error) {
+        struct listener_member *member = listener_member_of(listener, generation);
+
+        for (size_t i = 0; member && member->weight == 0 && i < listeners->share_count; i++)
+                if (listeners->shares[i].generation == generation) {
+                        member_weigh(member, listeners->shares[i].weight);
+                        return listener_program_set(listener, error);
+                }
+        return 0;
+}
+
 int listeners_adopt(struct supervisor *supervisor, uint64_t generation, const struct socket_address *address,
         const struct listener_options *options, int *out_fd, struct error *error) {
         struct listener *listener = listener_at(&supervisor->listeners, address);
 
         if (!listener)
                 listener = listener_make(supervisor, address, options, error);
-        return listener ? listener_descriptor(listener, generation, out_fd, error) : -1;
+        if (!listener || listener_descriptor(listener, generation, out_fd, error) < 0)
+                return -1;
+        return listener->why_shared ? 0
+                                    : member_catch_up(&supervisor->listeners, listener, generation, error);
 }
 
-static void member_weigh(struct listener_member *member, uint32_t weight) {
-        member->weight = weight;
-        member->had_clients |= weight > 0;
+/* Its instances have died, nobody else serves, and the next generation is to come for all who connect: also for those who wait
+ * already, so it gets the very socket. A generation of which a process lives keeps its own: it may accept yet. */
+static bool member_inherit(
+        const struct supervisor *supervisor, struct listener *listener, uint64_t generation) {
+        struct listener_member *best = NULL;
+
+        for (size_t i = 0; i < listener->member_count; i++) {
+                struct listener_member *member = &listener->members[i];
+
+                if (!member->is_spare && member->had_clients &&
+                        !listeners_have_instance(supervisor, member->generation) &&
+                        (!best || listener_waiting(member->fd) > listener_waiting(best->fd)))
+                        best = member;
+        }
+        if (!best)
+                return false;
+        log_write(LOG_INFO, "'%s': nobody of generation %llu is left: generation %llu gets its socket",
+                listener->name, (unsigned long long)best->generation, (unsigned long long)generation);
+        best->generation = generation;
+        return true;
 }
 
 /* A generation that has no socket here yet gets one: who comes waits in its queue. */
-static void listener_steer(struct listener *listener, const struct fleet_share *shares, size_t count) {
+static bool member_provide(
+        const struct supervisor *supervisor, struct listener *listener, uint64_t generation) {
+        struct error error = {0};
+
+        if (listener_member_of(listener, generation) || member_inherit(supervisor, listener, generation) ||
+                listener_member_need(listener, generation, &error))
+                return true;
+        log_error(LOG_ERROR, &error);
+        return false;
+}
+
+static void listener_steer(const struct supervisor *supervisor, struct listener *listener,
+        const struct fleet_share *shares, size_t count) {
         struct listener_member *member;
         struct error error = {0};
         bool is_any = false;
 
+        listener_members_check(listener);
         for (size_t i = 0; i < count; i++)
-                if (!listener_member_need(listener, shares[i].generation, &error))
-                        log_error(LOG_ERROR, &error);
-        for (size_t i = 0; i < count; i++)
-                is_any |= listener_member_of(listener, shares[i].generation) != NULL;
+                is_any |= member_provide(supervisor, listener, shares[i].generation);
         if (!is_any)
                 return;
         for (size_t i = 0; i < listener->member_count; i++)
@@ -255,9 +303,11 @@ static void listener_steer(struct listener *listener, const struct fleet_share *
 void listeners_steer(struct supervisor *supervisor, const struct fleet_share *shares, size_t count) {
         struct listeners *listeners = &supervisor->listeners;
 
+        memcpy(listeners->shares, shares, count * sizeof *shares);
+        listeners->share_count = count;
         for (size_t i = 0; i < listeners->count; i++)
                 if (!listeners->list[i].why_shared)
-                        listener_steer(&listeners->list[i], shares, count);
+                        listener_steer(supervisor, &listeners->list[i], shares, count);
 }
 
 void listeners_drop(struct supervisor *supervisor, uint64_t generation) {

@@ -121,6 +121,28 @@ def test_somebody_else_in_the_group_is_told_of_with_a_way_out(vault: Vault, port
             running.line_with("ss -ltnpe")
 
 
+@pytest.mark.parametrize("adopt", [False, True], ids=["declared", "adopted"])
+def test_who_waits_for_a_generation_that_died_is_served_by_the_next_one(vault: Vault, port: int, adopt: bool) -> None:
+    """The restart of the old one is a long way off, and the new secret comes first: it also gets the queue of the old one."""
+    restarts = ["--restart", "always", "--restart-delay", "10m", "--restart-delay-max", "10m", "--min-healthy", "100ms"]
+    tacet = [TACET, "run", "-v", *vault.options, "--strategy", "handoff", *restarts]
+    bind = "socket.create_server(('127.0.0.1', int(os.environ['PORT'])))"
+    app = APP.replace("socket.socket(fileno=3)", bind) if adopt else APP
+    sockets = ["--adopt", str(port)] if adopt else ["--ready", "exec", "--listen", f"web=127.0.0.1:{port}"]
+    command = [*tacet, *sockets, "--", "/usr/bin/python3", "-c", app]
+    with Running(command, environment={"PORT": str(port)}) as running, ThreadPoolExecutor() as pool:
+        running.line_with("generation 1 is up")
+        assert answer(port) == "first"
+        os.kill(running.child, signal.SIGKILL)
+        running.line_with("killed by SIGKILL")
+        waiting = [pool.submit(answer, port) for _ in range(3)]
+        wait_until(lambda: queued_at(port) == 3, "three clients wait")
+        rotate(vault, running, "second")
+        assert [client.result() for client in waiting] == ["second"] * 3
+        assert answer(port) == "second"
+        running.line_with("done")
+
+
 def test_the_old_generation_accepts_all_that_waits_before_it_is_stopped(vault: Vault) -> None:
     """It answers fifty a second, half of what comes, and dies of SIGTERM: nobody who waits may find out."""
 

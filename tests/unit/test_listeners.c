@@ -321,6 +321,28 @@ static uint16_t port_of(int fd) {
         return socket_address_port(&address);
 }
 
+/* Unless a process of it lives, which may still accept. */
+static void test_the_next_generation_gets_the_queue_of_one_that_died(void **state) {
+        int first, client;
+
+        (void)state;
+        registry_start("127.0.0.1");
+        first = descriptor_of(1);
+        steer(1, 1, 0, 0);
+        client = client_connect("127.0.0.1");
+        supervisor.app_places = 1;
+        supervisor.apps[0] = (struct app){.is_used = true, .number = 1, .generation = 1};
+        steer(2, 1, 0, 0);
+        assert_int_not_equal(descriptor_of(2), first);
+        assert_int_equal(listeners_waiting(&supervisor, 1), 1);
+        supervisor.apps[0] = (struct app){0};
+        steer(3, 1, 0, 0);
+        assert_int_equal(descriptor_of(3), first);
+        assert_int_equal(listeners_waiting(&supervisor, 3), 1);
+        close(client);
+        registry_end();
+}
+
 static void test_every_probe_comes_from_a_port_of_its_own(void **state) {
         struct error error = {0};
         int first, second;
@@ -1372,6 +1394,7 @@ int main(void) {
                 cmocka_unit_test(test_who_closes_moves_nobody_else),
                 cmocka_unit_test(test_rotations_leave_nothing_behind),
                 cmocka_unit_test(test_a_generation_without_a_socket_gets_one_when_it_is_steered_to),
+                cmocka_unit_test(test_the_next_generation_gets_the_queue_of_one_that_died),
                 cmocka_unit_test(test_every_probe_comes_from_a_port_of_its_own),
                 cmocka_unit_test(test_a_probe_follows_another_at_once_whoever_closes_first),
                 cmocka_unit_test(test_a_probe_waits_until_that_of_another_replica_stands),
