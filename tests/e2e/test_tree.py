@@ -73,7 +73,7 @@ def family_of(running: Running, *names: str) -> dict[str, int]:
 
 def end_of_one_replica(prefix: list[str], folder: Path, tree: str, *names: str) -> None:
     """One replica has a family and ends by itself; its family goes, the other one stays."""
-    show = f'if mkdir {folder}/mine; then {tree} until [ -e {folder}/go ]; do sleep 0.02; done; exit 0; fi; echo other:$$; exec sleep 1000'
+    show = f'if mkdir {folder}/mine 2>/dev/null; then {tree} until [ -e {folder}/go ]; do sleep 0.02; done; exit 0; fi; echo other:$$; exec sleep 1000'
     options = ["--kill-mode", "tree", "--remaining-timeout", "300ms", "--replicas", "2"]
     with Running([*prefix, TACET, "run", *options, "--", "bash", "-c", show]) as running:
         family = family_of(running, "other", *names)
