@@ -518,10 +518,18 @@ static void child_end(pid_t pid, int number) {
         waitpid(pid, NULL, 0);
 }
 
-/* Empty for 20 ms, as the supervisor waits for it; ten seconds at most, for a machine that is busy. */
+/* Empty for 20 ms, and no handshake left that began before the switch, as the supervisor waits for it; ten seconds at most, for a
+ * machine that is busy. */
 static void queue_await_empty(uint64_t generation) {
+        struct listener_handshakes handshakes = {0};
+
+        listener_handshakes_note(web(), &handshakes);
         for (int looks = 0, empty = 0; looks < 5000 && empty < 10; looks++) {
-                empty = listeners_waiting(&supervisor, generation) == 0 ? empty + 1 : 0;
+                listener_handshakes_look(web(), &handshakes);
+                empty = listener_handshakes_left(&handshakes) == 0 &&
+                                        listeners_waiting(&supervisor, generation) == 0
+                                ? empty + 1
+                                : 0;
                 usleep(2000);
         }
 }
