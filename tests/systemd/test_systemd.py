@@ -389,7 +389,7 @@ def test_nothing_escapes_its_tree_where_the_control_group_is_delegated(make: Cal
     path.write_text(path.read_text().replace("/usr/local/bin/server", "/usr/local/bin/detaching"))
     service.machine.write("/usr/local/bin/detaching", DETACHING, 0o755)
     service.systemctl("start")
-    assert service.password() == "first"
+    wait_until(lambda: service.password() == "first", "the app, which a shell script starts, serves")
     wait_until(lambda: sleeper(service), "it has left a process behind")
     first = sleeper(service)
     assert re.search(r"/tacet\.\d+\.\d+\n", Path(f"/proc/{first}/cgroup").read_text())
