@@ -116,7 +116,7 @@ static int gear_collect(
 static int launch(
         struct supervisor *supervisor, struct app *app, const struct app_gear *gear, struct error *error) {
         struct launch_spec spec = supervisor->settings->launch;
-        struct launch_process process;
+        struct launch_process process = {.status_fd = -1};
         int result;
 
         spec.descriptors = gear->descriptors;

@@ -240,9 +240,8 @@ static bool exec_end(
         struct launch_message message;
         char name[SIGNAL_NAME_BYTES];
         struct error error;
-        int result;
 
-        while ((result = launch_read(probe->fd, &message)) == 0) {
+        while (launch_read(probe->fd, &message) == 0) {
                 if (message.kind != LAUNCH_FAILED)
                         continue;
                 spec.argv = probe->settings->argv;
