@@ -8,11 +8,11 @@
 #include <sys/auxv.h>
 #include <unistd.h>
 
-#include "cli/init.h"
-#include "cli/options.h"
-#include "cli/secret_verb.h"
-#include "cli/startup.h"
-#include "cli/terminal.h"
+#include "cli/service/init.h"
+#include "cli/common/options.h"
+#include "cli/common/secret_verb.h"
+#include "cli/common/startup.h"
+#include "cli/common/terminal.h"
 #include "cli/verbs.h"
 #include "lib/bytes.h"
 #include "lib/fd.h"

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "lib/fd.h"
-#include "secrets/key_page.h"
+#include "secrets/source/key_page.h"
 #include "secrets/seal.h"
 
 void bundle_init(struct bundle *bundle) {

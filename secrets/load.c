@@ -15,7 +15,7 @@
 #include "lib/duration.h"
 #include "lib/fd.h"
 #include "lib/secret_memory.h"
-#include "secrets/gather.h"
+#include "secrets/source/gather.h"
 #include "secrets/loader.h"
 #include "secrets/message.h"
 

@@ -12,7 +12,7 @@
 
 #include "lib/error.h"
 #include "secrets/bundle.h"
-#include "secrets/document.h"
+#include "secrets/document/document.h"
 
 #define LOAD_SOURCES_MAX         64
 #define LOAD_KEYS_MAX            64

@@ -28,7 +28,7 @@
 #include "lib/memory_limit.h"
 #include "secrets/age/age.h"
 #include "secrets/confine.h"
-#include "secrets/gather.h"
+#include "secrets/source/gather.h"
 #include "secrets/merge.h"
 #include "secrets/message.h"
 #include "secrets/seal.h"

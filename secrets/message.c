@@ -15,7 +15,7 @@
 
 #include "lib/fd.h"
 #include "lib/secret_memory.h"
-#include "secrets/key_page.h"
+#include "secrets/source/key_page.h"
 #include "secrets/seal.h"
 
 #define ITEM_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)

@@ -1,7 +1,7 @@
 #pragma once
 
 /* Telling the supervisor when the app, or anything it starts, calls bind(2) or listen(2): a seccomp filter with a user
- * notification (seccomp_unotify(2)). The shim installs it; what the supervisor does with the calls is supervisor/adopt.h.
+ * notification (seccomp_unotify(2)). The shim installs it; what the supervisor does with the calls is supervisor/adopt/adopt.h.
  *
  * The filter is inherited by every descendant, allows every other call, and cannot be taken off again. When the
  * supervisor is gone, a bind fails with ENOSYS. */

@@ -4,7 +4,7 @@
 
 #include "lib/duration.h"
 #include "lib/log.h"
-#include "supervisor/control.h"
+#include "supervisor/control/server.h"
 #include "supervisor/state.h"
 
 /* What a FLEET_REPORT line says and how loud. %g generation, %r reason, %s status, %d delay, %a the app or its replica, %i the

@@ -21,10 +21,10 @@
 #include "lib/duration.h"
 #include "lib/fd.h"
 #include "lib/log.h"
-#include "supervisor/control.h"
-#include "supervisor/gate.h"
+#include "supervisor/control/server.h"
+#include "supervisor/gate/check.h"
 #include "supervisor/state.h"
-#include "supervisor/watch.h"
+#include "supervisor/generations/watch.h"
 
 /* One supervisor per process: static, because its size is known and PID 1 should not depend on malloc. */
 static struct supervisor the_supervisor;

@@ -5,14 +5,14 @@
 #include <signal.h>
 
 #include "lib/loop.h"
-#include "supervisor/errand.h"
-#include "supervisor/leaving.h"
-#include "supervisor/listener.h"
-#include "supervisor/manager.h"
-#include "supervisor/adopt.h"
+#include "supervisor/process/errand.h"
+#include "supervisor/health/closing.h"
+#include "supervisor/sockets/listener.h"
+#include "supervisor/manager/manager.h"
+#include "supervisor/adopt/adopt.h"
 #include "supervisor/supervisor.h"
-#include "supervisor/terminal.h"
-#include "supervisor/tree.h"
+#include "supervisor/process/terminal.h"
+#include "supervisor/process/tree.h"
 
 #define EVENTS_MAX (2 * FLEET_ACTIONS_MAX)
 

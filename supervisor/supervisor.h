@@ -15,10 +15,10 @@
 #include "secrets/load.h"
 #include "shim/launch.h"
 #include "supervisor/core/fleet.h"
-#include "supervisor/health.h"
-#include "supervisor/manager.h"
-#include "supervisor/notify.h"
-#include "supervisor/readiness.h"
+#include "supervisor/health/health.h"
+#include "supervisor/manager/manager.h"
+#include "supervisor/notify/notify.h"
+#include "supervisor/gate/readiness.h"
 
 #define LISTENERS_MAX 32
 

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "secrets/document.h"
+#include "secrets/document/document.h"
 #include "tests/fuzz/fuzz.h"
 
 #define DOCUMENT_ARENA_BYTES ((size_t)4 * 1024 * 1024)

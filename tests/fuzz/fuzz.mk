@@ -8,7 +8,8 @@
 
 FUZZ_CC      ?= clang
 FUZZ_NAMES   := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
-FUZZ_SOURCES := $(filter lib/%.c conf/%.c secrets/%.c supervisor/core/%.c supervisor/control_request.c,$(SOURCES))
+FUZZ_SOURCES := $(filter lib/%.c conf/%.c secrets/%.c supervisor/core/%.c supervisor/control/request.c supervisor/health/http_status.c \
+                  supervisor/notify/message.c,$(SOURCES))
 FUZZ_OBJECTS := $(FUZZ_SOURCES:%.c=build/fuzz/obj/%.o)
 FUZZ_CFLAGS  := -std=gnu17 -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all $(WARN)
 

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "supervisor/control_request.h"
+#include "supervisor/control/request.h"
 #include "tests/fuzz/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

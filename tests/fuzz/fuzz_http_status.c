@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "supervisor/core/http_status.h"
+#include "supervisor/health/http_status.h"
 #include "tests/fuzz/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "supervisor/core/notify_message.h"
+#include "supervisor/notify/message.h"
 #include "tests/fuzz/fuzz.h"
 
 static void status_is_tame(const char *status) {

@@ -8,7 +8,33 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-FOLDERS = ("lib", "conf", "secrets/age", "secrets", "supervisor/core", "shim", "supervisor", "cli")
+FOLDERS = (
+    "lib",
+    "conf",
+    "secrets/age",
+    "supervisor/core",
+    "client",
+    "secrets/document",
+    "secrets/source",
+    "secrets",
+    "shim",
+    "supervisor/process",
+    "supervisor/sockets",
+    "supervisor/notify",
+    "supervisor/generations",
+    "supervisor/adopt",
+    "supervisor/health",
+    "supervisor/manager",
+    "supervisor/gate",
+    "supervisor/control",
+    "supervisor/instance",
+    "supervisor",
+    "cli/common",
+    "cli/service",
+    "cli/files",
+    "cli/ask",
+    "cli",
+)
 
 
 def folder_of(path: Path) -> str:

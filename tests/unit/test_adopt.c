@@ -24,7 +24,7 @@
 
 #include "lib/socket_address.h"
 #include "shim/adopt.h"
-#include "supervisor/adopt.h"
+#include "supervisor/adopt/adopt.h"
 
 /* What the child does under the filter; its exit status is the answer. */
 typedef int child_part(void);

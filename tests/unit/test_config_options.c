@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "cli/config_options.h"
+#include "cli/service/config_options.h"
 #include "lib/duration.h"
 
 static char path[] = "/tmp/tacet-options-XXXXXX";

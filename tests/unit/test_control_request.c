@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "supervisor/control_request.h"
+#include "supervisor/control/request.h"
 
 static struct control_request taken(const char *text) {
         struct control_request request;

@@ -1,6 +1,6 @@
 /* What a request to rotate is answered with: the real core is driven, and tickets listen to what it reports. */
 
-#include "supervisor/control_ticket.h"
+#include "supervisor/control/ticket.h"
 
 #define TICKETS 3
 

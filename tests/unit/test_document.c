@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "secrets/document.h"
+#include "secrets/document/document.h"
 
 #define COUNT_OF(array) (sizeof(array) / sizeof *(array))
 

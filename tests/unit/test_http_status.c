@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "supervisor/core/http_status.h"
+#include "supervisor/health/http_status.h"
 
 static int read_text(const char *text) {
         return http_status_read(text, strlen(text));

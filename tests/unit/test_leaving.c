@@ -17,7 +17,7 @@
 
 #include "lib/duration.h"
 #include "lib/fd.h"
-#include "supervisor/leaving.h"
+#include "supervisor/health/closing.h"
 
 #define ANSWER_MS 10000
 

@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "lib/duration.h"
-#include "supervisor/core/notify_message.h"
+#include "supervisor/notify/message.h"
 
 static struct notify_message message;
 

@@ -10,7 +10,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "cli/options.h"
+#include "cli/common/options.h"
 
 enum { OUT = 1, KEY, ARMOR, VERBOSE, COUNT, LONG_ONLY, HIDDEN };
 

@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "supervisor/core/steering.h"
+#include "supervisor/sockets/steering.h"
 
 #define RESERVED 61001
 #define OTHER    61002

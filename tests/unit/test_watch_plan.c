@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "supervisor/watch_plan.h"
+#include "supervisor/generations/watch_plan.h"
 
 /* What stands where; a path that is not here is missing. `target` makes a link. */
 struct entry {

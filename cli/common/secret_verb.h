@@ -1,0 +1,45 @@
+#pragma once
+
+/* What the verbs of the secret files have in common: how they start, and what must not stay in
+ * /proc/PID/cmdline. */
+
+#include <stdbool.h>
+
+#include "cli/common/options.h"
+#include "lib/duration.h"
+#include "lib/error.h"
+#include "lib/secret_memory.h"
+
+/* How long a verb waits for another one that is changing the same file. */
+#define LOCK_WAIT_NS (60 * NS_PER_S)
+/* What encrypt and decrypt take: everything is verified, in memory, before the first byte is given out. */
+#define CRYPT_BYTES_MAX ((size_t)64 * 1024 * 1024)
+/* An identity, recipients or passphrase file. */
+#define KEY_FILE_BYTES_MAX ((size_t)1024 * 1024)
+
+/* A verb's own work: 0 or another exit status, or -1 with error. */
+typedef int verb_function(char **argv, struct error *error);
+
+/* All that a verb_NAME() does. Before the work: no core file, no reading by others, no SIGPIPE (writing to
+ * a closed pipe is an error like any other), descriptors 0 to 2 are never a file of ours, libsodium is
+ * ready. Afterwards: print the error.
+ * Returns the exit status. */
+int verb_carry_out(char **argv, verb_function *work);
+
+/* Standard output was closed when the verb began. */
+bool verb_output_is_closed(void);
+
+/* True for NAME=..., whatever follows. */
+bool argument_is_assignment(const char *argument);
+
+/* Overwrite one argument; `from` is the first byte to go. */
+void argument_wipe(char *argument, size_t from);
+
+/* Overwrite everything behind argv[0]: a value may be anywhere in a command line that cannot be
+ * understood. */
+void arguments_wipe(char **argv);
+
+/* An argument that holds a value: wipes it and fails with what to do instead (EXIT_STATUS_USAGE). */
+int argument_refuse_assignment(char *argument, struct error *error);
+
+int verb_error_busy(const char *path, struct error *error);

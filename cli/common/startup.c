@@ -1,0 +1,48 @@
+/* The process as it was started: see startup.h. */
+
+#include "cli/common/startup.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/resource.h>
+
+#include "cli/common/terminal.h"
+#include "lib/fd.h"
+#include "lib/secret_memory.h"
+#include "lib/signals.h"
+
+static struct launch_inheritance inheritance;
+static unsigned closed_streams;
+
+const struct launch_inheritance *startup_inheritance(void) {
+        return &inheritance;
+}
+
+void startup_capture(void) {
+        struct sigaction action = {0};
+
+        signals_set_mask(SIGNAL_MASK_ALL, &inheritance.signal_mask);
+        inheritance.ignores_child = sigaction(SIGCHLD, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
+        closed_streams = fd_hold_standard_streams();
+}
+
+bool startup_had_closed(int stream) {
+        return closed_streams & 1U << stream;
+}
+
+void startup_restore_signals(void) {
+        signals_set_mask(inheritance.signal_mask, NULL);
+}
+
+int startup_error_exit(const struct error *error) {
+        bool is_shortage = error->code == ENOMEM || error->code == EMFILE || error->code == ENFILE ||
+                           error->code == EAGAIN;
+
+        cli_error_print(error);
+        return error->status && !is_shortage ? error->status : EXIT_STATUS_SUPERVISOR;
+}
+
+void startup_harden(void) {
+        inheritance.has_core_limit = getrlimit(RLIMIT_CORE, &inheritance.core_limit) == 0;
+        process_harden();
+}

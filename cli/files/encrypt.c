@@ -1,0 +1,233 @@
+/* tacet encrypt and tacet decrypt: bytes in, bytes out, as age(1) does it.
+ *
+ * Unlike age, decrypt gives out nothing before the whole file is verified, and an output file is complete
+ * or untouched. */
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sodium.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cli/files/keys.h"
+#include "cli/common/options.h"
+#include "cli/files/recipients.h"
+#include "cli/common/secret_verb.h"
+#include "cli/common/stream.h"
+#include "cli/common/terminal.h"
+#include "cli/verbs.h"
+
+enum {
+        OPTION_OUTPUT = 1,
+        OPTION_ARMOR,
+        OPTION_PASSPHRASE,
+};
+
+#define OPTION_SPEC_OUTPUT                                                                                   \
+        {                                                                                                    \
+                .id = OPTION_OUTPUT, .letter = 'o', .name = "output", .value = "FILE",                       \
+                .help = "write to FILE instead of standard output"                                           \
+        }
+
+static const struct option_spec encrypt_specs[] = {
+        OPTION_SPEC_RECIPIENT,
+        OPTION_SPEC_RECIPIENTS_FILE,
+        {.id = OPTION_IDENTITY,
+                .letter = 'i',
+                .name = "identity",
+                .value = "FILE",
+                .is_repeatable = true,
+                .help = "encrypt for the recipients of the identities in FILE"},
+        {.id = OPTION_PASSPHRASE,
+                .letter = 'p',
+                .name = "passphrase",
+                .help = "encrypt with a passphrase, asked for at the terminal\n(empty: one is made up and "
+                        "shown)"},
+        OPTION_SPEC_PASSPHRASE_FILE,
+        {.id = OPTION_ARMOR, .letter = 'a', .name = "armor", .help = "write text (PEM) instead of binary"},
+        OPTION_SPEC_OUTPUT,
+        OPTION_SPEC_HELP,
+};
+static const struct option_table encrypt_table = {
+        .command = "tacet encrypt",
+        .synopsis = "-r RECIPIENT... [-a] [-o OUTPUT] [FILE]\n-p [-a] [-o OUTPUT] [FILE]",
+        .purpose = "Encrypt FILE (or standard input) in the age format.",
+        .notes = "  tacet encrypt -R team.txt -o secrets.age secrets.env",
+        .specs = encrypt_specs,
+        .count = sizeof encrypt_specs / sizeof encrypt_specs[0],
+};
+
+static const struct option_spec decrypt_specs[] = {
+        OPTION_SPEC_IDENTITY,
+        OPTION_SPEC_PASSPHRASE_FILE,
+        OPTION_SPEC_OUTPUT,
+        OPTION_SPEC_HELP,
+};
+static const struct option_table decrypt_table = {
+        .command = "tacet decrypt",
+        .synopsis = "[-i IDENTITY]... [-o OUTPUT] [FILE]\n--passphrase-file FILE [-o OUTPUT] [FILE]",
+        .purpose = "Decrypt FILE (or standard input), an age file, binary or armored.",
+        .notes = KEYS_NOTES "\nA new OUTPUT gets mode 0600. To change a secret there is no need to decrypt: "
+                            "tacet set, tacet edit.",
+        .specs = decrypt_specs,
+        .count = sizeof decrypt_specs / sizeof decrypt_specs[0],
+};
+
+struct crypt_request {
+        struct recipient_options recipients;
+        struct key_options keys;
+        const char *input, *output;
+        bool is_armored, asks_passphrase;
+};
+
+static int request_option(void *context, const struct option_reader *reader, int id, struct error *error) {
+        struct crypt_request *request = context;
+        int taken = secret_options_take(&request->keys, &request->recipients, reader, id, error);
+
+        if (taken)
+                return taken < 0 ? -1 : 0;
+        if (id == OPTION_OPERAND)
+                return option_take_file(&request->input, reader, error);
+        if (id == OPTION_OUTPUT)
+                request->output = reader->value;
+        request->is_armored |= id == OPTION_ARMOR;
+        request->asks_passphrase |= id == OPTION_PASSPHRASE;
+        return 0;
+}
+
+/* Read the command line. Returns 0; 1 after --help, with *out_status; or -1. */
+static int request_read(struct crypt_request *request, const struct option_table *table, char **argv,
+        int *out_status, struct error *error) {
+        int result = option_read_all(table, argv, request_option, request, out_status, error);
+
+        if (result != 0)
+                return result;
+        if (!request->input)
+                request->input = "-";
+        if (request->output && stream_is_same(request->input, request->output))
+                return option_usage_error(
+                        table, error, "input and output are the same file: '%s'", request->input);
+        return 0;
+}
+
+/* A passphrase of 25 letters and digits, about 123 bits, in groups a person can copy. */
+static int passphrase_make(struct arena *arena, struct secret_bytes *out, struct error *error) {
+        static const char letters[] = "abcdefghjkmnpqrstuvwxyz23456789";
+        char *text = arena_take(arena, 64, error);
+        size_t used = 0;
+
+        if (!text)
+                return -1;
+        for (unsigned i = 0; i < 25; i++) {
+                if (i && i % 5 == 0)
+                        text[used++] = '-';
+                text[used++] = letters[randombytes_uniform(sizeof letters - 1)];
+        }
+        *out = (struct secret_bytes){(uint8_t *)text, used};
+        return terminal_show("Passphrase: ", *out, error);
+}
+
+static int passphrase_ask(struct arena *arena, struct secret_bytes *out, struct error *error) {
+        int result = terminal_ask_twice(
+                "Passphrase (empty: make one up): ", "The same passphrase again: ", arena, out, error);
+
+        if (result == TERMINAL_NONE) {
+                error_set(error, 0, "there is no terminal to ask for a passphrase at");
+                return error_hint(error, "give --passphrase-file");
+        }
+        return result == 0 && !out->length ? passphrase_make(arena, out, error) : result;
+}
+
+static int encrypt_recipients(struct age_recipients *recipients, const struct crypt_request *request,
+        struct arena *arena, struct error *error) {
+        bool has_passphrase = request->asks_passphrase || request->keys.passphrase_file;
+        struct secret_bytes passphrase;
+        struct age_keys keys;
+
+        if (recipients_add_options(recipients, &request->recipients, arena, error) < 0)
+                return -1;
+        if (request->keys.identity_count &&
+                (identities_load(&keys, &request->keys, arena, error) != 0 ||
+                        age_recipients_add_keys(recipients, &keys, arena, error) < 0))
+                return -1;
+        if (has_passphrase && recipients->count)
+                return option_usage_error(&encrypt_table, error,
+                        "a passphrase and recipients do not go together: an age file has one or the others");
+        if (!has_passphrase && !recipients->count) {
+                option_usage_error(&encrypt_table, error, "no recipient is given");
+                return error_hint(error, "name one with -r age1..., a file of them with -R, or use -p");
+        }
+        if (!has_passphrase)
+                return 0;
+        if (request->keys.passphrase_file
+                        ? passphrase_read_file(request->keys.passphrase_file, arena, &passphrase, error) < 0
+                        : passphrase_ask(arena, &passphrase, error) < 0)
+                return -1;
+        return age_recipients_add_passphrase(
+                recipients, passphrase, AGE_SCRYPT_LOG_N_WRITE, &verb_limits, arena, error);
+}
+
+/* The mode that open(2) would give: what is encrypted is no secret. */
+static mode_t mode_default(void) {
+        mode_t mask = umask(0);
+
+        umask(mask);
+        return 0666 & ~mask;
+}
+
+static int encrypt_run(char **argv, struct error *error) {
+        CLEANUP_ARENA struct arena arena = {0};
+        struct crypt_request request = {0};
+        struct age_recipients recipients = {0};
+        struct age_file sealed = {0};
+        struct secret_bytes text;
+        int status = EXIT_STATUS_DONE, result = request_read(&request, &encrypt_table, argv, &status, error);
+
+        if (result != 0)
+                return result < 0 ? -1 : status;
+        if (!request.output && !request.is_armored && isatty(STDOUT_FILENO)) {
+                option_usage_error(&encrypt_table, error, "binary is not written to a terminal");
+                return error_hint(error, "-a writes text, -o FILE a file, '-o -' does it all the same");
+        }
+        if (arena_init(&arena, 2 * CRYPT_BYTES_MAX, error) < 0 ||
+                encrypt_recipients(&recipients, &request, &arena, error) < 0 ||
+                stream_read_file(request.input, CRYPT_BYTES_MAX, &arena, &text, error) < 0 ||
+                age_seal(secret_view(text), &recipients, request.is_armored, &sealed, error) < 0)
+                return -1;
+        result =
+                stream_write(request.output, (struct bytes){sealed.at, sealed.length}, mode_default(), error);
+        free(sealed.at);
+        return result;
+}
+
+static int decrypt_run(char **argv, struct error *error) {
+        CLEANUP_ARENA struct arena arena = {0};
+        struct crypt_request request = {0};
+        struct age_description file;
+        struct key_ring ring;
+        struct secret_bytes sealed, text;
+        int status = EXIT_STATUS_DONE, result = request_read(&request, &decrypt_table, argv, &status, error);
+        const char *name =
+                strcmp(request.input ? request.input : "-", "-") == 0 ? "standard input" : request.input;
+
+        if (result != 0)
+                return result < 0 ? -1 : status;
+        if (arena_init(&arena, 4 * CRYPT_BYTES_MAX, error) < 0 ||
+                stream_read_file(request.input, CRYPT_BYTES_MAX, &arena, &sealed, error) < 0 ||
+                age_describe(secret_view(sealed), name, &verb_limits, &file, error) < 0 ||
+                key_ring_load(&ring, &request.keys, &file, name, &arena, error) < 0 ||
+                age_open(secret_view(sealed), name, &ring.keys, &verb_limits, &arena, &text, error) < 0)
+                return -1;
+        return stream_write(request.output, secret_view(text), 0600, error);
+}
+
+int verb_encrypt(int argc, char **argv) {
+        (void)argc;
+        return verb_carry_out(argv, encrypt_run);
+}
+
+int verb_decrypt(int argc, char **argv) {
+        (void)argc;
+        return verb_carry_out(argv, decrypt_run);
+}

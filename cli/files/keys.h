@@ -1,0 +1,74 @@
+#pragma once
+
+/* What opens an age file, as the person gave it: identities, a passphrase file, or a passphrase typed at
+ * the terminal. */
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "cli/common/options.h"
+#include "lib/error.h"
+#include "lib/secret_memory.h"
+#include "secrets/age/age.h"
+
+enum {
+        OPTION_IDENTITY = 0x100,
+        OPTION_PASSPHRASE_FILE,
+};
+
+#define OPTION_SPEC_IDENTITY                                                                                 \
+        {                                                                                                    \
+                .id = OPTION_IDENTITY, .letter = 'i', .name = "identity", .value = "FILE",                   \
+                .is_repeatable = true,                                                                       \
+                .help = "open with the identities in FILE, or - (standard input), fd:N,\n"                   \
+                        "env:NAME, credential:NAME; or with passphrase-file:FILE,\n"                         \
+                        "passphrase-fd:N (repeatable)"                                                       \
+        }
+#define OPTION_SPEC_PASSPHRASE_FILE                                                                          \
+        {                                                                                                    \
+                .id = OPTION_PASSPHRASE_FILE, .name = "passphrase-file", .value = "FILE",                    \
+                .help = "read the passphrase from FILE (a final line end is left out)"                       \
+        }
+
+#define KEYS_NOTES                                                                                           \
+        "Without -i the identity is $TACET_IDENTITY, else tacet/identity.txt in\n"                           \
+        "$XDG_CONFIG_HOME or ~/.config. A passphrase is asked for at the terminal."
+
+#define IDENTITY_OPTIONS_MAX 64
+
+struct key_options {
+        char *identities[IDENTITY_OPTIONS_MAX]; /* writable: env:NAME is wiped */
+        size_t identity_count;
+        const char *passphrase_file;
+};
+
+/* Note the option just read when it is one of the two above. Returns 1; 0 when it is another; -1: too
+ * many. */
+int key_options_take(
+        struct key_options *options, const struct option_reader *reader, int id, struct error *error);
+
+/* Remove the variables of `env:NAME` identities from this process's environment, values wiped. */
+void key_options_forget_environment(const struct key_options *options);
+
+struct key_ring {
+        struct age_keys keys;
+        struct secret_bytes passphrase; /* the one in `keys` */
+        bool has_passphrase;
+};
+
+/* Collect what can open `path`.
+ * file    what is known of it: decides whether a passphrase is asked for
+ * Returns 0 or -1 with error: nothing was given (the hint says how), a key file that is none, no terminal
+ * to ask at. */
+int key_ring_load(struct key_ring *ring, const struct key_options *options,
+        const struct age_description *file, const char *path, struct arena *arena, struct error *error);
+
+/* Read a passphrase file. */
+int passphrase_read_file(
+        const char *path, struct arena *arena, struct secret_bytes *out, struct error *error);
+
+/* Identities alone: every -i, else the default one. Returns 0, 1 when there is none at all, or -1. */
+int identities_load(
+        struct age_keys *keys, const struct key_options *options, struct arena *arena, struct error *error);
+
+extern struct age_limits verb_limits; /* of the files that the verbs read; verb_carry_out() completes them */

@@ -1,0 +1,115 @@
+/* tacet rekey: encrypt what an age file holds for other recipients, under a new file key. The content is
+ * not looked at.
+ *
+ * Who could open the old file may have kept a copy, or its values: after a recipient left, rotate the
+ * values too. */
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/files/keys.h"
+#include "cli/common/options.h"
+#include "cli/files/recipients.h"
+#include "cli/files/secret_file.h"
+#include "cli/common/secret_verb.h"
+#include "cli/common/terminal.h"
+#include "cli/verbs.h"
+
+enum {
+        OPTION_NEW_PASSPHRASE_FILE = 1,
+};
+
+static const struct option_spec specs[] = {
+        OPTION_SPEC_RECIPIENT,
+        OPTION_SPEC_RECIPIENTS_FILE,
+        {.id = OPTION_NEW_PASSPHRASE_FILE,
+                .name = "new-passphrase-file",
+                .value = "FILE",
+                .help = "lock it with the passphrase in FILE instead"},
+        OPTION_SPEC_IDENTITY,
+        OPTION_SPEC_PASSPHRASE_FILE,
+        OPTION_SPEC_HELP,
+};
+static const struct option_table table = {
+        .command = "tacet rekey",
+        .synopsis = "[-i IDENTITY]... [-r RECIPIENT]... [-R FILE]... FILE",
+        .purpose = "Encrypt FILE again, for other recipients. -i opens the old file.",
+        .notes = KEYS_NOTES "\n\n" RECIPIENTS_NOTES "\n\n"
+                            "Who could read the old file may still know its values: rotate them as well.",
+        .specs = specs,
+        .count = sizeof specs / sizeof specs[0],
+};
+
+struct rekey_request {
+        struct key_options keys;
+        struct recipient_options recipients;
+        const char *path, *passphrase_file;
+};
+
+static int request_option(void *context, const struct option_reader *reader, int id, struct error *error) {
+        struct rekey_request *request = context;
+        int taken = secret_options_take(&request->keys, &request->recipients, reader, id, error);
+
+        if (taken)
+                return taken < 0 ? -1 : 0;
+        if (id == OPTION_OPERAND)
+                return option_take_file(&request->path, reader, error);
+        request->passphrase_file = reader->value;
+        return 0;
+}
+
+static int request_read(struct rekey_request *request, char **argv, int *out_status, struct error *error) {
+        int result = option_read_all(&table, argv, request_option, request, out_status, error);
+
+        if (result != 0)
+                return result;
+        if (!request->path)
+                return option_usage_error(&table, error, "no file is named");
+        if (request->passphrase_file && (request->recipients.text_count || request->recipients.file_count))
+                return option_usage_error(&table, error,
+                        "a passphrase and recipients do not go together: an age file has one or the others");
+        return 0;
+}
+
+static int rekey_run(char **argv, struct error *error) {
+        CLEANUP_SECRET_FILE struct secret_file file = SECRET_FILE_INIT;
+        CLEANUP_ARENA struct arena arena = {0};
+        struct rekey_request request = {0};
+        struct age_recipients recipients = {0};
+        struct secret_bytes passphrase;
+        int status = EXIT_STATUS_DONE, result = request_read(&request, argv, &status, error);
+
+        if (result != 0)
+                return result < 0 ? -1 : status;
+        if (arena_init(&arena, SECRET_FILE_ARENA_BYTES, error) < 0)
+                return -1;
+        if (request.passphrase_file &&
+                (passphrase_read_file(request.passphrase_file, &arena, &passphrase, error) < 0 ||
+                        age_recipients_add_passphrase(&recipients, passphrase, AGE_SCRYPT_LOG_N_WRITE,
+                                &verb_limits, &arena, error) < 0))
+                return -1;
+        result = secret_file_prepare(&file, request.path, &request.keys, &arena, error);
+        if (result == 0)
+                result = secret_file_lock(&file, &arena, error);
+        if (result == SECRET_FILE_NEW) {
+                error_set(error, 0, "'%s' does not exist", request.path);
+                return error_status(error, EXIT_STATUS_NO_SOURCE);
+        }
+        if (result < 0)
+                return -1;
+        if (!request.passphrase_file && recipients_choose(&recipients, &request.recipients, request.path,
+                                                &file.sealed, &file.ring, &arena, error) < 0)
+                return -1;
+        if (secret_file_save(&file, &recipients, secret_view(file.text), error) < 0)
+                return -1;
+        if (isatty(STDERR_FILENO))
+                cli_note("'%s' is now for %zu recipient%s", request.path, recipients.count,
+                        recipients.count == 1 ? "" : "s");
+        return EXIT_STATUS_DONE;
+}
+
+int verb_rekey(int argc, char **argv) {
+        (void)argc;
+        return verb_carry_out(argv, rekey_run);
+}

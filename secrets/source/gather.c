@@ -1,0 +1,57 @@
+/* The heap of raw materials that the loader collects before it confines itself: see gather.h. */
+
+#include "secrets/source/gather.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int gathered_add(struct gathered *gathered, struct material material, struct error *error) {
+        if (gathered->count == SECRETS_MAX)
+                return error_set(error, 0, "more than %d files and values", SECRETS_MAX);
+        if (gathered->count == gathered->room) {
+                size_t room = gathered->room ? 2 * gathered->room : 32;
+                struct material *grown = reallocarray(gathered->at, room, sizeof *grown);
+
+                if (!grown)
+                        return error_set(error, ENOMEM, "list %zu materials", room);
+                gathered->at = grown;
+                gathered->room = room;
+        }
+        gathered->at[gathered->count++] = material;
+        return 0;
+}
+
+void gathered_warn(struct gathered *gathered, const char *format, ...) {
+        size_t used = strlen(gathered->warning);
+        va_list arguments;
+
+        if (used && used + 2 < sizeof gathered->warning) {
+                memcpy(gathered->warning + used, "; ", 3);
+                used += 2;
+        }
+        va_start(arguments, format);
+        vsnprintf(gathered->warning + used, sizeof gathered->warning - used, format, arguments);
+        va_end(arguments);
+}
+
+const char *gathered_text(struct gathered *gathered, struct error *error, const char *format, ...) {
+        char text[4352];
+        va_list arguments;
+        char *copy;
+        int length;
+
+        va_start(arguments, format);
+        length = vsnprintf(text, sizeof text, format, arguments);
+        va_end(arguments);
+        if (length < 0 || (size_t)length >= sizeof text) {
+                error_set(error, ENAMETOOLONG, "a path of more than %zu bytes", sizeof text - 1);
+                return NULL;
+        }
+        copy = arena_take(gathered->bounds.arena, (size_t)length + 1, error);
+        if (copy)
+                memcpy(copy, text, (size_t)length + 1);
+        return copy;
+}

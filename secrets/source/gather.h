@@ -1,0 +1,87 @@
+#pragma once
+
+/* What the loader has in hand when it confines itself: the raw bytes of every source and key, not looked at yet.
+ * Internal to secrets/. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/error.h"
+#include "lib/secret_memory.h"
+#include "secrets/load.h"
+#include "secrets/source/read.h"
+
+enum material_kind {
+        MATERIAL_DOCUMENT,   /* many variables, in the source's dialect */
+        MATERIAL_FILE_VALUE, /* one value; a final line feed is not part of it */
+        MATERIAL_VALUE,      /* one value, all of it */
+};
+
+struct material {
+        enum material_kind kind;
+        bool is_age;       /* encrypted */
+        uint16_t source;   /* index into request->sources */
+        const char *label; /* how messages call it; in the arena */
+        const char *name;  /* of the one variable, or NULL */
+        struct secret_bytes bytes;
+};
+
+struct key_material {
+        const char *label;
+        bool is_passphrase;
+        struct secret_bytes bytes;
+};
+
+struct gathered {
+        const struct load_request *request;
+        struct read_bounds bounds;
+        struct material *at; /* heap; only pointers lie there */
+        size_t count;
+        size_t room;
+        struct key_material keys[LOAD_KEYS_MAX];
+        size_t key_count;
+        struct secret_bytes
+                captured; /* NAME=value strings of `env:` sources, from an earlier load or from now */
+        bool has_new_capture;
+        char warning[256];
+};
+
+/* Append one material of source `index`. */
+int gathered_add(struct gathered *gathered, struct material material, struct error *error);
+
+/* Remember a warning; several are joined as far as they fit. */
+void gathered_warn(struct gathered *gathered, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* printf into the arena. */
+const char *gathered_text(struct gathered *gathered, struct error *error, const char *format, ...)
+        __attribute__((format(printf, 3, 4)));
+
+/* source.c: read every source. Opens files and sockets; before confinement. */
+int sources_gather(struct gathered *gathered, struct error *error);
+int source_check(const struct load_source *source, struct error *error);
+enum document_dialect source_dialect(const struct load_source *source, struct bytes text);
+bool source_is_age(const struct load_source *source);
+bool source_is_environment(const struct load_source *source, const char **prefix);
+
+/* Say in *error which source it was; returns -1. */
+int source_wrap(const struct load_source *source, struct error *error);
+
+/* directory.c: one file per variable. */
+int directory_gather(
+        struct gathered *gathered, uint16_t index, const char *path, bool is_age, struct error *error);
+
+/* key.c: read every key. Must come first: it may read inherited descriptors. */
+int keys_gather(struct gathered *gathered, struct error *error);
+int key_check(const struct load_key *key, struct error *error);
+/* Fails when a key is a descriptor that is not open: asked before anything else could take its number. */
+int key_check_open(const struct load_key *key, struct error *error);
+bool key_is_environment(const struct load_key *key, const char **name);
+
+/* environment.c: the variables that begin with `prefix`, from the capture of an earlier load or from our own. */
+int environment_gather(struct gathered *gathered, uint16_t index, const char *prefix, struct error *error);
+bool environment_was_wiped(void);
+
+/* The key under which captured values are sealed where memfd_secret cannot be had: derived from the parent's key, so that
+ * the parent needs to keep nothing but the descriptor. */
+void capture_key(const struct load_request *request, uint8_t out[static 32]);

@@ -1,0 +1,346 @@
+/* Trees, notifications and listen: see adopt.h. Runs in the supervisor, for processes that it need not trust.
+ *
+ * What a call means is looked at by a child (adopt_look.c), one of each tree at a time: an app whose memory or files take
+ * long to read, or that binds a thousand times a second, slows down itself. The descriptor of a tree hangs up when its last process
+ * has ended. */
+
+#include "supervisor/adopt/adopt.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/seccomp.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "lib/duration.h"
+#include "lib/fd.h"
+#include "lib/log.h"
+#include "supervisor/adopt/call.h"
+#include "supervisor/adopt/caller.h"
+#include "supervisor/state.h"
+
+#define CALLS_PER_TURN 16
+#define LOOKS_MAX      100
+#define LOOK_AGAIN_NS  (20 * NS_PER_MS)
+
+static void tree_close(struct supervisor *supervisor, struct adopt_tree *tree) {
+        errands_call_off(supervisor, tree);
+        loop_timer_clear(&supervisor->loop, &tree->again);
+        loop_remove(&supervisor->loop, &tree->source);
+        fd_cleanup(&tree->source.fd);
+        tree->is_used = false;
+}
+
+/* Apart from the supervisor's other tables: most have no use for it. */
+static struct adopt_tree all_trees[ADOPT_TREES_MAX];
+
+/* Instances are never more than there is room for: what must go is the tree whose instance has ended longest ago. Its processes get
+ * ENOSYS from then on. */
+static struct adopt_tree *tree_take(struct supervisor *supervisor) {
+        struct adopt_tree *oldest = NULL;
+
+        for (size_t i = 0; i < supervisor->adopt.tree_places; i++) {
+                struct adopt_tree *tree = &supervisor->adopt.trees[i];
+
+                if (!tree->is_used)
+                        return tree;
+                if (!app_by_number(supervisor, tree->instance) &&
+                        (!oldest || tree->instance < oldest->instance))
+                        oldest = tree;
+        }
+        if (supervisor->adopt.tree_places < ADOPT_TREES_MAX)
+                return &supervisor->adopt.trees[supervisor->adopt.tree_places++];
+        if (oldest)
+                tree_close(supervisor, oldest);
+        return oldest;
+}
+
+struct adopt_socket *adopt_socket_by_inode(struct adopt_tree *tree, uint64_t inode) {
+        for (size_t i = 0; i < tree->socket_count; i++)
+                if (inode && tree->sockets[i].inode == inode)
+                        return &tree->sockets[i];
+        return NULL;
+}
+
+void adopt_complain(struct adopt_tree *tree, pid_t thread, int code, const char *what) {
+        if (tree->has_complained)
+                return;
+        tree->has_complained = true;
+        listeners_kept_yield(tree->supervisor, NULL);
+        log_write(LOG_WARNING,
+                "cannot %s of process %d: %s; what it binds stays its own and is not handed over (it takes "
+                "the app's user or CAP_SYS_PTRACE, /proc, and free descriptors)",
+                what, (int)thread, strerror(code));
+}
+
+int adopt_match(const struct socket_address rules[], size_t count, const struct socket_address *address) {
+        bool is_internet = address->generic.sa_family == AF_INET || address->generic.sa_family == AF_INET6;
+
+        for (size_t i = 0; i < count; i++) {
+                if (rules[i].is_any && is_internet && address->type == SOCK_STREAM &&
+                        socket_address_port(&rules[i]) == socket_address_port(address))
+                        return (int)i;
+                if (!rules[i].is_any && socket_address_equal(&rules[i], address))
+                        return (int)i;
+        }
+        return -1;
+}
+
+int adopt_rule_of(const struct supervisor *supervisor, const struct socket_address *address) {
+        return adopt_match(supervisor->settings->adopts, supervisor->settings->adopt_count, address);
+}
+
+static bool call_read(struct adopt_request *call, const struct seccomp_notif *request) {
+        const struct seccomp_data *data = &request->data;
+
+        call->thread = (pid_t)request->pid; /* 0: in a PID namespace that we cannot see */
+        call->kind = adopt_call_of(data->arch, data->nr);
+        if (call->thread <= 0 || call->kind == ADOPT_CALL_NONE)
+                return false;
+        if (call->kind == ADOPT_CALL_UNLINK) {
+                call->number = AT_FDCWD;
+                call->address = data->args[0];
+                return true;
+        }
+        call->number = (int)data->args[0];
+        call->address = data->args[1];
+        call->length = (uint32_t)data->args[2];
+        return true;
+}
+
+/* A listen on an adopted socket changes nothing: the socket listens since it was made, with a backlog that no app's may shrink. It is
+ * the sign that the instance is ready, once every address of the configuration has had its own. */
+static int answer_listen(const struct adopt_request *call) {
+        struct supervisor *supervisor = call->supervisor;
+        struct adopt_tree *tree = call->tree;
+        struct app *app = app_by_number(supervisor, tree->instance);
+        uint64_t inode = caller_inode(call->thread, call->number);
+        const struct adopt_socket *entry = adopt_socket_by_inode(tree, inode);
+        int rule = entry ? adopt_rule_of(supervisor, &entry->address) : -1;
+
+        if (!inode && adopt_is_our_lack(errno))
+                adopt_complain(tree, call->thread, errno, "see the sockets");
+        if (rule >= 0)
+                tree->listened |= UINT32_C(1) << rule;
+        /* What could not be adopted is at least seen to listen. */
+        if (app && (tree->has_complained ||
+                           tree->listened + 1 == UINT32_C(1) << supervisor->settings->adopt_count))
+                readiness_note(supervisor, app, READINESS_LISTEN);
+        return rule >= 0 ? 0 : ADOPT_GOES_ON;
+}
+
+static void answer(struct adopt_request *call, int verdict) {
+        /* The kernel's struct may be larger than that of our headers. */
+        union {
+                struct seccomp_notif_resp response;
+                char room[256];
+        } out = {.response = {.id = call->id}};
+
+        if (verdict == ADOPT_GOES_ON)
+                out.response.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
+        else
+                out.response.error = verdict;
+        if (adopt_ioctl(call->tree, SECCOMP_IOCTL_NOTIF_SEND, &out.response) == 0 && call->placed)
+                call->placed->is_unanswered = false;
+}
+
+static int decide(struct adopt_request *call, const struct adopt_sight *sight) {
+        call->kind = sight->kind;
+        call->number = sight->number;
+        call->address = sight->address;
+        call->length = sight->length;
+        switch (call->kind) {
+        case ADOPT_CALL_BIND:
+                return adopt_answer_bind(call, sight);
+        case ADOPT_CALL_LISTEN:
+                return answer_listen(call);
+        case ADOPT_CALL_UNLINK:
+        case ADOPT_CALL_UNLINKAT:
+                return adopt_answer_unlink(call, sight);
+        case ADOPT_CALL_NONE:
+        case ADOPT_CALL_SOCKETCALL:
+                break;
+        }
+        return ADOPT_GOES_ON;
+}
+
+/* What to wait for: EPOLLIN, or EPOLLERR for its end alone. */
+static void tree_wait(struct adopt_tree *tree, uint32_t events) {
+        struct error error;
+
+        loop_remove(&tree->supervisor->loop, &tree->source);
+        tree->source.events = events;
+        if (loop_add(&tree->supervisor->loop, &tree->source, &error) == 0)
+                return;
+        log_error(LOG_ERROR, &error);
+        tree_close(tree->supervisor, tree);
+}
+
+static void again_on_due(struct loop_timer *timer);
+
+/* A bind that nobody has looked at leaves the app with a socket that is none of ours, and its successor without any: so what fails
+ * for want of a process or of memory is tried again. Returns false when it has been often enough. */
+static bool look_again(struct adopt_tree *tree) {
+        if (tree->tries++ >= LOOKS_MAX)
+                return false;
+        tree->again = (struct loop_timer){.on_due = again_on_due, .owner = tree};
+        loop_timer_set(&tree->supervisor->loop, &tree->again, time_add(time_now_ns(), LOOK_AGAIN_NS));
+        return true;
+}
+
+static void call_on_seen(void *owner, const void *answer_bytes, size_t bytes) {
+        struct adopt_tree *tree = owner;
+        struct adopt_sight sight;
+        int verdict = ADOPT_GOES_ON;
+
+        if (bytes != sizeof sight && look_again(tree))
+                return;
+        tree->is_looking = false;
+        if (bytes == sizeof sight && !tree->is_dropped) {
+                memcpy(&sight, answer_bytes, sizeof sight);
+                verdict = decide(&tree->looked, &sight);
+        }
+        answer(&tree->looked, verdict);
+        tree_wait(tree, EPOLLIN);
+}
+
+static void again_on_due(struct loop_timer *timer) {
+        struct adopt_tree *tree = timer->owner;
+        struct error error;
+
+        if (adopt_look(&tree->looked, call_on_seen, &error) == 0 || look_again(tree))
+                return;
+        adopt_complain(tree, tree->looked.thread, error.code, "look at the calls");
+        call_on_seen(tree, NULL, 0);
+}
+
+static void look_begin(struct adopt_tree *tree, const struct adopt_request *call) {
+        tree->looked = *call;
+        tree->tries = 0;
+        tree->is_looking = true;
+        tree_wait(tree, EPOLLERR);
+        if (tree->is_used)
+                again_on_due(&(struct loop_timer){.owner = tree});
+}
+
+static void notification_handle(struct adopt_tree *tree) {
+        struct adopt_request call = {.supervisor = tree->supervisor, .tree = tree};
+        union {
+                struct seccomp_notif request;
+                char room[256];
+        } in = {0};
+        int verdict = ADOPT_GOES_ON;
+
+        /* ENOENT: the caller was killed, or interrupted, before we looked. */
+        if (adopt_ioctl(tree, SECCOMP_IOCTL_NOTIF_RECV, &in.request) < 0)
+                return;
+        call.id = in.request.id; /* every call has to be answered, also one that is not looked at */
+        if (!tree->is_dropped && call_read(&call, &in.request)) {
+                if (call.kind == ADOPT_CALL_LISTEN)
+                        verdict = answer_listen(&call);
+                else {
+                        look_begin(tree, &call);
+                        return;
+                }
+        }
+        answer(&call, verdict);
+}
+
+/* RECV waits when there is nothing to receive, so each is asked for by poll(2). */
+static void notify_on_readable(struct loop_source *source) {
+        struct adopt_tree *tree = source->owner;
+
+        for (int n = 0; n < CALLS_PER_TURN && source->fd >= 0; n++) {
+                struct pollfd ready = {.fd = source->fd, .events = POLLIN};
+
+                if (poll(&ready, 1, 0) <= 0)
+                        return;
+                if (ready.revents & POLLHUP) {
+                        tree_close(tree->supervisor, tree);
+                        return;
+                }
+                if (tree->is_looking || !(ready.revents & POLLIN))
+                        return;
+                notification_handle(tree);
+        }
+}
+
+static void channel_on_readable(struct loop_source *source) {
+        struct adopt_tree *tree = source->owner;
+        struct supervisor *supervisor = tree->supervisor;
+        int fd = adopt_descriptor_receive(source->fd);
+        struct error error;
+
+        if (fd < 0 && errno == EAGAIN)
+                return;
+        if (fd < 0) {
+                /* EPIPE: the shim has failed and says why by its pipe. */
+                if (errno != EPIPE)
+                        log_write(LOG_ERROR, "cannot watch what the app binds, so it cannot bind: %s",
+                                strerror(errno));
+                tree_close(supervisor, tree);
+                return;
+        }
+        loop_remove(&supervisor->loop, source);
+        fd_close(source->fd);
+        *source = (struct loop_source){.fd = fd, .on_readable = notify_on_readable, .owner = tree};
+        if (loop_add(&supervisor->loop, source, &error) < 0) {
+                log_error(LOG_ERROR, &error);
+                tree_close(supervisor, tree);
+        }
+}
+
+/* ---- the start ---- */
+
+void adopt_begin(struct supervisor *supervisor, struct fleet_settings *fleet) {
+        struct error error;
+
+        supervisor->adopt.trees = all_trees;
+        if (supervisor->settings->adopt_count == 0 || adopt_probe(&error) == 0)
+                return;
+        supervisor->adopt.is_off = true;
+        error_wrap(
+                &error, "sockets of the app cannot be adopted, so instances are replaced and do not overlap");
+        log_error(LOG_WARNING, &error);
+        fleet->surge_max = 0;
+        if (fleet->unavailable_max == 0)
+                fleet->unavailable_max = 1;
+}
+
+void adopt_drop(struct supervisor *supervisor, uint64_t generation) {
+        for (size_t i = 0; i < supervisor->adopt.tree_places; i++)
+                if (supervisor->adopt.trees[i].is_used && supervisor->adopt.trees[i].generation == generation)
+                        supervisor->adopt.trees[i].is_dropped = true;
+}
+
+int adopt_prepare(struct supervisor *supervisor, uint64_t instance, uint64_t generation, int *out_fd,
+        struct error *error) {
+        struct adopt_tree *tree;
+        int ends[2];
+
+        *out_fd = -1;
+        if (supervisor->settings->adopt_count == 0 || supervisor->adopt.is_off)
+                return 0;
+        tree = tree_take(supervisor);
+        if (!tree)
+                return error_set(error, 0, "more than %d instances with adopted sockets", ADOPT_TREES_MAX);
+        if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+                return error_set(error, errno, "make a channel for adopted sockets (socketpair)");
+        *tree = (struct adopt_tree){
+                .is_used = true,
+                .supervisor = supervisor,
+                .instance = instance,
+                .generation = generation,
+                .source = {.fd = ends[0], .on_readable = channel_on_readable, .owner = tree},
+        };
+        if (loop_add(&supervisor->loop, &tree->source, error) < 0) {
+                tree_close(supervisor, tree);
+                fd_close(ends[1]);
+                return -1;
+        }
+        *out_fd = ends[1];
+        return 0;
+}

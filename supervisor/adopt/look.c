@@ -1,0 +1,72 @@
+/* Looking at a reported call: see adopt_call.h. What begins at look() runs in a child of the supervisor, for one call.
+ *
+ * The address of a bind stands in the caller's memory, which may be a mapped file that somebody's file system never delivers, and its
+ * socket may be the last copy of a connection that lingers when it is closed. So nothing of the caller's is read or held
+ * in the supervisor itself: it gets a struct of numbers and bytes, and judges those. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "supervisor/adopt/call.h"
+
+/* socketcall(2): the arguments stand in memory, as 32-bit words. */
+static bool call_unpack(pid_t thread, struct adopt_sight *sight) {
+        bool is_bind = sight->number == 2; /* SYS_BIND, SYS_LISTEN of <linux/net.h> */
+        size_t count = is_bind ? 3 : 2;
+        uint32_t words[3];
+
+        if (!is_bind && sight->number != 4)
+                return false;
+        if (caller_read_memory(thread, sight->address, words, count * sizeof *words) != 0)
+                return false;
+        sight->kind = is_bind ? ADOPT_CALL_BIND : ADOPT_CALL_LISTEN;
+        sight->number = (int)words[0];
+        sight->address = words[1];
+        sight->length = is_bind ? words[2] : 0;
+        return true;
+}
+
+static void bind_see(pid_t thread, struct adopt_sight *sight) {
+        size_t bytes = sight->length;
+
+        sight->memory_code = bytes < sizeof(sa_family_t) || bytes > sizeof sight->memory.socket_address
+                                     ? EINVAL
+                                     : caller_read_memory(thread, sight->address, &sight->memory, bytes);
+        if (sight->memory_code == 0)
+                sight->socket_code = caller_look(thread, sight->number, &sight->socket);
+}
+
+/* The child's. */
+static size_t look(const void *request, int fd, void *out, size_t room) {
+        const struct adopt_request *call = request;
+        struct adopt_sight *sight = out;
+
+        (void)fd;
+        assert(room >= sizeof *sight);
+        memset(sight, 0, sizeof *sight);
+        sight->socket = CALLER_SOCKET_NONE;
+        sight->kind = call->kind;
+        sight->number = call->number;
+        sight->address = call->address;
+        sight->length = call->length;
+        if (sight->kind == ADOPT_CALL_SOCKETCALL && !call_unpack(call->thread, sight))
+                sight->kind = ADOPT_CALL_NONE;
+        if (sight->kind == ADOPT_CALL_BIND)
+                bind_see(call->thread, sight);
+        else if (sight->kind == ADOPT_CALL_UNLINK || sight->kind == ADOPT_CALL_UNLINKAT)
+                sight->memory_code = caller_read_string(
+                        call->thread, sight->address, sight->memory.path, sizeof sight->memory.path);
+        return sizeof *sight;
+}
+
+int adopt_look(const struct adopt_request *call, errand_handler *on_seen, struct error *error) {
+        const struct errand_order order = {.work = look,
+                .request = call,
+                .request_bytes = sizeof *call,
+                .fd = -1,
+                .on_done = on_seen,
+                .owner = call->tree};
+
+        return errand_start(call->supervisor, &order, error);
+}

@@ -1,0 +1,73 @@
+/* Keeping the names of adopted unix sockets: see adopt_call.h. Runs in the supervisor.
+ *
+ * Many servers remove the file of their socket before they bind it, and when they end. But the socket belongs to every
+ * generation, and a client that finds no name cannot wait in its queue: so the removal is answered as done, and the name stays as long
+ * as the supervisor. Only with a path in `adopt` are such calls reported at all. */
+
+#include <fcntl.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "supervisor/adopt/call.h"
+#include "supervisor/adopt/caller.h"
+#include "supervisor/sockets/listeners.h"
+#include "supervisor/state.h"
+
+bool adopt_path_address(const struct adopt_request *call, const char *path, struct socket_address *out) {
+        struct sockaddr_un local = {.sun_family = AF_UNIX};
+        char absolute[CALLER_PATH_BYTES];
+        size_t length;
+
+        if (!caller_path(call->thread, path, absolute) || !adopt_is_waiting(call))
+                return false;
+        length = strlen(absolute);
+        if (length >= sizeof local.sun_path)
+                return false;
+        memcpy(local.sun_path, absolute, length + 1);
+        return socket_address_set(out, SOCK_STREAM, (struct sockaddr *)&local,
+                (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length + 1));
+}
+
+static const char *last_part(const char *path) {
+        const char *slash = strrchr(path, '/');
+
+        return slash ? slash + 1 : path;
+}
+
+/* Most removals are of something else: told by the name alone, without another look at the caller. */
+static bool is_likely(const struct supervisor *supervisor, const char *path) {
+        for (size_t i = 0; i < supervisor->settings->adopt_count; i++) {
+                const char *rule = socket_address_path(&supervisor->settings->adopts[i]);
+
+                if (rule && strcmp(last_part(rule), last_part(path)) == 0)
+                        return true;
+        }
+        return false;
+}
+
+static bool is_kept(const struct supervisor *supervisor, const struct socket_address *address) {
+        char text[SOCKET_ADDRESS_TEXT_BYTES];
+        struct listener_view view;
+
+        socket_address_format(address, text);
+        for (size_t i = 0; listeners_look(supervisor, i, &view); i++)
+                if (strcmp(view.address, text) == 0)
+                        return true;
+        return listeners_has_kept(supervisor, address);
+}
+
+int adopt_answer_unlink(const struct adopt_request *call, const struct adopt_sight *sight) {
+        const char *path = sight->memory.path;
+        struct socket_address address;
+
+        if (call->kind == ADOPT_CALL_UNLINKAT && (call->length & AT_REMOVEDIR))
+                return ADOPT_GOES_ON;
+        if (sight->memory_code != 0 || !adopt_is_waiting(call) || !is_likely(call->supervisor, path))
+                return ADOPT_GOES_ON;
+        /* Relative to a directory that is open there: not followed. */
+        if (path[0] != '/' && call->number != AT_FDCWD)
+                return ADOPT_GOES_ON;
+        if (!adopt_path_address(call, path, &address) || adopt_rule_of(call->supervisor, &address) < 0)
+                return ADOPT_GOES_ON;
+        return is_kept(call->supervisor, &address) ? 0 : ADOPT_GOES_ON;
+}

@@ -1,0 +1,213 @@
+/* Building replies: see control_reply.h. Runs in the supervisor, for peers that were let in; jansson escapes what has to be.
+ * docs/PROTOCOL.md is written for who reads them; the interface text below is what a Varlink client is told. */
+
+#include "supervisor/control/reply.h"
+
+#include <jansson.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/duration.h"
+#include "supervisor/sockets/listeners.h"
+#include "supervisor/notify/notify.h"
+#include "supervisor/state.h"
+
+static const char interface_tacet[] =
+        "# The control socket of a tacet supervisor. No method returns a secret or the name of one.\n"
+        "interface io.tacet\n"
+        "\n"
+        "# state: spawning, booting, ready, available, draining, stopping, killed; status: the app's own "
+        "words\n"
+        "type Instance (slot: int, state: string, generation: int, pid: ?int, age_ms: int, status: ?string)\n"
+        "\n"
+        "# A listening socket. reason: why all generations share it; else each has a member of its own.\n"
+        "type Member (generation: ?int, weight: int, waiting: ?int)\n"
+        "type Listener (name: string, address: string, reason: ?string, members: []Member)\n"
+        "\n"
+        "# Load the secrets and move the service to them. With `wait` the reply comes at the end; called "
+        "with\n"
+        "# `more` as well, there is a reply for each step before it. Without `wait` it only asks.\n"
+        "# result: committed, unchanged, reverted, load_failed, refused, superseded, halted, stopped\n"
+        "method Rotate(force: ?bool, emergency: ?bool, wait: ?bool) ->\n"
+        "  (result: ?string, step: ?string, generation: ?int, elapsed_ms: ?int)\n"
+        "\n"
+        "# generation: the one known to work; target: the one that shall run everywhere\n"
+        "# phase: starting, idle, rolling, reverting, halted, stopping\n"
+        "method Status() -> (version: string, pid: int, phase: string, loading: bool, generation: ?int,\n"
+        "  target: ?int, previous: ?int, replicas: int, live: int, ready: int, available: int,\n"
+        "  failures: int, secret_memory: ?string, adopting: ?bool, instances: []Instance, listeners: "
+        "[]Listener)\n"
+        "\n"
+        "error NoSource ()\n"
+        "error TooManyClients ()\n";
+
+static const char interface_service[] =
+        "interface org.varlink.service\n"
+        "method GetInfo() -> (vendor: string, product: string, version: string, url: string,\n"
+        "  interfaces: []string)\n"
+        "method GetInterfaceDescription(interface: string) -> (description: string)\n"
+        "error InterfaceNotFound (interface: string)\n"
+        "error MethodNotFound (method: string)\n"
+        "error InvalidParameter (parameter: string)\n"
+        "error PermissionDenied ()\n";
+
+/* Consumes `reply`, which is NULL when there was no memory for it. */
+static size_t reply_write(char *out, size_t room, json_t *reply) {
+        size_t length = reply ? json_dumpb(reply, out, room, JSON_COMPACT) : 0;
+
+        json_decref(reply);
+        if (length == 0 || length >= room)
+                return 0;
+        out[length] = '\0';
+        return length + 1;
+}
+
+size_t control_reply_error(char *out, size_t room, const char *name, const char *key, const char *value) {
+        return reply_write(out, room,
+                key ? json_pack("{s:s, s:{s:s}}", "error", name, "parameters", key, value)
+                    : json_pack("{s:s, s:{}}", "error", name, "parameters"));
+}
+
+static json_int_t milliseconds(int64_t ns) {
+        return (json_int_t)(ns / NS_PER_MS);
+}
+
+static json_t *number_or_null(uint64_t number, bool is_there) {
+        return is_there ? json_integer((json_int_t)number) : json_null();
+}
+
+size_t control_reply_step(char *out, size_t room, const char *line, uint64_t generation, int64_t elapsed_ns,
+        bool has_generation) {
+        return reply_write(out, room,
+                json_pack("{s:{s:s, s:o, s:I}, s:b}", "parameters", "step", line, "generation",
+                        number_or_null(generation, has_generation), "elapsed_ms", milliseconds(elapsed_ns),
+                        "continues", 1));
+}
+
+size_t control_reply_result(
+        char *out, size_t room, const char *result, uint64_t generation, int64_t elapsed_ns) {
+        return reply_write(out, room,
+                json_pack("{s:{s:s, s:o, s:I}}", "parameters", "result", result, "generation",
+                        number_or_null(generation, generation != 0), "elapsed_ms", milliseconds(elapsed_ns)));
+}
+
+size_t control_reply_done(char *out, size_t room) {
+        return reply_write(out, room, json_pack("{s:{}}", "parameters"));
+}
+
+/* ---- status ---- */
+
+static json_t *text_or_null(const char *text) {
+        json_t *string = text && *text ? json_string(text) : NULL;
+
+        return string ? string : json_null();
+}
+
+static const struct app *app_of(const struct supervisor *supervisor, uint64_t number) {
+        for (size_t i = 0; i < supervisor->app_places; i++)
+                if (supervisor->apps[i].is_used && supervisor->apps[i].number == number)
+                        return &supervisor->apps[i];
+        return NULL;
+}
+
+static json_t *instance_json(
+        const struct supervisor *supervisor, uint32_t slot, const struct fleet_instance *instance) {
+        const struct app *app = app_of(supervisor, instance->number);
+
+        return json_pack("{s:I, s:s, s:I, s:o, s:I, s:o}", "slot", (json_int_t)slot, "state",
+                instance_state_name(instance->state), "generation", (json_int_t)instance->generation, "pid",
+                number_or_null(app ? (uint64_t)app->pid : 0, app != NULL), "age_ms",
+                milliseconds(time_now_ns() - instance->started_ns), "status",
+                text_or_null(app ? notify_status(app) : NULL));
+}
+
+static json_t *instances_json(const struct supervisor *supervisor) {
+        json_t *list = json_array();
+
+        for (uint32_t slot = 0; list && slot < supervisor->fleet.settings.replicas; slot++)
+                for (uint32_t place = 0; place < 2; place++) {
+                        const struct fleet_instance *instance =
+                                fleet_instance_at(&supervisor->fleet, slot, place);
+
+                        if (instance)
+                                (void)json_array_append_new(list, instance_json(supervisor, slot, instance));
+                }
+        return list;
+}
+
+static json_t *members_json(const struct listener_view *view) {
+        json_t *list = json_array();
+
+        for (size_t i = 0; list && i < view->member_count; i++)
+                (void)json_array_append_new(
+                        list, json_pack("{s:o, s:I, s:o}", "generation",
+                                      number_or_null(view->members[i].generation,
+                                              !view->members[i].is_spare && view->members[i].generation != 0),
+                                      "weight", (json_int_t)view->members[i].weight, "waiting",
+                                      number_or_null((uint64_t)view->members[i].waiting,
+                                              view->members[i].waiting >= 0)));
+        return list;
+}
+
+static json_t *listeners_json(const struct supervisor *supervisor) {
+        json_t *list = json_array();
+        struct listener_view view;
+
+        for (size_t i = 0; list && listeners_look(supervisor, i, &view); i++)
+                (void)json_array_append_new(
+                        list, json_pack("{s:o, s:o, s:o, s:o}", "name", text_or_null(view.name), "address",
+                                      text_or_null(view.address), "reason", text_or_null(view.why_shared),
+                                      "members", members_json(&view)));
+        return list;
+}
+
+/* null: nothing is to be adopted; false: it is, but cannot be had here. */
+static json_t *adopting_json(const struct supervisor *supervisor) {
+        return supervisor->settings->adopt_count ? json_boolean(!supervisor->adopt.is_off) : json_null();
+}
+
+/* How the generation that runs is held. */
+static json_t *memory_json(const struct supervisor *supervisor, uint64_t generation) {
+        const struct bundle *bundle = rotation_bundle(supervisor, generation);
+
+        return bundle ? json_string(bundle->is_encrypted ? "encrypted" : "memfd_secret") : json_null();
+}
+
+size_t control_reply_status(char *out, size_t room, const struct supervisor *supervisor) {
+        struct fleet_view view;
+
+        fleet_look(&supervisor->fleet, &view);
+        return reply_write(out, room,
+                json_pack("{s:{s:s, s:I, s:s, s:b, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, "
+                          "s:o}}",
+                        "parameters", "version", TACET_VERSION, "pid", (json_int_t)getpid(), "phase",
+                        fleet_phase_name(view.phase), "loading", view.is_loading, "generation",
+                        number_or_null(view.stable, view.has_stable), "target",
+                        number_or_null(view.target, view.has_target), "previous",
+                        number_or_null(view.previous, view.has_previous), "replicas",
+                        (json_int_t)supervisor->fleet.settings.replicas, "live", (json_int_t)view.live,
+                        "ready", (json_int_t)view.ready, "available", (json_int_t)view.available, "failures",
+                        (json_int_t)view.failures, "secret_memory", memory_json(supervisor, view.target),
+                        "adopting", adopting_json(supervisor), "instances", instances_json(supervisor),
+                        "listeners", listeners_json(supervisor)));
+}
+
+/* ---- org.varlink.service ---- */
+
+size_t control_reply_info(char *out, size_t room) {
+        return reply_write(out, room,
+                json_pack("{s:{s:s, s:s, s:s, s:s, s:[s, s]}}", "parameters", "vendor", "tacet", "product",
+                        "tacet", "version", TACET_VERSION, "url", "https://varlink.org", "interfaces",
+                        "io.tacet", "org.varlink.service"));
+}
+
+size_t control_reply_interface(char *out, size_t room, const char *interface) {
+        const char *text = strcmp(interface, "io.tacet") == 0              ? interface_tacet
+                           : strcmp(interface, "org.varlink.service") == 0 ? interface_service
+                                                                           : NULL;
+
+        if (!text)
+                return control_reply_error(
+                        out, room, "org.varlink.service.InterfaceNotFound", "interface", interface);
+        return reply_write(out, room, json_pack("{s:{s:s}}", "parameters", "description", text));
+}

@@ -1,0 +1,34 @@
+#pragma once
+
+/* Replies of the control socket: JSON text with its NUL, ready to be sent. No value, no name of a secret can get here.
+ *
+ * Each writes to `out` and returns how many bytes, or 0 when it does not fit or there is no memory: then nothing was written
+ * that counts. */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "supervisor/control/request.h"
+#include "supervisor/control/ticket.h"
+
+struct supervisor;
+
+/* An error; `key` and `value` are its one parameter, or NULL. */
+size_t control_reply_error(char *out, size_t room, const char *name, const char *key, const char *value);
+
+/* A step of a rotation that was waited for; more replies follow. */
+size_t control_reply_step(char *out, size_t room, const char *line, uint64_t generation, int64_t elapsed_ns,
+        bool has_generation);
+
+/* The end of a rotation. */
+size_t control_reply_result(
+        char *out, size_t room, const char *result, uint64_t generation, int64_t elapsed_ns);
+
+/* Nothing to say but that it is done. */
+size_t control_reply_done(char *out, size_t room);
+
+size_t control_reply_status(char *out, size_t room, const struct supervisor *supervisor);
+size_t control_reply_info(char *out, size_t room);
+
+/* The interface in Varlink's own language; an error when it is none of ours. */
+size_t control_reply_interface(char *out, size_t room, const char *interface);

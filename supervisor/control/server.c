@@ -1,0 +1,489 @@
+/* Serving the control socket: see control.h.
+ *
+ * Runs in the supervisor, whose loop it must never hold up: every descriptor is non-blocking, every buffer has its size, every
+ * client a time in which it has to finish what it began. Who may ask is decided by SO_PEERCRED before the first byte is
+ * read: root, or the user that tacet runs as; the socket's mode says the same. A client that has asked and not yet been
+ * answered is not read from. What went wrong with one client is no message above `debug`: it is the client's. */
+
+#include "supervisor/control/server.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "lib/duration.h"
+#include "lib/fd.h"
+#include "lib/file_lock.h"
+#include "lib/log.h"
+#include "supervisor/control/reply.h"
+#include "supervisor/state.h"
+
+#define CLIENTS_MAX       8
+#define BACKLOG           16
+#define ACCEPTS_PER_TURN  16
+#define OUT_BYTES         ((size_t)64 * 1024)
+#define CLIENT_TIMEOUT_NS (10 * NS_PER_S) /* to send a request, to take a reply, to ask again */
+#define LOCK_WAIT_NS      (2 * NS_PER_S) /* for another supervisor that opens its socket in the same folder */
+#define LAST_LOCK_WAIT_NS (NS_PER_S / 5) /* the same at the end, for which somebody waits */
+#define ACCEPT_PAUSE_NS   NS_PER_S       /* when there is no descriptor or memory left for one more */
+
+struct client {
+        bool is_used;
+        bool is_waiting; /* for the end of a rotation */
+        bool wants_steps;
+        struct loop_source source;
+        struct loop_timer timer;
+        struct control_ticket ticket;
+        int64_t asked_ns;
+        size_t in_used, out_used;
+        char in[CONTROL_REQUEST_BYTES_MAX];
+        char out[OUT_BYTES];
+};
+
+/* One per process, as the supervisor. All zero until control_open(), so that it takes no room in the program's file; pages of
+ * clients that never come are never touched. */
+static struct control {
+        struct supervisor *supervisor;
+        struct loop_source listener;
+        struct loop_timer pause;
+        char path[sizeof((struct sockaddr_un *)0)->sun_path];
+        dev_t device; /* of the socket that was bound, to remove no other */
+        ino_t inode;
+        struct client clients[CLIENTS_MAX];
+} control;
+
+/* ---- one client ---- */
+
+static void client_drop(struct client *client, const char *why) {
+        if (!client->is_used)
+                return;
+        log_write(LOG_DEBUG, "control: client let go: %s", why);
+        loop_timer_clear(&control.supervisor->loop, &client->timer);
+        loop_remove(&control.supervisor->loop, &client->source);
+        fd_cleanup(&client->source.fd);
+        client->is_used = client->is_waiting = false;
+}
+
+static bool client_has_request(const struct client *client) {
+        return memchr(client->in, '\0', client->in_used) != NULL;
+}
+
+/* What is waited for: room to write, a request, or only the peer's end while it waits itself (errors and hang-ups always come).
+ * The clock of what was begun goes on. */
+static void client_arm(struct client *client) {
+        struct loop *loop = &control.supervisor->loop;
+        uint32_t events = client->out_used             ? EPOLLOUT
+                          : client->is_waiting         ? EPOLLERR
+                          : client_has_request(client) ? EPOLLOUT /* at once */
+                                                       : EPOLLIN;
+        struct error error;
+
+        if (events == EPOLLERR)
+                loop_timer_clear(loop, &client->timer);
+        else if (!client->timer.is_set)
+                loop_timer_set(loop, &client->timer, time_add(time_now_ns(), CLIENT_TIMEOUT_NS));
+        if (client->source.events == events)
+                return;
+        loop_remove(loop, &client->source);
+        client->source.events = events;
+        if (loop_add(loop, &client->source, &error) < 0)
+                client_drop(client, error.text);
+}
+
+/* Send what there is. Returns false when the client is gone. */
+static bool client_flush(struct client *client) {
+        ssize_t sent;
+
+        while (client->out_used) {
+                sent = send(client->source.fd, client->out, client->out_used, MSG_DONTWAIT | MSG_NOSIGNAL);
+                if (sent < 0 && errno == EINTR)
+                        continue;
+                if (sent < 0 && errno == EAGAIN)
+                        break;
+                if (sent < 0) {
+                        client_drop(client, strerror(errno));
+                        return false;
+                }
+                client->out_used -= (size_t)sent;
+                memmove(client->out, client->out + sent, client->out_used);
+                if (client->out_used == 0)
+                        loop_timer_clear(&control.supervisor->loop, &client->timer);
+        }
+        return true;
+}
+
+static char *client_room(struct client *client, size_t *out_room) {
+        *out_room = sizeof client->out - client->out_used;
+        return client->out + client->out_used;
+}
+
+/* A reply was built (or, with 0 bytes, did not fit): send it. */
+static void client_replied(struct client *client, size_t bytes) {
+        if (bytes == 0) {
+                client_drop(client, "it does not take its replies");
+                return;
+        }
+        client->out_used += bytes;
+        if (client_flush(client))
+                client_arm(client);
+}
+
+static void reply_error(struct client *client, const char *name, const char *key, const char *value) {
+        size_t room;
+        char *out = client_room(client, &room);
+
+        client_replied(client, control_reply_error(out, room, name, key, value));
+}
+
+static void reply_result(struct client *client, const char *result, uint64_t generation) {
+        int64_t elapsed_ns = time_now_ns() - client->asked_ns;
+        size_t room;
+        char *out = client_room(client, &room);
+
+        client->is_waiting = false;
+        client_replied(client, control_reply_result(out, room, result, generation, elapsed_ns));
+}
+
+/* ---- requests ---- */
+
+static void rotate(struct client *client, const struct control_request *request) {
+        struct supervisor *supervisor = control.supervisor;
+        struct fleet_view view;
+        size_t room;
+        char *out;
+
+        if (!supervisor->settings->load) {
+                reply_error(client, "io.tacet.NoSource", NULL, NULL);
+                return;
+        }
+        client->asked_ns = time_now_ns();
+        fleet_look(&supervisor->fleet, &view);
+        if (view.phase == FLEET_PHASE_STOPPING || view.phase == FLEET_PHASE_OVER) {
+                reply_result(client, control_result_name(CONTROL_STOPPED), 0);
+                return;
+        }
+        client->ticket = control_ticket_take(&supervisor->fleet);
+        rotation_ask(supervisor, request->is_forced, request->is_emergency, false);
+        if (request->waits && !request->is_oneway) {
+                client->is_waiting = true;
+                client->wants_steps = request->is_more;
+                client_arm(client);
+                return;
+        }
+        out = client_room(client, &room);
+        if (!request->is_oneway)
+                client_replied(client, control_reply_done(out, room));
+}
+
+static void request_serve(struct client *client, const struct control_request *request) {
+        size_t room;
+        char *out = client_room(client, &room);
+
+        /* Everything but a rotation is asked for its reply alone. */
+        if (request->is_oneway && request->method != CONTROL_ROTATE)
+                return;
+        switch (request->method) {
+        case CONTROL_ROTATE:
+                rotate(client, request);
+                return;
+        case CONTROL_STATUS:
+                client_replied(client, control_reply_status(out, room, control.supervisor));
+                return;
+        case CONTROL_GET_INFO:
+                client_replied(client, control_reply_info(out, room));
+                return;
+        case CONTROL_GET_INTERFACE:
+                client_replied(client, control_reply_interface(out, room, request->name));
+                return;
+        case CONTROL_NO_METHOD:
+                reply_error(client, "org.varlink.service.MethodNotFound", "method", request->name);
+                return;
+        case CONTROL_NO_INTERFACE:
+                reply_error(client, "org.varlink.service.InterfaceNotFound", "interface", request->name);
+                return;
+        case CONTROL_NO_PARAMETER:
+                reply_error(client, "org.varlink.service.InvalidParameter", "parameter", request->name);
+                return;
+        }
+}
+
+/* Serve the requests that have come whole, until one has to be waited for. */
+static void client_serve(struct client *client) {
+        struct control_request request;
+
+        while (client->is_used && !client->is_waiting && client->out_used == 0) {
+                const char *end = memchr(client->in, '\0', client->in_used);
+                size_t length = end ? (size_t)(end - client->in) : 0;
+
+                if (!end && client->in_used == sizeof client->in)
+                        client_drop(client, "its request is too long");
+                if (!end)
+                        return;
+                if (control_request_parse(client->in, length, &request) < 0) {
+                        client_drop(client, "that is no request");
+                        return;
+                }
+                client->in_used -= length + 1;
+                memmove(client->in, end + 1, client->in_used);
+                loop_timer_clear(&control.supervisor->loop, &client->timer);
+                request_serve(client, &request);
+        }
+}
+
+static void client_read(struct client *client) {
+        ssize_t got = recv(client->source.fd, client->in + client->in_used,
+                sizeof client->in - client->in_used, MSG_DONTWAIT);
+
+        if (got > 0)
+                client->in_used += (size_t)got;
+        else if (got == 0 || (errno != EAGAIN && errno != EINTR))
+                client_drop(client, got < 0 ? strerror(errno) : "it hung up");
+}
+
+static void client_on_event(struct loop_source *source) {
+        struct client *client = source->owner;
+
+        if (client->is_waiting && client->out_used == 0) {
+                client_drop(client, "it hung up while it waited");
+                return;
+        }
+        /* The number of the next load is only sure when the core knows all that came before. */
+        supervisor_settle(control.supervisor);
+        if (!client->is_used || !client_flush(client))
+                return;
+        if (client->out_used == 0 && !client->is_waiting) {
+                if (!client_has_request(client))
+                        client_read(client);
+                client_serve(client);
+        }
+        if (client->is_used)
+                client_arm(client);
+}
+
+static void client_on_due(struct loop_timer *timer) {
+        client_drop(timer->owner, "it took too long");
+}
+
+void control_report(struct supervisor *supervisor, const struct fleet_action *action, const char *line) {
+        if (!supervisor->settings->control_path)
+                return;
+        for (size_t i = 0; i < CLIENTS_MAX; i++) {
+                struct client *client = &control.clients[i];
+                enum control_result result;
+                size_t room;
+                char *out;
+
+                if (!client->is_used || !client->is_waiting)
+                        continue;
+                if (client->wants_steps) {
+                        out = client_room(client, &room);
+                        client_replied(
+                                client, control_reply_step(out, room, line, action->generation,
+                                                time_now_ns() - client->asked_ns, action->generation != 0));
+                }
+                result = control_ticket_hear(&client->ticket, &supervisor->fleet, action);
+                if (client->is_used && result != CONTROL_PENDING)
+                        reply_result(client, control_result_name(result), client->ticket.generation);
+        }
+}
+
+/* ---- the socket ---- */
+
+static bool peer_is_allowed(int fd) {
+        struct ucred peer;
+        socklen_t length = sizeof peer;
+
+        return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0 &&
+               (peer.uid == 0 || peer.uid == geteuid());
+}
+
+/* Say why, should there be room for it at once, and hang up. */
+static void peer_refuse(int fd, const char *name) {
+        char text[256];
+        size_t bytes = control_reply_error(text, sizeof text, name, NULL, NULL);
+
+        log_write(LOG_DEBUG, "control: refused: %s", name);
+        (void)!send(fd, text, bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+static struct client *client_unused(void) {
+        for (size_t i = 0; i < CLIENTS_MAX; i++)
+                if (!control.clients[i].is_used)
+                        return &control.clients[i];
+        return NULL;
+}
+
+static void peer_accept(int take_fd) {
+        CLEANUP_FD int fd = take_fd;
+        struct client *client = client_unused();
+        struct error error;
+
+        if (!peer_is_allowed(fd)) {
+                peer_refuse(fd, "org.varlink.service.PermissionDenied");
+                return;
+        }
+        if (!client) {
+                peer_refuse(fd, "io.tacet.TooManyClients");
+                return;
+        }
+        /* The buffers keep what was in them: nothing but the counts says what is valid. */
+        client->is_used = true;
+        client->is_waiting = client->wants_steps = false;
+        client->in_used = client->out_used = 0;
+        client->timer = (struct loop_timer){.on_due = client_on_due, .owner = client};
+        client->source = (struct loop_source){
+                .fd = fd_take(&fd), .on_readable = client_on_event, .owner = client, .events = EPOLLIN};
+        if (loop_add(&control.supervisor->loop, &client->source, &error) < 0)
+                client_drop(client, error.text);
+        else
+                client_arm(client);
+}
+
+static void listener_on_readable(struct loop_source *source) {
+        for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
+                int fd = accept4(source->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+                if (fd >= 0) {
+                        peer_accept(fd);
+                        continue;
+                }
+                /* Whoever waits goes on waiting, and must not keep the loop turning. */
+                if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
+                        loop_remove(&control.supervisor->loop, source);
+                        loop_timer_set(&control.supervisor->loop, &control.pause,
+                                time_add(time_now_ns(), ACCEPT_PAUSE_NS));
+                }
+                return;
+        }
+}
+
+static void pause_on_due(struct loop_timer *timer) {
+        struct error error;
+
+        if (loop_add(&control.supervisor->loop, &control.listener, &error) < 0)
+                loop_timer_set(&control.supervisor->loop, timer, time_add(time_now_ns(), ACCEPT_PAUSE_NS));
+}
+
+static int socket_new(struct error *error) {
+        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+        return fd < 0 ? error_set(error, errno, "make the control socket") : fd;
+}
+
+/* Something is at the path. A socket that nobody listens on is what a killed supervisor left: it may go. */
+static int stale_remove(const struct sockaddr_un *address, struct error *error) {
+        CLEANUP_FD int fd = socket_new(error);
+        struct stat status;
+
+        if (fd < 0)
+                return -1;
+        if (lstat(address->sun_path, &status) == 0 && !S_ISSOCK(status.st_mode)) {
+                error_set(error, 0, "control socket '%s': something else is there", address->sun_path);
+                return error_hint(error, "a file that is no socket has this name: it is left alone");
+        }
+        if (connect(fd, (const struct sockaddr *)address, sizeof *address) == 0 || errno == EAGAIN) {
+                error_set(error, 0, "control socket '%s': another supervisor serves it", address->sun_path);
+                return error_hint(error, "give each service a path of its own");
+        }
+        if (errno != ECONNREFUSED && errno != ENOENT)
+                return error_set(error, errno, "control socket '%s'", address->sun_path);
+        if (unlink(address->sun_path) < 0 && errno != ENOENT)
+                return error_set(error, errno, "remove the old control socket '%s'", address->sun_path);
+        return 0;
+}
+
+/* Mode 0600 from its first moment: chmod(2) afterwards would leave a gap. */
+static int bind_private(int fd, const struct sockaddr_un *address) {
+        mode_t former = umask(0177);
+        int result = bind(fd, (const struct sockaddr *)address, sizeof *address);
+
+        (void)umask(former);
+        return result;
+}
+
+static int listener_bind(int fd, const struct sockaddr_un *address, struct error *error) {
+        int result = bind_private(fd, address);
+        struct stat status = {0};
+
+        if (result < 0 && errno == EADDRINUSE) {
+                if (stale_remove(address, error) < 0)
+                        return -1;
+                result = bind_private(fd, address);
+        }
+        if (result == 0)
+                result = lstat(address->sun_path, &status);
+        if (result == 0)
+                result = listen(fd, BACKLOG);
+        if (result < 0) {
+                error_set(error, errno, "control socket '%s'", address->sun_path);
+                return error_hint(error, "its directory must exist and be writable for tacet");
+        }
+        control.device = status.st_dev;
+        control.inode = status.st_ino;
+        return 0;
+}
+
+/* Nobody else does the same until this one listens: between bind and listen it refuses, as one that was left behind does. */
+static int listener_bind_alone(int fd, const struct sockaddr_un *address, struct error *error) {
+        int lock = folder_lock(address->sun_path, LOCK_WAIT_NS);
+        int result = listener_bind(fd, address, error);
+
+        fd_close(lock);
+        return result;
+}
+
+int control_open(struct supervisor *supervisor, struct error *error) {
+        const char *path = supervisor->settings->control_path;
+        struct sockaddr_un address = {.sun_family = AF_UNIX};
+        CLEANUP_FD int fd = -1;
+
+        if (!path)
+                return 0;
+        control.supervisor = supervisor;
+        control.listener.fd = -1;
+        if (strlen(path) >= sizeof address.sun_path) {
+                error_set(error, ENAMETOOLONG, "control socket '%s'", path);
+                return error_hint(error, "the path of a unix socket has at most %zu bytes",
+                        sizeof address.sun_path - 1);
+        }
+        memcpy(address.sun_path, path, strlen(path) + 1);
+        fd = socket_new(error);
+        if (fd < 0 || listener_bind_alone(fd, &address, error) < 0)
+                return -1;
+        memcpy(control.path, address.sun_path, sizeof control.path);
+        control.pause = (struct loop_timer){.on_due = pause_on_due, .owner = &control};
+        control.listener = (struct loop_source){
+                .fd = fd_take(&fd), .on_readable = listener_on_readable, .owner = &control};
+        if (loop_add(&supervisor->loop, &control.listener, error) == 0)
+                return 0;
+        control_close(supervisor);
+        return -1;
+}
+
+void control_close(struct supervisor *supervisor) {
+        struct stat status;
+        int lock;
+
+        if (!supervisor->settings->control_path || control.listener.fd < 0)
+                return;
+        for (size_t i = 0; i < CLIENTS_MAX; i++) {
+                struct client *client = &control.clients[i];
+
+                if (client->is_used && client->is_waiting)
+                        reply_result(client, control_result_name(CONTROL_STOPPED), 0);
+                client_drop(client, "the end");
+        }
+        loop_timer_clear(&supervisor->loop, &control.pause);
+        loop_remove(&supervisor->loop, &control.listener);
+        fd_cleanup(&control.listener.fd);
+        lock = folder_lock(control.path, LAST_LOCK_WAIT_NS);
+        if (lstat(control.path, &status) == 0 && status.st_dev == control.device &&
+                status.st_ino == control.inode)
+                (void)unlink(control.path);
+        fd_close(lock);
+}

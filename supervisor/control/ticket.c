@@ -1,0 +1,104 @@
+/* See control_ticket.h. The core does not know who asked for what: it merges requests on purpose. So the answer to one of them is
+ * read off the numbers of loads and generations. */
+
+#include "supervisor/control/ticket.h"
+
+struct control_ticket control_ticket_take(const struct fleet *fleet) {
+        /* One that runs may have read the files already: then the request waits for the next (load.c of the core). */
+        return (struct control_ticket){.load = fleet->load_last + 1};
+}
+
+/* The newest load that is over. One that begins in the step that ends another has the next number. */
+static uint32_t load_finished(const struct fleet *fleet) {
+        return fleet->is_loading ? fleet->load_last - 1 : fleet->load_last;
+}
+
+/* What was loaded runs already, or is on its way. */
+static enum control_result hear_unchanged(
+        struct control_ticket *ticket, const struct fleet *fleet, uint64_t generation) {
+        struct fleet_view view;
+
+        fleet_look(fleet, &view);
+        ticket->is_loaded = true;
+        ticket->generation = generation;
+        switch (view.phase) {
+        case FLEET_PHASE_STARTING:
+        case FLEET_PHASE_ROLLING:
+                return CONTROL_PENDING;
+        case FLEET_PHASE_REVERTING:
+                ticket->is_going_back = true;
+                return CONTROL_PENDING;
+        case FLEET_PHASE_IDLE:
+                return CONTROL_UNCHANGED;
+        case FLEET_PHASE_HALTED:
+                return CONTROL_HALTED;
+        case FLEET_PHASE_STOPPING:
+        case FLEET_PHASE_OVER:
+                return CONTROL_STOPPED;
+        }
+        return CONTROL_PENDING;
+}
+
+/* What the load brought. */
+static enum control_result hear_load(
+        struct control_ticket *ticket, const struct fleet *fleet, const struct fleet_action *report) {
+        if (load_finished(fleet) < ticket->load)
+                return CONTROL_PENDING;
+        if (report->report == FLEET_REPORT_LOAD_FAILED)
+                return CONTROL_LOAD_FAILED;
+        if (report->report == FLEET_REPORT_REFUSED)
+                return CONTROL_REFUSED;
+        if (report->report == FLEET_REPORT_UNCHANGED)
+                return hear_unchanged(ticket, fleet, report->generation);
+        if (report->report == FLEET_REPORT_STARTED)
+                return CONTROL_COMMITTED; /* the first generation of all: no rollout is said to begin */
+        if (report->report == FLEET_REPORT_ROLLOUT) {
+                ticket->is_loaded = true;
+                ticket->generation = report->generation;
+        }
+        /* A rollout that runs is called off: the content from before it came again. */
+        if (report->report == FLEET_REPORT_CANCELLED)
+                ticket->is_loaded = ticket->is_going_back = true;
+        return CONTROL_PENDING;
+}
+
+static enum control_result hear_way_back(
+        const struct control_ticket *ticket, const struct fleet_action *report) {
+        if (report->report == FLEET_REPORT_HALTED)
+                return CONTROL_HALTED;
+        if (report->report == FLEET_REPORT_RESTORED)
+                return ticket->has_failed ? CONTROL_REVERTED : CONTROL_UNCHANGED;
+        if (report->report == FLEET_REPORT_ROLLOUT || report->report == FLEET_REPORT_COMMITTED)
+                return ticket->has_failed ? CONTROL_REVERTED : CONTROL_SUPERSEDED;
+        return CONTROL_PENDING;
+}
+
+static enum control_result hear_rollout(struct control_ticket *ticket, const struct fleet_action *report) {
+        if (report->generation != ticket->generation)
+                return CONTROL_PENDING;
+        if (report->report == FLEET_REPORT_COMMITTED || report->report == FLEET_REPORT_STARTED)
+                return CONTROL_COMMITTED;
+        if (report->report == FLEET_REPORT_SUPERSEDED || report->report == FLEET_REPORT_CANCELLED)
+                return CONTROL_SUPERSEDED;
+        if (report->report == FLEET_REPORT_HALTED)
+                return CONTROL_HALTED;
+        if (report->report == FLEET_REPORT_REVERTED)
+                ticket->is_going_back = ticket->has_failed = true;
+        return CONTROL_PENDING;
+}
+
+enum control_result control_ticket_hear(
+        struct control_ticket *ticket, const struct fleet *fleet, const struct fleet_action *report) {
+        if (report->report == FLEET_REPORT_STOPPING || report->report == FLEET_REPORT_GAVE_UP)
+                return CONTROL_STOPPED;
+        if (!ticket->is_loaded)
+                return hear_load(ticket, fleet, report);
+        return ticket->is_going_back ? hear_way_back(ticket, report) : hear_rollout(ticket, report);
+}
+
+const char *control_result_name(enum control_result result) {
+        static const char *const names[] = {"pending", "committed", "unchanged", "reverted", "load_failed",
+                "refused", "superseded", "halted", "stopped"};
+
+        return (unsigned)result < sizeof names / sizeof *names ? names[result] : "unknown";
+}

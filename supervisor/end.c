@@ -1,0 +1,65 @@
+/* After the app's end: what it left behind gets TERM and CONT, time to clean up, then KILL.
+ *
+ * When PID 1 of a container exits the kernel kills the rest of the namespace at once, so this is their only chance.
+ * kill(-1) is used by PID 1 alone: anywhere else it would reach processes that are none of ours. */
+
+#include <signal.h>
+#include <unistd.h>
+
+#include "lib/duration.h"
+#include "lib/log.h"
+#include "supervisor/process/descendants.h"
+#include "supervisor/state.h"
+
+#define KILL_AGAIN_NS (100 * NS_PER_MS) /* a process may fork while it is being killed: say it again */
+#define KILL_TRIES    20                /* what does not die of this sits in the kernel: leave it */
+
+static void groups_signal(const struct supervisor *supervisor, int number) {
+        for (size_t i = 0; i < FLEET_REPLICAS_MAX; i++)
+                if (supervisor->last_groups[i] > 0)
+                        (void)kill(-supervisor->last_groups[i], number);
+}
+
+static void remaining_signal(const struct supervisor *supervisor, int number) {
+        if (getpid() == 1)
+                (void)kill(-1, number);
+        else if (!descendants_signal(number))
+                groups_signal(supervisor, number);
+}
+
+/* Turn the loop until nobody is left, the time is up, or (`until_told`) somebody asks for the end. */
+static void wait_for_remaining(struct supervisor *supervisor, int64_t deadline_ns, bool until_told) {
+        children_reap(supervisor);
+        while (!supervisor->has_no_children && time_now_ns() < deadline_ns &&
+                !(until_told && supervisor->is_told_to_stop)) {
+                loop_wait(&supervisor->loop, supervisor->is_reaping_due ? 0 : deadline_ns);
+                supervisor->event_count = 0; /* the fleet is over: nobody wants to know */
+                children_reap(supervisor);
+        }
+}
+
+void remaining_end(struct supervisor *supervisor) {
+        const struct supervisor_settings *settings = supervisor->settings;
+
+        supervisor->is_told_to_stop = false;
+        if (settings->ends_group)
+                groups_signal(supervisor, SIGTERM);
+        if (settings->waits_for_all)
+                wait_for_remaining(supervisor, NS_FOREVER, true);
+        manager_ending(supervisor);
+        children_reap(supervisor);
+        if (supervisor->has_no_children)
+                return;
+        log_write(LOG_INFO, "the app has ended; ending what it left behind");
+        remaining_signal(supervisor, SIGTERM);
+        remaining_signal(supervisor, SIGCONT);
+        supervisor->is_told_to_stop = false;
+        wait_for_remaining(supervisor, time_add(time_now_ns(), settings->remaining_timeout_ns), true);
+        for (int try = 0; try < KILL_TRIES && !supervisor->has_no_children; try++) {
+                if (try == 0)
+                        log_write(
+                                LOG_WARNING, "processes that the app left behind did not end: killing them");
+                remaining_signal(supervisor, SIGKILL);
+                wait_for_remaining(supervisor, time_add(time_now_ns(), KILL_AGAIN_NS), false);
+        }
+}

@@ -1,0 +1,161 @@
+/* Refusing gates that cannot tell one instance from another, or never open: see gate.h. Called by `tacet run` and `tacet check`
+ * when the sockets are known. No system call but for looking at sockets that were inherited.
+ *
+ * A probe of a socket that two generations share may be answered by the old one: then the new one is taken for healthy
+ * whatever it does, which is worse than not to ask. So there the instance itself must give a sign as well (READY=1, the ready
+ * descriptor, its own listen), or be asked where nobody else can answer. */
+
+#include "supervisor/gate/check.h"
+
+#include <string.h>
+
+#include "lib/log.h"
+#include "supervisor/sockets/listener.h"
+#include "supervisor/supervisor.h"
+
+#define OWN_SIGNS "ready = notify or ready = fd, an exec: probe, or socket = yes in [health]"
+
+static int refuse(struct error *error) {
+        return error_status(error, EXIT_STATUS_CONFIG);
+}
+
+static const struct listener_settings *listener_named(
+        const struct supervisor_settings *settings, const char *name) {
+        for (size_t i = 0; i < settings->listener_count; i++)
+                if (strcmp(settings->listeners[i].name, name) == 0)
+                        return &settings->listeners[i];
+        return NULL;
+}
+
+/* A sign that only the instance itself can give. */
+static bool has_own_sign(const struct supervisor_settings *settings) {
+        switch (settings->readiness.ready) {
+        case READINESS_NOTIFY:
+        case READINESS_FD:
+                return true;
+        case READINESS_AUTO:
+        case READINESS_LISTEN:
+                return settings->readiness.has_adopted;
+        case READINESS_EXEC:
+        case READINESS_PROBE:
+        case READINESS_DELAY:
+                return false;
+        }
+        return false;
+}
+
+static bool has_tcp_adopt(const struct supervisor_settings *settings) {
+        for (size_t i = 0; i < settings->adopt_count; i++)
+                if (!socket_address_is_unix(&settings->adopts[i]))
+                        return true;
+        return false;
+}
+
+/* Where the probe goes, as the message calls it. */
+static const char *target_name(const struct probe_settings *probe) {
+        return probe->listener ? probe->listener : "the socket";
+}
+
+static int check_exists(const struct supervisor_settings *settings, bool knows_sockets, struct error *error) {
+        const struct probe_settings *probe = &settings->health.probe;
+        const struct listener_settings *named;
+
+        if (!probe->listener) {
+                if (settings->listener_count || settings->adopt_count || !knows_sockets)
+                        return 0;
+                error_set(error, 0, "there is no socket that the probe of [health] could connect to");
+                error_hint(error,
+                        "declare one (--listen http=8080), adopt one (--adopt 8080), give the app's own port "
+                        "(http://127.0.0.1:8080/), or use socket = yes");
+                return refuse(error);
+        }
+        named = listener_named(settings, probe->listener);
+        if (!named && knows_sockets) {
+                error_set(error, 0, "the probe of [health] names '%s', and there is no such socket",
+                        probe->listener);
+                error_hint(error, "name a [socket] section or a --listen option");
+                return refuse(error);
+        }
+        if (named && named->address.type != SOCK_STREAM) {
+                error_set(error, 0, "the probe of [health] names '%s', which takes no connections",
+                        probe->listener);
+                error_hint(error, "use " OWN_SIGNS);
+                return refuse(error);
+        }
+        return 0;
+}
+
+/* The kernel accepts for the app: on a socket whose queue cannot be looked at, to be connected says nothing. */
+static int check_tcp(const struct supervisor_settings *settings, struct error *error) {
+        const struct probe_settings *probe = &settings->health.probe;
+
+        if (probe->kind != PROBE_TCP || probe->address || settings->health.has_socket ||
+                settings->listener_count == 0 || listeners_can_probe(settings, probe->listener) ||
+                (!probe->listener && has_tcp_adopt(settings)))
+                return 0;
+        error_set(error, 0,
+                "a tcp: probe of %s says nothing: it is open whether or not the app takes connections",
+                target_name(probe));
+        error_hint(error, "use an http: probe, or " OWN_SIGNS);
+        return refuse(error);
+}
+
+static int check_identity(const struct supervisor_settings *settings, struct error *error) {
+        const struct probe_settings *probe = &settings->health.probe;
+        bool reaches_one = probe->address ? false
+                                          : listeners_can_probe(settings, probe->listener) ||
+                                                    (!probe->listener && has_tcp_adopt(settings));
+
+        if (listeners_are_single(settings) || reaches_one || has_own_sign(settings))
+                return 0;
+        if (settings->listener_count == 0 && settings->adopt_count == 0 && !probe->address)
+                return 0; /* not known yet */
+        if (probe->address) {
+                error_set(error, 0,
+                        "several instances may run at a time, and nobody knows which of them answers the "
+                        "probe of [health]");
+                error_hint(error, "declare or adopt the socket and write http:/PATH; or use " OWN_SIGNS);
+        } else {
+                error_set(error, 0,
+                        "generations share %s, so the old one could answer the probe for the new one",
+                        target_name(probe));
+                error_hint(error, "use " OWN_SIGNS);
+        }
+        return refuse(error);
+}
+
+static int check_sign(const struct supervisor_settings *settings, bool knows_sockets, struct error *error) {
+        if (settings->readiness.ready == READINESS_LISTEN && knows_sockets &&
+                !settings->readiness.has_adopted && !listeners_can_probe(settings, NULL)) {
+                error_set(error, 0, "ready = listen: nobody can see the app listen or accept");
+                error_hint(error, "declare a tcp socket that is not shared (--listen), or adopt the address "
+                                  "that the app "
+                                  "binds (--adopt 8080)");
+                return refuse(error);
+        }
+        return 0;
+}
+
+int gate_check(const struct supervisor_settings *settings, bool knows_sockets, struct error *error) {
+        const struct health_settings *health = &settings->health;
+
+        if (check_sign(settings, knows_sockets, error) < 0)
+                return -1;
+        if (health->probe.kind == PROBE_NONE || health->probe.kind == PROBE_EXEC || health->has_socket)
+                return 0;
+        if (!health->probe.address && check_exists(settings, knows_sockets, error) < 0)
+                return -1;
+        if (check_tcp(settings, error) < 0)
+                return -1;
+        return check_identity(settings, error);
+}
+
+void gate_advise(const struct supervisor_settings *settings) {
+        if (settings->fleet.surge_max == 0 || settings->readiness.ready != READINESS_AUTO ||
+                settings->health.probe.kind != PROBE_NONE || settings->readiness.has_adopted ||
+                listeners_can_probe(settings, NULL))
+                return;
+        log_write(LOG_NOTICE,
+                "nothing says when a new instance is ready: it counts as soon as it has been executed "
+                "(set ready, or a probe in [health])");
+}

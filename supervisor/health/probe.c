@@ -1,0 +1,323 @@
+/* One health check: see probe.h. Runs in the supervisor.
+ *
+ * TCP needs no child: nothing is read. A connection to a listening socket stands before the app knows of it, so it is watched
+ * until it has left the accept queue. HTTP is a fork whose child reads the answer (probe_child.c). EXEC goes through the
+ * shim, as the app does, with the app's user, directory, limits and settings, without its secrets. A child that
+ * outlives its time is killed with its group; until it is reaped no other check of that instance begins. */
+
+#include "supervisor/health/probe.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lib/duration.h"
+#include "lib/fd.h"
+#include "lib/signals.h"
+#include "supervisor/state.h"
+
+#define ACCEPT_PAUSE_NS     (2 * NS_PER_MS)
+#define ACCEPT_PAUSE_NS_MAX (50 * NS_PER_MS)
+
+static struct probe *probe_of(struct loop_timer *timer) {
+        return (struct probe *)((char *)timer - offsetof(struct probe, timer));
+}
+
+/* The app hears of the end of its connection as of any client's. */
+static void descriptors_release(struct app *app, struct probe *probe) {
+        leaving_begin(&app->supervisor->leaving, &app->supervisor->loop, fd_take(&probe->connection));
+        fd_cleanup(&probe->fd);
+}
+
+/* The answer is there: let go of everything but a child that is not reaped yet. */
+static void done(struct app *app, struct probe *probe, bool is_well, const char *reason) {
+        loop_timer_clear(&app->supervisor->loop, &probe->timer);
+        descriptors_release(app, probe);
+        if (probe->pid == 0)
+                probe->is_running = false;
+        probe->on_done(app, is_well, reason);
+}
+
+static void child_kill(const struct probe *probe) {
+        if (probe->pid == 0)
+                return;
+        if (probe->has_group)
+                (void)kill(-probe->pid, SIGKILL);
+        (void)kill(probe->pid, SIGKILL);
+}
+
+static void done_late(struct app *app, struct probe *probe) {
+        char reason[PROBE_REASON_BYTES], duration[32];
+
+        snprintf(reason, sizeof reason, "no answer within %s",
+                duration_format(probe->settings->timeout_ns, duration));
+        child_kill(probe);
+        probe->is_late = true;
+        done(app, probe, false, reason);
+}
+
+static void child_on_due(struct loop_timer *timer) {
+        done_late(timer->owner, probe_of(timer));
+}
+
+/* ---- TCP ---- */
+
+/* Does the connection stand? Returns 1, 0 (not yet), or -1 with errno. */
+static int connection_state(int fd) {
+        struct tcp_info info;
+        socklen_t size = sizeof info;
+        int code = 0;
+        socklen_t code_size = sizeof code;
+
+        if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &code, &code_size) < 0)
+                return -1;
+        if (code) {
+                errno = code;
+                return -1;
+        }
+        memset(&info, 0, sizeof info);
+        if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) < 0)
+                return errno == EOPNOTSUPP || errno == ENOPROTOOPT ? 1 : -1; /* a unix socket */
+        return info.tcpi_state != TCP_SYN_SENT;
+}
+
+bool probe_is_connecting(const struct probe *probe) {
+        return probe->is_running && probe->connection >= 0 && connection_state(probe->connection) == 0;
+}
+
+/* Connections that wait where this check's connection does. */
+static long queue_length(struct app *app, const char *name) {
+        struct listener_view view;
+        long sum = 0;
+
+        for (size_t i = 0; listeners_look(app->supervisor, i, &view); i++) {
+                if (name && strcmp(view.name, name) != 0)
+                        continue;
+                for (size_t k = 0; k < view.member_count; k++)
+                        if (view.members[k].waiting > 0 &&
+                                (view.why_shared || view.members[k].generation == app->generation))
+                                sum += view.members[k].waiting;
+        }
+        return sum;
+}
+
+/* Taken: nothing waits any more, or less than before (clients may wait in the same queue). */
+static bool queue_has_moved(struct app *app, struct probe *probe) {
+        long before = probe->waiting, now = queue_length(app, probe->settings->listener);
+
+        probe->waiting = now;
+        return now == 0 || (before > 0 && now < before);
+}
+
+static void accept_on_due(struct loop_timer *timer) {
+        struct app *app = timer->owner;
+        struct probe *probe = probe_of(timer);
+        char reason[PROBE_REASON_BYTES];
+        int state = connection_state(probe->connection);
+
+        if (state < 0) {
+                snprintf(reason, sizeof reason, "no connection: %s", strerror(errno));
+                done(app, probe, false, reason);
+                return;
+        }
+        /* Looked at in the turn after it stood: until then it may be on its way into the queue. */
+        if (state > 0 && (probe->waiting == -2 || (probe->is_connected && queue_has_moved(app, probe)))) {
+                done(app, probe, true, "connection taken");
+                return;
+        }
+        probe->is_connected = state > 0;
+        if (time_now_ns() >= probe->deadline_ns) {
+                done_late(app, probe);
+                return;
+        }
+        probe->pause_ns =
+                probe->pause_ns * 2 > ACCEPT_PAUSE_NS_MAX ? ACCEPT_PAUSE_NS_MAX : probe->pause_ns * 2;
+        loop_timer_set(&app->supervisor->loop, timer, time_now_ns() + probe->pause_ns);
+}
+
+static void tcp_begin(struct app *app, struct probe *probe, bool counts) {
+        probe->waiting = counts ? -1 : -2; /* -2: to be connected is all that can be seen */
+        probe->pause_ns = ACCEPT_PAUSE_NS;
+        probe->timer.on_due = accept_on_due;
+        loop_timer_set(&app->supervisor->loop, &probe->timer, time_now_ns() + ACCEPT_PAUSE_NS);
+}
+
+/* ---- HTTP ---- */
+
+static int http_begin(struct probe *probe, struct error *error) {
+        CLEANUP_FD int reader = -1;
+        CLEANUP_FD int writer = -1;
+        int ends[2];
+        pid_t pid;
+
+        if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0)
+                return error_set(error, errno, "no pipe for the check");
+        reader = ends[0];
+        writer = ends[1];
+        pid = fork();
+        if (pid == 0)
+                probe_child_http(probe->connection, writer, probe->settings->request, probe->deadline_ns);
+        if (pid < 0)
+                return error_set(error, errno, "no process for the check");
+        probe->pid = pid;
+        probe->fd = fd_take(&reader);
+        return 0;
+}
+
+static bool status_is_wanted(const struct probe_settings *settings, int32_t status) {
+        for (size_t i = 0; i < settings->status_count; i++)
+                if (status >= settings->statuses[i].first && status <= settings->statuses[i].last)
+                        return true;
+        return false;
+}
+
+static bool http_end(struct probe *probe, char reason[static PROBE_REASON_BYTES]) {
+        struct probe_answer answer = {.kind = PROBE_ANSWER_NONE};
+
+        if (read(probe->fd, &answer, sizeof answer) != sizeof answer)
+                answer = (struct probe_answer){.kind = PROBE_ANSWER_NONE};
+        switch ((enum probe_answer_kind)answer.kind) {
+        case PROBE_ANSWER_NO_CONNECT:
+                snprintf(reason, PROBE_REASON_BYTES, "no connection: %s", strerror(answer.code));
+                return false;
+        case PROBE_ANSWER_BROKEN:
+                snprintf(reason, PROBE_REASON_BYTES, "connection closed without an answer%s%s",
+                        answer.code ? ": " : "", answer.code ? strerror(answer.code) : "");
+                return false;
+        case PROBE_ANSWER_NO_HTTP:
+                snprintf(reason, PROBE_REASON_BYTES, "the answer is not HTTP/1");
+                return false;
+        case PROBE_ANSWER_STATUS:
+                snprintf(reason, PROBE_REASON_BYTES, "HTTP status %d", answer.code);
+                return status_is_wanted(probe->settings, answer.code);
+        case PROBE_ANSWER_NONE:
+                break;
+        }
+        snprintf(reason, PROBE_REASON_BYTES, "the check's own process was ended");
+        return false;
+}
+
+/* ---- EXEC ---- */
+
+static int exec_begin(struct app *app, struct probe *probe, struct error *error) {
+        struct launch_spec spec = app->supervisor->settings->launch;
+        struct launch_process process;
+        char pid[48], generation[48], replica[48];
+        char *variables[] = {pid, generation, replica, NULL};
+
+        snprintf(pid, sizeof pid, "TACET_INSTANCE_PID=%d", (int)app->pid);
+        snprintf(generation, sizeof generation, "TACET_GENERATION=%llu", (unsigned long long)app->generation);
+        snprintf(replica, sizeof replica, "TACET_REPLICA=%u", app->slot);
+        spec.argv = probe->settings->argv;
+        spec.secrets = NULL;
+        spec.terminal = -1;
+        spec.adopt_fd = -1;
+        spec.listen_count = 0;
+        spec.descriptor_count = 0;
+        spec.variables = variables;
+        spec.hides_input = true;
+        spec.session = LAUNCH_OWN_GROUP;
+        spec.parent_death_signal = SIGKILL;
+        spec.suspends_parent = false;
+        if (launch_start(&spec, &process, error) < 0)
+                return -1;
+        probe->pid = process.pid;
+        probe->has_group = true;
+        probe->fd = process.status_fd;
+        return 0;
+}
+
+static bool exec_end(
+        struct app *app, struct probe *probe, int wait_status, char reason[static PROBE_REASON_BYTES]) {
+        struct launch_spec spec = app->supervisor->settings->launch;
+        struct launch_message message;
+        char name[SIGNAL_NAME_BYTES];
+        struct error error;
+
+        while (launch_read(probe->fd, &message) == 0) {
+                if (message.kind != LAUNCH_FAILED)
+                        continue;
+                spec.argv = probe->settings->argv;
+                launch_failure_describe(&message, &spec, &error);
+                snprintf(reason, PROBE_REASON_BYTES, "%.*s", PROBE_REASON_BYTES - 1, error.text);
+                return false;
+        }
+        if (WIFSIGNALED(wait_status))
+                snprintf(reason, PROBE_REASON_BYTES, "the command was killed by SIG%s",
+                        signal_name(WTERMSIG(wait_status), name));
+        else
+                snprintf(reason, PROBE_REASON_BYTES, "the command ended with status %d",
+                        WEXITSTATUS(wait_status));
+        return WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0;
+}
+
+/* ---- all ---- */
+
+static int child_begin(struct app *app, struct probe *probe, struct error *error) {
+        if ((probe->settings->kind == PROBE_EXEC ? exec_begin(app, probe, error) : http_begin(probe, error)) <
+                0)
+                return -1;
+        app->supervisor->has_no_children = false;
+        probe->timer.on_due = child_on_due;
+        loop_timer_set(&app->supervisor->loop, &probe->timer, probe->deadline_ns);
+        return 0;
+}
+
+int probe_start(struct app *app, struct probe *probe, const struct probe_settings *settings,
+        probe_handler *on_done, struct error *error) {
+        bool counts = false;
+        int result = 0;
+
+        if (probe->is_running)
+                return PROBE_LATER;
+        *probe = (struct probe){
+                .connection = -1,
+                .fd = -1,
+                .settings = settings,
+                .on_done = on_done,
+                .deadline_ns = time_add(time_now_ns(), settings->timeout_ns),
+                .timer = {.owner = app},
+        };
+        if (settings->kind != PROBE_EXEC)
+                result = probe_reach(app, settings, &probe->connection, &counts, error);
+        if (result != 0)
+                return result;
+        if (settings->kind == PROBE_TCP)
+                tcp_begin(app, probe, counts);
+        else
+                result = child_begin(app, probe, error);
+        probe->is_running = result == 0;
+        if (result < 0)
+                descriptors_release(app, probe);
+        return result;
+}
+
+void probe_end(struct app *app, struct probe *probe) {
+        if (!probe->is_running)
+                return;
+        child_kill(probe);
+        loop_timer_clear(&app->supervisor->loop, &probe->timer);
+        descriptors_release(app, probe);
+        *probe = (struct probe){.connection = -1, .fd = -1};
+}
+
+void probe_reaped(struct app *app, struct probe *probe, int wait_status) {
+        char reason[PROBE_REASON_BYTES];
+        bool is_well;
+
+        probe->pid = 0;
+        if (probe->is_late) {
+                probe->is_running = false;
+                return;
+        }
+        is_well = probe->settings->kind == PROBE_EXEC ? exec_end(app, probe, wait_status, reason)
+                                                      : http_end(probe, reason);
+        done(app, probe, is_well, reason);
+}

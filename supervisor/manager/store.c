@@ -1,0 +1,239 @@
+/* What a service manager keeps for the next supervisor (FDSTORE): see manager.h.
+ *
+ * The socket of every listener that new connections go to. When tacet is killed its app dies with it, but the clients in the
+ * queue wait in the copy, and the next tacet gets that: a declared one under its name, one that an app had bound itself under
+ * its address, for an app that binds it again (listener_kept.c). What a .socket unit gives is not given back.
+ * Called by manager.c; it says what has changed since it was said last, so a queue that is full only delays it. */
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "lib/bytes.h"
+#include "supervisor/sockets/listeners.h"
+#include "supervisor/state.h"
+
+static_assert(MANAGER_KEPT_MAX >= LISTENERS_MAX, "one place for every listener");
+
+#define NAME_BYTES    256 /* sd_notify(3): at most 255 characters */
+#define MESSAGE_BYTES (NAME_BYTES + 64)
+
+static bool is_storable(char character) {
+        return character > ' ' && character <= '~' && character != ':';
+}
+
+static bool name_of_declared(const char *name, char out[static NAME_BYTES]) {
+        for (const char *at = name; *at; at++)
+                if (!is_storable(*at))
+                        return false;
+        return snprintf(out, NAME_BYTES, LISTENER_KEPT_PREFIX "%s", name) < NAME_BYTES;
+}
+
+/* Different for different addresses: what may not stand in a name is written as %XX. */
+static bool name_of_adopted(const char *address, char out[static NAME_BYTES]) {
+        size_t length = (size_t)snprintf(out, NAME_BYTES, LISTENER_ADOPTED_PREFIX);
+
+        for (const char *at = address; *at; at++) {
+                bool is_plain = is_storable(*at) && *at != '%';
+
+                if (length + 3 >= NAME_BYTES)
+                        return false;
+                length += (size_t)snprintf(
+                        out + length, NAME_BYTES - length, is_plain ? "%c" : "%%%02X", (unsigned char)*at);
+        }
+        return true;
+}
+
+/* What the manager calls it. False: it cannot be kept. */
+static bool name_of(const struct listener_view *view, char out[static NAME_BYTES]) {
+        return view->is_declared ? name_of_declared(view->name, out) : name_of_adopted(view->address, out);
+}
+
+/* The settings of a listener that was declared. */
+static const struct listener_settings *declared_find(
+        const struct supervisor_settings *settings, const char *name) {
+        for (size_t i = 0; i < settings->listener_count; i++)
+                if (strcmp(settings->listeners[i].name, name) == 0)
+                        return &settings->listeners[i];
+        return NULL;
+}
+
+/* The member that gets new connections: the only one, the one with most of them, or the one that waits for the first generation. */
+static size_t member_choose(const struct listener_view *view) {
+        size_t best = 0;
+
+        for (size_t i = 1; i < view->member_count; i++)
+                if (view->members[i].weight > view->members[best].weight)
+                        best = i;
+        return best;
+}
+
+/* Which socket a descriptor is, however often descriptors are closed and numbers used again. */
+static uint64_t cookie_of(int fd) {
+        uint64_t cookie = 0;
+        socklen_t size = sizeof cookie;
+
+        return getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &size) == 0 ? cookie : 0;
+}
+
+static int say(struct supervisor *supervisor, const char *what, const char *name, const char *how, int fd,
+        struct error *error) {
+        const struct manager *manager = &supervisor->manager;
+        char text[MESSAGE_BYTES];
+        int length = snprintf(text, sizeof text, "%s=1\nFDNAME=%s%s", what, name, how);
+
+        return notify_send(manager->fd, &manager->address, text, (size_t)length, fd, error);
+}
+
+/* It came from a .socket unit, which will give it again. What later generations have beside it is not kept either: the next
+ * tacet would find two sockets for one listener, and clients in the one that it does not take would be lost. Without ours
+ * the kernel sends whoever connects in the meantime to the unit's. */
+static bool is_managers_own(const struct supervisor *supervisor, const struct listener_view *view,
+        const struct manager_kept *kept) {
+        const struct listener_settings *declared =
+                view->is_declared ? declared_find(supervisor->settings, view->name) : NULL;
+
+        return declared && declared->inherited_fd >= 0 && !kept->came_back;
+}
+
+/* The socket that an app has got back is still in the store. */
+static void came_back_note(const struct listener_view *view, struct manager_kept *kept) {
+        if (!view->kept_cookie || kept->came_back)
+                return;
+        *kept = (struct manager_kept){.is_stored = true, .came_back = true, .cookie = view->kept_cookie};
+}
+
+/* One name: there is no "replace", and two under one name could not be told apart. */
+static int listener_store(struct supervisor *supervisor, const struct listener_view *view,
+        struct manager_kept *kept, struct error *error) {
+        size_t at = member_choose(view);
+        char name[NAME_BYTES];
+        int result;
+
+        came_back_note(view, kept);
+        if (view->member_count == 0 || !name_of(view, name) || is_managers_own(supervisor, view, kept) ||
+                kept->cookie == cookie_of(view->members[at].fd))
+                return 0;
+        if (kept->is_stored) {
+                result = say(supervisor, "FDSTOREREMOVE", name, "", -1, error);
+                if (result != 0)
+                        return result;
+                kept->is_stored = false;
+        }
+        result = say(supervisor, "FDSTORE", name, "\nFDPOLL=0", view->members[at].fd, error);
+        if (result != 0)
+                return result;
+        kept->is_stored = true;
+        kept->cookie = cookie_of(view->members[at].fd);
+        return 0;
+}
+
+/* Does this list of names, as LISTEN_FDNAMES has it, contain that one? */
+static bool names_have(const char *names, const char *name) {
+        size_t length = strlen(name);
+
+        while (names) {
+                if (strncmp(names, name, length) == 0 && (names[length] == ':' || names[length] == '\0'))
+                        return true;
+                names = strchr(names, ':');
+                names += names ? 1 : 0;
+        }
+        return false;
+}
+
+/* A kept socket that came back and serves again is still in the store. */
+void manager_store_open(struct supervisor *supervisor) {
+        const struct supervisor_settings *settings = supervisor->settings;
+        struct manager_store *store = &supervisor->manager.store;
+        struct listener_view view;
+        char name[NAME_BYTES];
+
+        for (size_t i = 0; i < LISTENERS_MAX && listeners_look(supervisor, i, &view); i++) {
+                const struct listener_settings *declared = declared_find(settings, view.name);
+
+                if (!declared || declared->inherited_fd < 0 || !name_of(&view, name))
+                        continue;
+                if (!names_have(settings->manager.names, name) ||
+                        names_have(settings->manager.names, view.name))
+                        continue;
+                store->kept[i] = (struct manager_kept){
+                        .is_stored = true, .came_back = true, .cookie = cookie_of(view.members[0].fd)};
+        }
+}
+
+static bool serves_again(const struct supervisor *supervisor, const char *name) {
+        struct listener_view view;
+
+        for (size_t i = 0; i < LISTENERS_MAX && listeners_look(supervisor, i, &view); i++)
+                if (strcmp(view.name, name) == 0)
+                        return supervisor->manager.store.kept[i].is_stored;
+        return false;
+}
+
+/* Once: what came back and is not needed any more was closed by whoever took the others. */
+static int stale_remove(struct supervisor *supervisor, struct error *error) {
+        const char *at = supervisor->settings->manager.names, *name;
+        char copy[NAME_BYTES];
+
+        for (; at; at = strchr(at, ':'), at += at ? 1 : 0) {
+                int result = 0;
+
+                snprintf(copy, sizeof copy, "%.*s", (int)strcspn(at, ":"), at);
+                if (text_after(copy, LISTENER_KEPT_PREFIX, &name) && !serves_again(supervisor, name))
+                        result = say(supervisor, "FDSTOREREMOVE", copy, "", -1, error);
+                if (result != 0)
+                        return result;
+        }
+        supervisor->manager.store.is_clean = true;
+        return 0;
+}
+
+/* Sockets for which no app has come. Before anything is stored: a new one may have the same name. */
+static int unwanted_remove(struct supervisor *supervisor, struct error *error) {
+        for (size_t i = 0; i < supervisor->listeners.kept_count; i++) {
+                struct listener_kept *kept = &supervisor->listeners.kept[i];
+                int result = 0;
+
+                if (kept->is_unwanted)
+                        result = say(supervisor, "FDSTOREREMOVE", kept->name, "", -1, error);
+                if (result != 0)
+                        return result;
+                kept->is_unwanted = false;
+        }
+        return 0;
+}
+
+int manager_store_say(struct supervisor *supervisor, struct error *error) {
+        struct listener_view view;
+        int result = supervisor->manager.store.is_clean ? 0 : stale_remove(supervisor, error);
+
+        if (result == 0)
+                result = unwanted_remove(supervisor, error);
+        for (size_t i = 0; result == 0 && i < LISTENERS_MAX && listeners_look(supervisor, i, &view); i++)
+                result = listener_store(supervisor, &view, &supervisor->manager.store.kept[i], error);
+        return result;
+}
+
+bool manager_store_has_changed(struct supervisor *supervisor) {
+        struct manager_store *store = &supervisor->manager.store;
+        const struct fleet *fleet = &supervisor->fleet;
+        bool has_changed = !store->was_looked_at || store->share_count != fleet->share_count ||
+                           store->listener_count != supervisor->listeners.count;
+
+        for (size_t i = 0; i < supervisor->listeners.kept_count; i++)
+                has_changed |= supervisor->listeners.kept[i].is_unwanted;
+        for (size_t i = 0; i < fleet->share_count; i++) {
+                has_changed |= store->shares[i].generation != fleet->shares[i].generation ||
+                               store->shares[i].weight != fleet->shares[i].weight;
+                store->shares[i] = fleet->shares[i];
+        }
+        store->share_count = fleet->share_count;
+        store->listener_count = supervisor->listeners.count;
+        store->was_looked_at = true;
+        return has_changed && supervisor->settings->manager.stores;
+}
+
+bool manager_keeps(const struct supervisor *supervisor, size_t index) {
+        return supervisor->manager.fd >= 0 && supervisor->manager.store.kept[index].is_stored;
+}

@@ -1,0 +1,380 @@
+/* Receiving what apps say by sd_notify(3): see notify.h.
+ *
+ * Runs in the supervisor. The address is abstract (unix(7)): it needs no directory that both can reach, so it works with a
+ * read-only root and for an app that runs as another user, and it is gone with the supervisor; it does need the same network namespace. Its
+ * name is random, but nothing rests on that: a message counts only when the kernel's credentials name a process of an
+ * instance. Whatever else comes is dropped, one reader's turn is bounded, and descriptors that come along are left to a child, for
+ * even to close one can take as long as its sender likes. */
+
+#include "supervisor/notify/notify.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "lib/duration.h"
+#include "lib/fd.h"
+#include "lib/log.h"
+#include "supervisor/process/descendants.h"
+#include "supervisor/state.h"
+
+#define MESSAGES_PER_TURN  32
+#define DESCRIPTORS_MAX    253 /* SCM_MAX_FD: unix(7) */
+#define CHAIN_MAX          64  /* how far below an instance a sender may be */
+#define LADEN_MAX          16  /* children that still hold what came with a message */
+#define LADEN_PAUSE_NS     (100 * NS_PER_MS)
+#define NAME_TRIES         8
+#define WATCHDOG_NS_MIN    (10 * NS_PER_MS)
+#define COMPLAINT_PAUSE_NS NS_PER_S
+
+static const int yes = 1;
+
+/* ---- making it ---- */
+
+static int socket_bind(int fd, char out_name[static 24]) {
+        struct sockaddr_un address = {.sun_family = AF_UNIX};
+        uint64_t random;
+        socklen_t length;
+
+        for (int try = 0; try < NAME_TRIES; try++) {
+                if (getrandom(&random, sizeof random, GRND_NONBLOCK) != (ssize_t)sizeof random)
+                        random = (uint64_t)time_now_ns() ^ ((uint64_t)getpid() << 40);
+                snprintf(out_name, 24, "tacet/%016llx", (unsigned long long)random);
+                memcpy(address.sun_path + 1, out_name, strlen(out_name));
+                length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(out_name));
+                if (bind(fd, (struct sockaddr *)&address, length) == 0)
+                        return 0;
+                if (errno != EADDRINUSE)
+                        return -1;
+        }
+        return -1;
+}
+
+static void notify_on_readable(struct loop_source *source);
+static void pause_on_due(struct loop_timer *timer);
+
+int notify_listen(struct supervisor *supervisor, struct error *error) {
+        const struct notify_settings *settings = &supervisor->settings->notify;
+        struct notify *notify = &supervisor->notify;
+        char name[24];
+        CLEANUP_FD int fd = -1;
+
+        if (settings->access == NOTIFY_ACCESS_NONE)
+                return 0;
+        fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        /* Before bind: no message may come without credentials. */
+        if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &yes, sizeof yes) < 0 ||
+                socket_bind(fd, name) < 0)
+                return error_set(error, errno, "make the notify socket of the app");
+        notify->source =
+                (struct loop_source){.fd = fd, .on_readable = notify_on_readable, .owner = supervisor};
+        notify->pause = (struct loop_timer){.on_due = pause_on_due, .owner = supervisor};
+        if (loop_add(&supervisor->loop, &notify->source, error) < 0) {
+                notify->source.fd = -1;
+                return -1;
+        }
+        (void)fd_take(&fd);
+        snprintf(notify->socket_variable, sizeof notify->socket_variable, "NOTIFY_SOCKET=@%s", name);
+        snprintf(notify->watchdog_variable, sizeof notify->watchdog_variable, "WATCHDOG_USEC=%lld",
+                (long long)(settings->watchdog_ns / NS_PER_US));
+        return 0;
+}
+
+void notify_equip(struct supervisor *supervisor, struct app_gear *gear) {
+        struct notify *notify = &supervisor->notify;
+
+        if (notify->source.fd < 0)
+                return;
+        app_gear_variable(gear, notify->socket_variable);
+        if (supervisor->settings->notify.watchdog_ns)
+                app_gear_variable(gear, notify->watchdog_variable);
+}
+
+/* ---- the watchdog ---- */
+
+static void unhealthy_push(struct supervisor *supervisor, struct app *app) {
+        loop_timer_clear(&supervisor->loop, &app->notify.watchdog);
+        app->notify.watchdog_ns = 0;
+        supervisor_push(supervisor, (struct fleet_event){.kind = FLEET_UNHEALTHY, .instance = app->number});
+}
+
+/* What is asked for, or the least there is: we would always be late for a shorter one, excuse that, and do nothing else any more. */
+static int64_t watchdog_interval_ns(int64_t asked_ns) {
+        if (asked_ns == NS_FOREVER || asked_ns == 0)
+                return 0;
+        return asked_ns > WATCHDOG_NS_MIN ? asked_ns : WATCHDOG_NS_MIN;
+}
+
+static void watchdog_set(struct supervisor *supervisor, struct app *app) {
+        struct notify_watch *watch = &app->notify;
+
+        if (watch->watchdog_ns && app->readiness.is_said)
+                loop_timer_set(
+                        &supervisor->loop, &watch->watchdog, time_add(time_now_ns(), watch->watchdog_ns));
+        else
+                loop_timer_clear(&supervisor->loop, &watch->watchdog);
+}
+
+static void watchdog_on_due(struct loop_timer *timer) {
+        struct app *app = timer->owner;
+        int64_t late_ns = time_now_ns() - timer->deadline_ns;
+        char interval[32];
+
+        if (app->is_ending)
+                return;
+        /* Stopped by somebody it cannot speak; and when we are late ourselves, what kept us may have kept it. */
+        if (app->is_stopped || late_ns > app->notify.watchdog_ns / 2) {
+                watchdog_set(app->supervisor, app);
+                return;
+        }
+        log_write(LOG_WARNING, "process %d sent no WATCHDOG=1 for %s", (int)app->pid,
+                duration_format(app->notify.watchdog_ns, interval));
+        unhealthy_push(app->supervisor, app);
+}
+
+void notify_ready(struct supervisor *supervisor, struct app *app) {
+        struct notify_watch *watch = &app->notify;
+
+        watch->watchdog = (struct loop_timer){.on_due = watchdog_on_due, .owner = app};
+        if (supervisor->notify.source.fd >= 0 && !watch->watchdog_ns)
+                watch->watchdog_ns = watchdog_interval_ns(supervisor->settings->notify.watchdog_ns);
+        watchdog_set(supervisor, app);
+}
+
+void notify_ended(struct supervisor *supervisor, struct app *app) {
+        loop_timer_clear(&supervisor->loop, &app->notify.watchdog);
+}
+
+const char *notify_status(const struct app *app) {
+        return app->notify.status;
+}
+
+/* ---- who sent it ---- */
+
+/* At most one line a second: who may not speak may not fill the log either. */
+static void complain(struct supervisor *supervisor, pid_t sender, const char *why) {
+        struct notify *notify = &supervisor->notify;
+        int64_t now_ns = time_now_ns();
+
+        if (notify->complaint_ns && now_ns - notify->complaint_ns < COMPLAINT_PAUSE_NS) {
+                notify->hushed++;
+                return;
+        }
+        notify->complaint_ns = now_ns;
+        if (notify->hushed)
+                log_write(LOG_INFO, "%u other notify messages were dropped", notify->hushed);
+        notify->hushed = 0;
+        log_write(LOG_INFO, "notify message of process %d dropped: %s", (int)sender, why);
+}
+
+/* Up the sender's ancestors; an orphan still has the group or the session of its app. */
+static struct app *app_of_descendant(struct supervisor *supervisor, pid_t sender) {
+        struct descendant descendant;
+        struct app *app = NULL;
+
+        for (int step = 0; step < CHAIN_MAX && !app && descendant_look(sender, &descendant); step++) {
+                app = app_by_pid(supervisor, descendant.parent);
+                if (!app)
+                        app = app_by_pid(supervisor, descendant.group);
+                if (!app)
+                        app = app_by_pid(supervisor, descendant.session);
+                sender = descendant.parent;
+                if (sender <= 1)
+                        break;
+        }
+        return app;
+}
+
+static struct app *app_of_sender(struct supervisor *supervisor, pid_t sender) {
+        struct app *app = app_by_pid(supervisor, sender);
+        struct app *above = app ? NULL : app_of_descendant(supervisor, sender);
+
+        if (!app && above && supervisor->settings->notify.access == NOTIFY_ACCESS_MAIN)
+                complain(supervisor, sender,
+                        "only the app's main process may send any (notify_access = main)");
+        else if (!app && !above)
+                complain(supervisor, sender, "it is no process of the app, or has ended already");
+        return app || supervisor->settings->notify.access == NOTIFY_ACCESS_MAIN ? app : above;
+}
+
+/* ---- what it says ---- */
+
+static void refused_tell(struct app *app, const struct notify_message *message) {
+        if (app->notify.has_complaint || (!message->names_main && !message->stores_fds))
+                return;
+        app->notify.has_complaint = true;
+        log_write(LOG_INFO, "process %d sent %s: not followed, %s", (int)app->pid,
+                message->names_main ? "MAINPID" : "FDSTORE",
+                message->names_main ? "the process that tacet started is the main one"
+                                    : "tacet keeps no descriptors of apps");
+}
+
+static void message_take(
+        struct supervisor *supervisor, struct app *app, const struct notify_message *message) {
+        struct notify_watch *watch = &app->notify;
+
+        if (message->has_status) {
+                memcpy(watch->status, message->status, sizeof watch->status);
+                log_write(LOG_DEBUG, "process %d: status: %s", (int)app->pid, watch->status);
+        }
+        watch->is_stopping |= message->is_stopping;
+        refused_tell(app, message);
+        if (message->has_extension)
+                supervisor_push(supervisor, (struct fleet_event){.kind = FLEET_EXTEND,
+                                                    .instance = app->number,
+                                                    .delay_ns = message->extension_ns});
+        if (message->has_watchdog)
+                watch->watchdog_ns = watchdog_interval_ns(message->watchdog_ns);
+        if (message->has_watchdog || message->is_alive)
+                watchdog_set(supervisor, app);
+        if (message->is_ready)
+                readiness_note(supervisor, app, READINESS_NOTIFY);
+        if (message->is_failing) {
+                log_write(LOG_WARNING, "process %d sent WATCHDOG=trigger", (int)app->pid);
+                unhealthy_push(supervisor, app);
+        }
+}
+
+/* ---- one datagram ---- */
+
+struct datagram {
+        char text[NOTIFY_MESSAGE_BYTES_MAX + 1];
+        size_t length;
+        bool is_cut, has_descriptors;
+        pid_t sender; /* 0: not to be told */
+};
+
+/* The next one, which stays in the queue. There is room for the credentials alone, and what else comes along stays outside.
+ * Returns false when there is none. */
+static bool datagram_look(int fd, struct datagram *out) {
+        union {
+                struct cmsghdr header;
+                char bytes[CMSG_SPACE(sizeof(struct ucred))];
+        } control;
+        struct iovec vector = {.iov_base = out->text, .iov_len = sizeof out->text};
+        struct msghdr header = {.msg_iov = &vector,
+                .msg_iovlen = 1,
+                .msg_control = &control,
+                .msg_controllen = sizeof control};
+        const struct cmsghdr *first;
+        struct ucred credentials;
+        ssize_t got;
+
+        do
+                got = recvmsg(fd, &header, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+        while (got < 0 && errno == EINTR);
+        if (got < 0)
+                return false;
+        out->length = (size_t)got;
+        out->is_cut = (header.msg_flags & MSG_TRUNC) != 0;
+        out->has_descriptors = (header.msg_flags & MSG_CTRUNC) != 0;
+        out->sender = 0;
+        first = CMSG_FIRSTHDR(&header);
+        if (first && first->cmsg_level == SOL_SOCKET && first->cmsg_type == SCM_CREDENTIALS &&
+                first->cmsg_len == CMSG_LEN(sizeof credentials)) {
+                memcpy(&credentials, CMSG_DATA(first), sizeof credentials);
+                out->sender = credentials.pid;
+        }
+        return true;
+}
+
+static void datagram_take(struct supervisor *supervisor, const struct datagram *datagram) {
+        struct notify_message message;
+        struct app *app;
+
+        if (datagram->sender <= 0) /* of another pid namespace: nobody of ours */
+                return;
+        app = app_of_sender(supervisor, datagram->sender);
+        if (!app)
+                return;
+        if (datagram->is_cut || !notify_message_read(datagram->text, datagram->length, &message))
+                complain(supervisor, datagram->sender, "longer than 4096 bytes, or with a NUL in it");
+        else if (!message.is_barrier)
+                message_take(supervisor, app, &message);
+}
+
+/* ---- descriptors that come along ---- */
+
+/* In a child: take the datagram, and its descriptors with it, so that they end with this process. */
+static size_t laden_take(const void *request, int fd, void *out, size_t room) {
+        static union {
+                struct cmsghdr alignment;
+                char bytes[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(sizeof(int) * DESCRIPTORS_MAX)];
+        } control;
+        struct msghdr header = {.msg_control = &control, .msg_controllen = sizeof control};
+
+        (void)request;
+        (void)room;
+        if (recvmsg(fd, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) < 0)
+                return 0;
+        memset(out, 1, 1);
+        return 1;
+}
+
+static void reading_pause(struct supervisor *supervisor, int64_t pause_ns) {
+        loop_remove(&supervisor->loop, &supervisor->notify.source);
+        if (pause_ns)
+                loop_timer_set(
+                        &supervisor->loop, &supervisor->notify.pause, time_add(time_now_ns(), pause_ns));
+}
+
+static void reading_resume(struct supervisor *supervisor) {
+        struct error error;
+
+        if (loop_add(&supervisor->loop, &supervisor->notify.source, &error) < 0)
+                loop_timer_set(&supervisor->loop, &supervisor->notify.pause,
+                        time_add(time_now_ns(), LADEN_PAUSE_NS));
+}
+
+static void pause_on_due(struct loop_timer *timer) {
+        reading_resume(timer->owner);
+}
+
+/* Without an answer it may still be there: then it is heard twice rather than never. */
+static void laden_on_done(void *owner, const void *answer, size_t bytes) {
+        struct supervisor *supervisor = owner;
+
+        (void)answer;
+        supervisor->notify.is_heard = false;
+        if (bytes)
+                reading_resume(supervisor);
+        else
+                reading_pause(supervisor, LADEN_PAUSE_NS);
+}
+
+/* Whoever closes the last copy of a descriptor waits for what it leads to: a file system of the sender's own, or a connection that
+ * shall linger. So it is not even received here. Nothing else is read meanwhile: order matters. */
+static void laden_drop(struct supervisor *supervisor) {
+        const struct errand_order order = {.work = laden_take,
+                .fd = supervisor->notify.source.fd,
+                .on_done = laden_on_done,
+                .owner = supervisor};
+        struct error error;
+
+        reading_pause(supervisor, 0);
+        if (errands_of(supervisor, supervisor) < LADEN_MAX && errand_start(supervisor, &order, &error) == 0)
+                return;
+        reading_pause(supervisor, LADEN_PAUSE_NS);
+}
+
+/* A barrier is answered by the close of its descriptor: everything before it has been taken by then. */
+static void notify_on_readable(struct loop_source *source) {
+        struct supervisor *supervisor = source->owner;
+        static struct datagram datagram;
+
+        for (int turn = 0; turn < MESSAGES_PER_TURN && datagram_look(source->fd, &datagram); turn++) {
+                if (!supervisor->notify.is_heard)
+                        datagram_take(supervisor, &datagram);
+                supervisor->notify.is_heard = datagram.has_descriptors;
+                if (datagram.has_descriptors) {
+                        laden_drop(supervisor);
+                        return;
+                }
+                (void)recv(source->fd, datagram.text, 0, MSG_DONTWAIT);
+        }
+}

@@ -1,0 +1,63 @@
+#pragma once
+
+/* The notify socket toward the app: sd_notify(3), the receiving side.
+ *
+ * One datagram socket for all instances; who sent a message is what the kernel says (SCM_CREDENTIALS), never what the message
+ * says. Toward the service manager above see manager.h. */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/error.h"
+#include "lib/loop.h"
+#include "supervisor/notify/message.h"
+
+struct app;
+struct app_gear;
+struct supervisor;
+
+enum notify_access {
+        NOTIFY_ACCESS_NONE, /* there is no socket */
+        NOTIFY_ACCESS_MAIN, /* the app's own process */
+        NOTIFY_ACCESS_ALL,  /* any process of its tree, group or session */
+};
+
+struct notify_settings {
+        enum notify_access access;
+        int64_t watchdog_ns; /* asked of the app by WATCHDOG_USEC; 0: none */
+};
+
+#define NOTIFY_VARIABLE_BYTES 64
+
+struct notify {
+        struct loop_source source; /* fd -1: there is none */
+        char socket_variable[NOTIFY_VARIABLE_BYTES], watchdog_variable[NOTIFY_VARIABLE_BYTES];
+        int64_t complaint_ns; /* when something was last complained about: not more often than once a second */
+        unsigned hushed;      /* complaints since then */
+        bool is_heard;        /* the datagram at the head of the queue has been taken already */
+        struct loop_timer pause;
+};
+
+/* Part of struct app; all zero at first. */
+struct notify_watch {
+        struct loop_timer watchdog;
+        int64_t watchdog_ns; /* 0: it is not watched */
+        bool is_stopping;    /* it said STOPPING=1 */
+        bool has_complaint;  /* MAINPID= or FDSTORE=1 has been answered by a line in the log */
+        char status[NOTIFY_STATUS_BYTES];
+};
+
+/* Make the socket, when the settings want one. */
+int notify_listen(struct supervisor *supervisor, struct error *error);
+
+/* Tell an app of it, in its environment. */
+void notify_equip(struct supervisor *supervisor, struct app_gear *gear);
+
+/* The instance is ready: from here on it has to send WATCHDOG=1 in time, when that was asked for. */
+void notify_ready(struct supervisor *supervisor, struct app *app);
+
+/* The instance has ended. Idempotent. */
+void notify_ended(struct supervisor *supervisor, struct app *app);
+
+/* Its last STATUS=, one line of printable UTF-8; empty when it never sent one. It is the app's own text: show it as such. */
+const char *notify_status(const struct app *app);

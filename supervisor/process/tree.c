@@ -1,0 +1,215 @@
+/* The trees of processes that instances make: see tree.h.
+ *
+ * Called by app.c and ending.c in the supervisor. Nothing here waits: what is left of an instance is looked at again by a
+ * timer, which runs only as long as something is left. The other instances go on meanwhile. */
+
+#include "supervisor/process/tree.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/duration.h"
+#include "lib/log.h"
+#include "supervisor/process/cgroup.h"
+#include "supervisor/process/descendants.h"
+#include "supervisor/state.h"
+
+#define PAUSE_FIRST_NS (10 * NS_PER_MS)
+#define PAUSE_MAX_NS   (5 * NS_PER_S)
+#define KILL_TRIES     10 /* what does not die of this sits in the kernel */
+#define REMOVE_TRIES   10 /* of a cgroup in which nobody is */
+
+/* Apart from the supervisor's other tables: most have no use for it. */
+static struct tree_rest all_rests[FLEET_INSTANCES_MAX];
+
+static const char *tree_name(uint64_t number, char out[static TREE_NAME_BYTES]) {
+        snprintf(out, TREE_NAME_BYTES, "tacet.%d.%llu", (int)getpid(), (unsigned long long)number);
+        return out;
+}
+
+void trees_open(struct supervisor *supervisor) {
+        struct trees *trees = &supervisor->trees;
+        struct error error;
+
+        trees->base_fd = -1;
+        trees->is_on = supervisor->settings->kills_tree;
+        trees->rests = all_rests;
+        if (!trees->is_on)
+                return;
+        trees->base_fd = cgroup_open_own(&error);
+        if (trees->base_fd < 0)
+                log_write(LOG_INFO, "kill_mode = tree goes by descent: %s", error.text);
+}
+
+int tree_prepare(struct supervisor *supervisor, uint64_t number) {
+        char name[TREE_NAME_BYTES];
+        struct error error;
+        int fd;
+
+        if (supervisor->trees.base_fd < 0)
+                return 0;
+        fd = cgroup_make(supervisor->trees.base_fd, tree_name(number, name), &error);
+        if (fd < 0)
+                log_error(LOG_WARNING, &error);
+        return fd < 0 ? 0 : fd;
+}
+
+void tree_dismiss(struct supervisor *supervisor, uint64_t number) {
+        char name[TREE_NAME_BYTES];
+
+        if (supervisor->trees.base_fd >= 0)
+                (void)cgroup_remove(supervisor->trees.base_fd, tree_name(number, name));
+}
+
+/* Is the number that the instance had another one's by now? */
+static bool pid_is_taken(struct supervisor *supervisor, pid_t pid, uint64_t number) {
+        const struct app *other = app_by_pid(supervisor, pid);
+
+        return other && other->number != number;
+}
+
+static long cgroup_tree_signal(const struct supervisor *supervisor, uint64_t number, int signal) {
+        char name[TREE_NAME_BYTES];
+
+        tree_name(number, name);
+        if (signal)
+                cgroup_signal(supervisor->trees.base_fd, name, signal);
+        return cgroup_is_populated(supervisor->trees.base_fd, name);
+}
+
+static long descent_signal(
+        struct supervisor *supervisor, pid_t pid, uint64_t number, bool is_alive, int signal) {
+        long found;
+
+        if (pid_is_taken(supervisor, pid, number))
+                return 0;
+        found = descendants_signal_tree(pid, is_alive, signal);
+        if (found < 0) /* no /proc: the group at least */
+                found = supervisor->settings->launch.session != LAUNCH_SAME_GROUP && kill(-pid, signal) == 0;
+        return found;
+}
+
+void tree_kill(struct supervisor *supervisor, const struct app *app) {
+        if (!supervisor->trees.is_on)
+                return;
+        if (app->has_cgroup)
+                (void)cgroup_tree_signal(supervisor, app->number, SIGKILL);
+        else
+                (void)descent_signal(supervisor, app->pid, app->number, true, SIGKILL);
+}
+
+/* Signal what is left; 0 only counts. Returns how many there are, at least as far as can be seen. */
+static long rest_signal(const struct tree_rest *rest, int signal) {
+        if (rest->has_cgroup)
+                return cgroup_tree_signal(rest->supervisor, rest->number, signal);
+        return descent_signal(rest->supervisor, rest->pid, rest->number, false, signal);
+}
+
+static bool rest_remove(const struct tree_rest *rest) {
+        char name[TREE_NAME_BYTES];
+
+        return !rest->has_cgroup ||
+               cgroup_remove(rest->supervisor->trees.base_fd, tree_name(rest->number, name));
+}
+
+static void rest_forget(struct tree_rest *rest) {
+        loop_timer_clear(&rest->supervisor->loop, &rest->timer);
+        rest->is_used = false;
+}
+
+static void rest_wait(struct tree_rest *rest, int64_t now_ns) {
+        const int64_t next_ns = time_add(now_ns, rest->pause_ns);
+
+        rest->pause_ns = rest->pause_ns * 2 < PAUSE_MAX_NS ? rest->pause_ns * 2 : PAUSE_MAX_NS;
+        loop_timer_set(&rest->supervisor->loop, &rest->timer,
+                rest->kill_ns > now_ns && rest->kill_ns < next_ns ? rest->kill_ns : next_ns);
+}
+
+/* Nobody is there any more. */
+static void rest_end(struct tree_rest *rest, int64_t now_ns) {
+        if (rest_remove(rest)) {
+                rest_forget(rest);
+        } else if (rest->removals++ == REMOVE_TRIES) {
+                log_write(LOG_WARNING, "the cgroup tacet.%d.%llu cannot be removed: %s", (int)getpid(),
+                        (unsigned long long)rest->number, strerror(errno));
+                rest_forget(rest);
+        } else {
+                rest_wait(rest, now_ns);
+        }
+}
+
+static void rest_say(const struct tree_rest *rest, enum log_level level, const char *what) {
+        if (rest->supervisor->settings->fleet.replicas > 1)
+                log_write(level, "processes that replica %u left behind %s", rest->slot, what);
+        else
+                log_write(level, "processes that the app left behind %s", what);
+}
+
+static void rest_look(struct tree_rest *rest) {
+        struct supervisor *supervisor = rest->supervisor;
+        const int64_t now_ns = time_now_ns();
+
+        if (rest_signal(rest, 0) <= 0) {
+                rest_end(rest, now_ns);
+                return;
+        }
+        if (!rest->was_told) {
+                rest_say(rest, LOG_INFO, "are told to end");
+                rest->was_told = true;
+                rest->kill_ns = time_add(now_ns, supervisor->settings->remaining_timeout_ns);
+                (void)rest_signal(rest, SIGTERM);
+                (void)rest_signal(rest, SIGCONT);
+        } else if (now_ns >= rest->kill_ns) {
+                if (rest->kills == KILL_TRIES) {
+                        rest_say(rest, LOG_ERROR, "do not die of SIGKILL");
+                        rest_forget(rest);
+                        return;
+                }
+                if (rest->kills++ == 0) {
+                        rest_say(rest, LOG_WARNING, "did not end: killing them");
+                        rest->pause_ns = PAUSE_FIRST_NS;
+                }
+                (void)rest_signal(rest, SIGKILL);
+        }
+        rest_wait(rest, now_ns);
+}
+
+static void rest_on_due(struct loop_timer *timer) {
+        rest_look(timer->owner);
+}
+
+void tree_ended(struct supervisor *supervisor, const struct app *app) {
+        struct tree_rest *rest = NULL;
+
+        if (!supervisor->trees.is_on)
+                return;
+        for (size_t i = 0; !rest && i < FLEET_INSTANCES_MAX; i++)
+                if (!supervisor->trees.rests[i].is_used)
+                        rest = &supervisor->trees.rests[i];
+        if (!rest) { /* so many at a time do not end in peace */
+                tree_kill(supervisor, app);
+                return;
+        }
+        *rest = (struct tree_rest){
+                .is_used = true,
+                .supervisor = supervisor,
+                .has_cgroup = app->has_cgroup,
+                .pid = app->pid,
+                .number = app->number,
+                .slot = app->slot,
+                .pause_ns = PAUSE_FIRST_NS,
+                .timer = {.on_due = rest_on_due, .owner = rest},
+        };
+        rest_look(rest);
+}
+
+void trees_close(struct supervisor *supervisor) {
+        if (!supervisor->trees.is_on)
+                return;
+        for (size_t i = 0; i < FLEET_INSTANCES_MAX; i++)
+                if (supervisor->trees.rests[i].is_used && !rest_remove(&supervisor->trees.rests[i]))
+                        log_write(LOG_DEBUG, "a cgroup is still in use");
+}

@@ -1,0 +1,154 @@
+/* What the kernel says of the tcp sockets at a port (sock_diag(7)): see listener.h. Called where a handoff begins and while one
+ * drains, in the supervisor; never otherwise, because the kernel walks a table for it.
+ *
+ * No privilege is needed; where the kernel has no sock_diag nothing is seen, and nothing is said to have been. */
+
+#include <arpa/inet.h>
+#include <linux/inet_diag.h>
+#include <linux/netlink.h>
+#include <linux/sock_diag.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "lib/fd.h"
+#include "lib/log.h"
+#include "supervisor/sockets/listener.h"
+
+#define READS_MAX  64 /* of so many bytes each: a flood is not counted to its end */
+#define READ_BYTES 8192
+
+static bool request_send(int fd, uint8_t family, uint16_t port, uint32_t states) {
+        struct {
+                struct nlmsghdr header;
+                struct inet_diag_req_v2 request;
+        } message = {
+                .header = {.nlmsg_len = sizeof message,
+                        .nlmsg_type = SOCK_DIAG_BY_FAMILY,
+                        .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP},
+                .request = {.sdiag_family = family,
+                        .sdiag_protocol = IPPROTO_TCP,
+                        .idiag_states = states,
+                        .id = {.idiag_sport = htons(port),
+                                .idiag_cookie = {INET_DIAG_NOCOOKIE, INET_DIAG_NOCOOKIE}}},
+        };
+
+        return send(fd, &message, sizeof message, 0) == (ssize_t)sizeof message;
+}
+
+/* Returns 1 when more is to come, 0 at the end, -1 for an error. */
+static int answer_read(
+        const uint8_t *bytes, size_t length, uint16_t port, listener_diag_handler *on_socket, void *context) {
+        struct nlmsghdr header;
+        struct inet_diag_msg message;
+
+        for (size_t at = 0; at + sizeof header <= length; at += NLMSG_ALIGN(header.nlmsg_len)) {
+                memcpy(&header, bytes + at, sizeof header);
+                if (header.nlmsg_type == NLMSG_DONE)
+                        return 0;
+                if (header.nlmsg_type != SOCK_DIAG_BY_FAMILY || header.nlmsg_len > length - at ||
+                        header.nlmsg_len < NLMSG_LENGTH(sizeof message))
+                        return -1;
+                memcpy(&message, bytes + at + NLMSG_HDRLEN, sizeof message);
+                if (message.id.idiag_sport == htons(port))
+                        on_socket(context, &message);
+        }
+        return 1;
+}
+
+bool listener_diag_each(
+        uint8_t family, uint16_t port, uint32_t states, listener_diag_handler *on_socket, void *context) {
+        CLEANUP_FD int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_SOCK_DIAG);
+        uint8_t bytes[READ_BYTES];
+        ssize_t length;
+        int result = 1;
+
+        if (fd < 0 || !request_send(fd, family, port, states))
+                return false;
+        for (size_t i = 0; result > 0 && i < READS_MAX; i++) {
+                length = recv(fd, bytes, sizeof bytes, 0);
+                result = length > 0 ? answer_read(bytes, (size_t)length, port, on_socket, context) : -1;
+        }
+        return result == 0;
+}
+
+/* ---- strangers ---- */
+
+struct strangers {
+        const struct listener *listener;
+        unsigned count;
+        uint32_t user, inode; /* of one of them */
+};
+
+static uint64_t member_cookie(const struct listener_member *member) {
+        uint64_t cookie = 0;
+        socklen_t size = sizeof cookie;
+
+        return getsockopt(member->fd, SOL_SOCKET, SO_COOKIE, &cookie, &size) == 0 ? cookie : 0;
+}
+
+static bool is_member(const struct listener *listener, const struct inet_diag_msg *message) {
+        uint64_t cookie = (uint64_t)message->id.idiag_cookie[1] << 32 | message->id.idiag_cookie[0];
+
+        for (size_t i = 0; i < listener->member_count; i++)
+                if (member_cookie(&listener->members[i]) == cookie)
+                        return true;
+        return false;
+}
+
+/* Two sockets listen on one address only with SO_REUSEPORT, and as one user; what is bound to an interface is apart. */
+static bool is_same_place(const struct socket_address *address, const struct inet_diag_msg *message) {
+        bool is_ipv6 = address->generic.sa_family == AF_INET6;
+
+        if (message->idiag_family != address->generic.sa_family ||
+                message->id.idiag_if != (is_ipv6 ? address->in6.sin6_scope_id : 0))
+                return false;
+        return memcmp(message->id.idiag_src,
+                       is_ipv6 ? (const void *)&address->in6.sin6_addr : &address->in4.sin_addr,
+                       is_ipv6 ? sizeof address->in6.sin6_addr : sizeof address->in4.sin_addr) == 0;
+}
+
+static void stranger_count(void *context, const struct inet_diag_msg *message) {
+        struct strangers *strangers = context;
+
+        if (!is_same_place(&strangers->listener->address, message) || is_member(strangers->listener, message))
+                return;
+        strangers->count++;
+        strangers->user = message->idiag_uid;
+        strangers->inode = message->idiag_inode;
+}
+
+static void strangers_say(const struct listener *listener, const struct strangers *strangers) {
+        char address[SOCKET_ADDRESS_TEXT_BYTES];
+        struct error error;
+
+        socket_address_format(&listener->address, address);
+        if (strangers->count == 0) {
+                log_write(LOG_NOTICE, "'%s': nobody else listens on %s any more", listener->name, address);
+                return;
+        }
+        error_set(&error, 0,
+                "'%s': %u socket%s of somebody else on %s (user %u, inode %u), with SO_REUSEPORT: "
+                "connections "
+                "and health checks of a new generation may go there",
+                listener->name, strangers->count, strangers->count == 1 ? "" : "s", address, strangers->user,
+                strangers->inode);
+        (void)error_hint(
+                &error, "end that process ('ss -ltnpe' names it by the inode), then restart the service");
+        log_error(LOG_WARNING, &error);
+}
+
+void listener_strangers_look(struct listener *listener) {
+        struct strangers strangers = {.listener = listener};
+        uint8_t family = (uint8_t)listener->address.generic.sa_family;
+
+        /* The only one is the right one, wherever it stands. */
+        if (listener->member_count < 2 ||
+                !listener_diag_each(family, socket_address_port(&listener->address), 1U << TCP_LISTEN,
+                        stranger_count, &strangers) ||
+                strangers.count == listener->stranger_count)
+                return;
+        listener->stranger_count = strangers.count;
+        strangers_say(listener, &strangers);
+}

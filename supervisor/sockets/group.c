@@ -1,0 +1,236 @@
+/* One reuse-port group: its members, their order, and the program that chooses among them. See listener.h.
+ *
+ * The kernel counts members in the order of listen(2); one that leaves is replaced by the last (__reuseport_detach_sock()).
+ * Nobody tells the order, so it is kept here by doing the same, and only here are members made and closed. A
+ * member is shut down before it is closed: an app that left a process behind, or a service manager that keeps a copy,
+ * would hold it in the group, and all indexes would be wrong from then on.
+ *
+ * Between the end of a member and the next program the last one's index is beyond the group, and the kernel chooses by a hash
+ * among those that are left. Sockets of generations that have no instance are closed at once (listeners_settle), so
+ * that it is one socket that is left, and the choice the right one. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "lib/fd.h"
+#include "lib/log.h"
+#include "supervisor/sockets/listener.h"
+
+bool listener_is_listening(int fd) {
+        int is_listening = 0;
+        socklen_t length = sizeof is_listening;
+
+        return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &is_listening, &length) == 0 && is_listening;
+}
+
+/* What cannot be asked has not shut down: to forget it would leave a socket in the group that nobody counts. */
+static bool has_shut_down(int fd) {
+        int is_listening = 0;
+        socklen_t length = sizeof is_listening;
+
+        return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &is_listening, &length) == 0 && !is_listening;
+}
+
+long listener_waiting(int fd) {
+        struct tcp_info info;
+        socklen_t length = sizeof info;
+
+        /* Of a socket that listens these two are the length of its accept queue and the limit (tcp_get_info()). */
+        if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) < 0 || info.tcpi_state != TCP_LISTEN)
+                return -1;
+        return (long)info.tcpi_unacked;
+}
+
+struct listener_member *listener_member_of(struct listener *listener, uint64_t generation) {
+        for (size_t i = 0; i < listener->member_count; i++)
+                if (!listener->members[i].is_spare && listener->members[i].generation == generation)
+                        return &listener->members[i];
+        return NULL;
+}
+
+static void steering_fill(const struct listener *listener, struct steering *out) {
+        *out = (struct steering){.member_count = (uint32_t)listener->member_count};
+        listener_probe_sources(listener, out);
+        for (uint32_t i = 0; i < listener->member_count; i++) {
+                const struct listener_member *member = &listener->members[i];
+
+                if (member->weight > 0 && !member->is_spare)
+                        out->shares[out->share_count++] =
+                                (struct steering_share){.index = i, .weight = member->weight};
+                if (member->probe_port != 0 && !member->is_spare)
+                        out->routes[out->route_count++] =
+                                (struct steering_route){.index = i, .port = member->probe_port};
+        }
+}
+
+int listener_program_set(struct listener *listener, struct error *error) {
+        struct sock_filter instructions[STEERING_INSTRUCTIONS_MAX];
+        struct steering steering;
+        struct sock_fprog program = {.filter = instructions};
+
+        listener->is_stale = false;
+        if (listener->member_count == 0)
+                return 0;
+        steering_fill(listener, &steering);
+        program.len = (unsigned short)steering_build(&steering, instructions);
+        /* Attached to one is attached to all. */
+        if (setsockopt(listener->members[0].fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program,
+                    sizeof program) < 0) {
+                listener->is_stale = true;
+                return error_set(error, errno, "steer the connections of '%s' (SO_ATTACH_REUSEPORT_CBPF)",
+                        listener->name);
+        }
+        return 0;
+}
+
+static void program_set_or_say(struct listener *listener) {
+        struct error error = {0};
+
+        if (listener_program_set(listener, &error) < 0)
+                log_error(LOG_ERROR, &error);
+}
+
+/* The kernel has done the same with the socket. */
+static void member_forget(struct listener *listener, size_t index) {
+        struct listener_member *member = &listener->members[index];
+
+        fd_cleanup(&member->fd);
+        fd_cleanup(&member->probe_hold);
+        *member = listener->members[--listener->member_count];
+}
+
+void listener_members_check(struct listener *listener) {
+        bool has_changed = false;
+
+        for (size_t i = listener->member_count; i-- > 0;) {
+                struct listener_member *member = &listener->members[i];
+
+                if (!has_shut_down(member->fd))
+                        continue;
+                log_write(LOG_DEBUG, "'%s': generation %llu has shut its socket down", listener->name,
+                        (unsigned long long)member->generation);
+                member_forget(listener, i);
+                has_changed = true;
+        }
+        if (has_changed)
+                program_set_or_say(listener);
+}
+
+struct listener_member *listener_member_add(struct listener *listener, int take_fd, uint64_t generation) {
+        struct listener_member *member = &listener->members[listener->member_count++];
+
+        *member = (struct listener_member){.fd = take_fd, .generation = generation, .probe_hold = -1};
+        return member;
+}
+
+/* The one where most wait. */
+static struct listener_member *spare_take(struct listener *listener, uint64_t generation) {
+        struct listener_member *best = NULL;
+
+        for (size_t i = 0; i < listener->member_count; i++) {
+                struct listener_member *member = &listener->members[i];
+
+                if (member->is_spare && (!best || listener_waiting(member->fd) > listener_waiting(best->fd)))
+                        best = member;
+        }
+        if (best) {
+                best->is_spare = false;
+                best->generation = generation;
+        }
+        return best;
+}
+
+/* Before a second one joins the first must have a program, else it would get a part of the connections by a hash. */
+struct listener_member *listener_member_need(
+        struct listener *listener, uint64_t generation, struct error *error) {
+        struct listener_member *member;
+        int fd;
+
+        listener_members_check(listener);
+        member = listener_member_of(listener, generation);
+        if (!member)
+                member = spare_take(listener, generation);
+        if (member)
+                return member;
+        if (listener->member_count == LISTENER_MEMBERS_MAX) {
+                error_set(error, 0, "more than %d sockets for '%s' at once", LISTENER_MEMBERS_MAX,
+                        listener->name);
+                return NULL;
+        }
+        if (listener_socket_open(listener, listener->member_count == 0, &fd, error) < 0)
+                return NULL;
+        member = listener_member_add(listener, fd, generation);
+        if (listener->member_count == 1 && listener_program_set(listener, error) < 0) {
+                member_forget(listener, 0);
+                return NULL;
+        }
+        listener_strangers_look(listener);
+        return member;
+}
+
+static size_t spare_count(const struct listener *listener) {
+        size_t count = 0;
+
+        for (size_t i = 0; i < listener->member_count; i++)
+                count += listener->members[i].is_spare && !listener->members[i].is_permanent;
+        return count;
+}
+
+static void member_keep(struct listener_member *member) {
+        member->is_spare = true;
+        member->weight = 0;
+        member->probe_port = 0;
+        fd_cleanup(&member->probe_hold);
+}
+
+/* Does the kernel move the queue of a socket that is closed to another one of its group (ip-sysctl, tcp_migrate_req)? It chooses by
+ * a hash, so it must be one that is left. */
+static bool is_migrated(const struct listener *listener) {
+        CLEANUP_FD int fd = open("/proc/sys/net/ipv4/tcp_migrate_req", O_RDONLY | O_CLOEXEC);
+        char digit = '0';
+
+        return listener->member_count == 2 && fd >= 0 && read(fd, &digit, 1) == 1 && digit == '1';
+}
+
+/* Closing resets what waits in the queue. */
+static bool should_keep(const struct listener *listener, const struct listener_member *member) {
+        long waiting = listener_waiting(member->fd);
+
+        if (member->is_permanent)
+                return true;
+        if (waiting <= 0 || !member->had_clients || is_migrated(listener))
+                return false;
+        if (spare_count(listener) == LISTENER_SPARES_MAX) {
+                log_write(LOG_WARNING, "'%s': %ld connection%s of generation %llu lost: nobody accepted them",
+                        listener->name, waiting, waiting == 1 ? "" : "s",
+                        (unsigned long long)member->generation);
+                return false;
+        }
+        log_write(LOG_WARNING,
+                "'%s': generation %llu is gone and left %ld connection%s unaccepted: the next generation "
+                "gets %s",
+                listener->name, (unsigned long long)member->generation, waiting, waiting == 1 ? "" : "s",
+                waiting == 1 ? "it" : "them");
+        return true;
+}
+
+void listener_member_drop(struct listener *listener, uint64_t generation) {
+        struct listener_member *member;
+
+        listener_members_check(listener);
+        member = listener_member_of(listener, generation);
+        if (!member)
+                return;
+        if (should_keep(listener, member)) {
+                member_keep(member);
+        } else {
+                (void)shutdown(member->fd, SHUT_RDWR);
+                member_forget(listener, (size_t)(member - listener->members));
+        }
+        program_set_or_say(listener);
+}

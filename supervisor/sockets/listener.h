@@ -1,0 +1,169 @@
+#pragma once
+
+/* What the files of the registry share; everybody else includes listeners.h. */
+
+#include <assert.h>
+#include <sys/stat.h>
+
+#include "lib/loop.h"
+#include "supervisor/sockets/steering.h"
+#include "supervisor/sockets/listeners.h"
+#include "supervisor/supervisor.h"
+
+#define LISTENER_NAME_BYTES 256 /* LISTEN_FDNAMES: 255 */
+#define LISTENER_SPARES_MAX 4
+
+static_assert(LISTENER_MEMBERS_MAX <= STEERING_MEMBERS_MAX, "the program knows all of them");
+
+/* One socket of a group; its place in the list is its index in the kernel. */
+struct listener_member {
+        int fd;
+        uint64_t generation;
+        bool is_spare;     /* of no generation: the next one gets it */
+        bool is_permanent; /* somebody else holds it too, so closing it does not take it out of the group */
+        bool had_clients; /* connections were steered to it: what waits in its queue is more than our own probes */
+        uint32_t weight;
+        int probe_hold; /* a bound socket that keeps the port of the last probe from others; -1: there was none */
+        uint16_t probe_port;
+};
+
+struct listener {
+        bool is_declared;
+        char name[LISTENER_NAME_BYTES];
+        struct socket_address address;
+        int backlog, ipv6_only;
+        bool is_free;           /* IP_FREEBIND */
+        const char *why_shared; /* NULL: a group with a socket per generation; else one socket for all */
+        bool is_stale;          /* the kernel goes by older weights or ports than the members say */
+        size_t member_count;    /* shared: 1 */
+        struct listener_member members[LISTENER_MEMBERS_MAX];
+        unsigned stranger_count; /* of the last look: sockets of others on our address */
+        uint64_t kept_cookie;    /* see struct listener_view */
+        dev_t file_device;       /* unix paths: the file that we made; inode 0: none */
+        ino_t file_inode;
+};
+
+/* Connections that were half open at the switch, by what the kernel calls them. */
+#define LISTENER_HANDSHAKES_MAX 512
+struct listener_handshakes {
+        size_t count, kept;
+        uint64_t cookies[LISTENER_HANDSHAKES_MAX];
+};
+
+/* A generation of which an instance drains. */
+struct listener_drain {
+        bool is_used;
+        bool is_told; /* FLEET_EMPTY was sent */
+        uint64_t generation;
+        int64_t empty_since_ns; /* NS_FOREVER: it was not empty when it was looked at last */
+        struct listener_handshakes handshakes;
+};
+
+struct listeners {
+        size_t count;
+        struct listener list[LISTENERS_MAX];
+        uint16_t probe_port_last; /* the next probe's is looked for below it */
+        size_t share_count;       /* of the last STEER */
+        struct fleet_share shares[FLEET_GENERATIONS_MAX];
+        size_t kept_count; /* all that came back, also what is gone */
+        struct listener_kept kept[LAUNCH_LISTEN_MAX];
+        struct loop_timer watch;
+        struct loop_timer again; /* wakes up for what is stale */
+        struct listener_drain drains[FLEET_GENERATIONS_MAX];
+};
+
+/* Is there never more than one instance? Then who connects reaches it, whatever the socket. */
+bool listeners_are_single(const struct supervisor_settings *settings);
+
+/* ---- listener_open.c: making sockets ---- */
+
+/* A socket bound to the listener's address and listening. `is_first`: nobody else may be there; later ones join. */
+int listener_socket_open(struct listener *listener, bool is_first, int *out_fd, struct error *error);
+
+/* The file of a unix socket: see struct listener_settings. */
+struct listener_file {
+        bool has_mode;
+        mode_t mode;
+        uid_t user;
+        gid_t group;
+};
+int listener_local_open(
+        struct listener *listener, const struct listener_file *file, int *out_fd, struct error *error);
+
+/* Remove the file of a unix socket at the end, if it is still the one that was made. */
+void listener_local_remove(const struct listener *listener);
+
+/* Can another socket join the one that we were given? Returns NULL, or why not. */
+const char *listener_inherited_check(const struct listener *listener, int fd);
+
+/* ---- listener_group.c: members and their order ---- */
+
+/* The member of `generation`; NULL when there is none. */
+struct listener_member *listener_member_of(struct listener *listener, uint64_t generation);
+
+/* The same, made if there is none: a spare one, else a new socket at the end. NULL with error. */
+struct listener_member *listener_member_need(
+        struct listener *listener, uint64_t generation, struct error *error);
+
+/* Put a socket that listens at the end of the list. */
+struct listener_member *listener_member_add(struct listener *listener, int take_fd, uint64_t generation);
+
+/* The generation is gone: close its member, or keep it as a spare one. */
+void listener_member_drop(struct listener *listener, uint64_t generation);
+
+/* Take note of members that an app has shut down, which left the group by that. */
+void listener_members_check(struct listener *listener);
+
+/* Have the kernel go by the members' weights and probe ports as they are now. Returns 0, or -1 with error: nothing changed, and
+ * listeners_settle() tries it again until it is done. */
+int listener_program_set(struct listener *listener, struct error *error);
+
+bool listener_is_listening(int fd);
+
+/* Connections in the accept queue of a tcp listener, or -1. */
+long listener_waiting(int fd);
+
+/* ---- listener_watch.c ---- */
+
+/* Is there a process of the generation, ready or not, told to stop or not? */
+bool listeners_have_instance(const struct supervisor *supervisor, uint64_t generation);
+
+/* ---- listener_kept.c ---- */
+
+/* Take over settings->kept; before any socket is opened. */
+void listener_kept_read(struct supervisor *supervisor);
+
+/* The kept socket for a listener that is about to be opened, or -1. A kept one that cannot be used is shut down. */
+int listener_kept_take(struct listeners *listeners, struct listener *listener);
+
+/* Shut down what stands in the way of this address. Returns whether there was anything. */
+bool listener_kept_clear(struct listeners *listeners, const struct socket_address *address);
+
+/* A generation has proved itself: nobody will come for what is left. */
+void listener_kept_settle(struct supervisor *supervisor);
+
+/* ---- listener_diag.c ---- */
+
+/* Call on_socket for every tcp socket of the family at this port whose state is one of `states` (1 << TCP_...). Returns false when
+ * the kernel does not tell, or not all. */
+struct inet_diag_msg;
+typedef void listener_diag_handler(void *context, const struct inet_diag_msg *message);
+bool listener_diag_each(
+        uint8_t family, uint16_t port, uint32_t states, listener_diag_handler *on_socket, void *context);
+
+/* Sockets of others in the group are counted by the kernel and not by us: say so when there are any, or none any more. */
+void listener_strangers_look(struct listener *listener);
+
+/* ---- listener_handshake.c ---- */
+
+/* Write down what is half open at the port of a listener. */
+void listener_handshakes_note(const struct listener *listener, struct listener_handshakes *handshakes);
+
+/* See who of them still is; after all listeners have been looked at: forget the others. Returns how many are left. */
+void listener_handshakes_look(const struct listener *listener, struct listener_handshakes *handshakes);
+size_t listener_handshakes_left(struct listener_handshakes *handshakes);
+
+/* ---- listener_probe.c ---- */
+
+/* Where probes of this listener come from, for the program. */
+void listener_probe_sources(const struct listener *listener, struct steering *out);
