@@ -2,8 +2,9 @@
  *
  *   calls PORT
  *
- * Prints "getppid NS", "bind-other NS" (a port that nobody named) and "bind-port NS" a call: of the first, which waits for nobody,
- * the shortest round, so that what else runs does not count; of the binds the median. */
+ * Prints "getppid NS", "bind-other NS" (a port that nobody named) and "bind-port NS" a call: of the first,
+ * which waits for nobody, the shortest round, so that what else runs does not count; of the binds the
+ * median. */
 
 #include <netinet/in.h>
 #include <stdint.h>

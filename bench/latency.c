@@ -1,7 +1,9 @@
 /* latency: how long does a signal take through a wrapper, and how long does a killed program stay away?
  *
- *   latency signal COUNT COMMAND...     the command must start `latency child FILE` below it; {} stands for those words
- *   latency restart COUNT COMMAND...    the same; the program is killed and the time to the main() of the next one is taken
+ *   latency signal COUNT COMMAND...     the command must start `latency child FILE` below it; {} stands
+ *   for those words
+ *   latency restart COUNT COMMAND...    the same; the program is killed and the time to the main() of the
+ *   next one is taken
  *   latency child FILE                  the program: notes its start and each SIGUSR1 in the shared file
  *
  * Prints "median p10 p99" in microseconds. */

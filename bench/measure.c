@@ -1,8 +1,10 @@
-/* measure: how long do commands take? Every round runs each command once, so that what else the machine does hits all alike.
+/* measure: how long do commands take? Every round runs each command once, so that what else the machine does
+ * hits all alike.
  *
  *   measure ROUNDS +NAME COMMAND... +NAME COMMAND...
  *
- * Prints "NAME median p10 p99" in microseconds, one command a line. A command that fails ends the measurement. */
+ * Prints "NAME median p10 p99" in microseconds, one command a line. A command that fails ends the
+ * measurement. */
 
 #include <fcntl.h>
 #include <stdint.h>

@@ -1,7 +1,7 @@
 /* The program's entry: block every signal, find out who we are, call the verb.
  *
- * Signals are blocked first because PID 1 loses what arrives before anybody waits for it (pid_namespaces(7)); verbs that are not
- * resident get the caller's mask back. */
+ * Signals are blocked first because PID 1 loses what arrives before anybody waits for it (pid_namespaces(7));
+ * verbs that are not resident get the caller's mask back. */
 
 #include <stdio.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* The client of the control socket: see control_client.h.
  *
- * Runs in short-lived verbs. What comes from the socket is believed as far as the supervisor is; texts are made harmless
- * for a terminal all the same, since some are the app's own. */
+ * Runs in short-lived verbs. What comes from the socket is believed as far as the supervisor is; texts are
+ * made harmless for a terminal all the same, since some are the app's own. */
 
 #include "client/control_client.h"
 

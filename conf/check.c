@@ -11,8 +11,8 @@
 
 #define CONTROL_PATH_BYTES_MAX 107 /* of sockaddr_un, less the NUL: unix(7) */
 
-/* Begin a message with the place of the key that is to blame: FILE:LINE, its option, or the key itself when it has its
- * default. The last mention counts: it is the one in force. */
+/* Begin a message with the place of the key that is to blame: FILE:LINE, its option, or the key itself when
+ * it has its default. The last mention counts: it is the one in force. */
 int config_blame(const struct config *config, const char *section, const char *key, struct error *error) {
         const struct schema_row *row = schema_find(section, key);
 

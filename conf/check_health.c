@@ -1,7 +1,7 @@
 /* Readiness and health: what no key can check alone. Part of config_check().
  *
- * Only what the configuration itself says is looked at. Whether there is a socket to probe, and whether it can tell one
- * generation from another, is known when the sockets are: supervisor/gate/check.c. */
+ * Only what the configuration itself says is looked at. Whether there is a socket to probe, and whether it
+ * can tell one generation from another, is known when the sockets are: supervisor/gate/check.c. */
 
 #include <string.h>
 

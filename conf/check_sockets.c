@@ -1,5 +1,5 @@
-/* What no key of a [socket NAME] can check alone: see config_check() in config.h. Pure; looks at texts and numbers only, never at
- * what the system has open. */
+/* What no key of a [socket NAME] can check alone: see config_check() in config.h. Pure; looks at texts and
+ * numbers only, never at what the system has open. */
 
 #include "conf/check_sockets.h"
 

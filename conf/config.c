@@ -1,8 +1,9 @@
 /* The configuration value: defaults, setting one key, freeing it all.
  *
- * Used by the supervisor, `tacet exec` and `tacet check` before anything is started, and by nobody after that. All memory
- * of the configuration is taken here and in words.c, and given back by config_deinit(). A program without configuration
- * (`tacet -- CMD`) takes none. What a key means stands in the schema; nothing here knows a key by its name. */
+ * Used by the supervisor, `tacet exec` and `tacet check` before anything is started, and by nobody after
+ * that. All memory of the configuration is taken here and in words.c, and given back by config_deinit(). A
+ * program without configuration (`tacet -- CMD`) takes none. What a key means stands in the schema; nothing
+ * here knows a key by its name. */
 
 #include "conf/config.h"
 
@@ -263,8 +264,8 @@ static void socket_name_choose(const struct config *config, char *out) {
                 snprintf(out, 32, "listen-%u", n);
 }
 
-/* A path may hold '=', and an address of the internet has no room for a name: it is one when nothing before the '=' belongs to
- * an address. */
+/* A path may hold '=', and an address of the internet has no room for a name: it is one when nothing before
+ * the '=' belongs to an address. */
 static size_t socket_name_length(const char *text) {
         size_t length = strcspn(text, "=");
 

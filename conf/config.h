@@ -2,8 +2,9 @@
 
 /* The configuration as plain data: what tacet.conf(5) and the options of `tacet run` and `tacet exec` say.
  *
- * conf/schema.c is the table of every key; this file is where the values land. Durations are ns (NS_FOREVER: `infinity`),
- * sizes are bytes (UINT64_MAX: `infinity`), strings and lists are owned by the config. Nothing here is secret. */
+ * conf/schema.c is the table of every key; this file is where the values land. Durations are ns (NS_FOREVER:
+ * `infinity`), sizes are bytes (UINT64_MAX: `infinity`), strings and lists are owned by the config. Nothing
+ * here is secret. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -151,7 +152,8 @@ struct config_log {
         uint32_t format; /* enum log_format */
 };
 
-/* [source NAME], or one -s of the command line (then `name` is the URI). Their order is the precedence: later wins. */
+/* [source NAME], or one -s of the command line (then `name` is the URI). Their order is the precedence: later
+ * wins. */
 struct config_source {
         char *name;
         char *where; /* FILE:LINE of the section, or "command line" */
@@ -214,18 +216,18 @@ void config_deinit(struct config *config);
 void config_cleanup(struct config *config);
 #define CLEANUP_CONFIG __attribute__((cleanup(config_cleanup)))
 
-/* Give one key a value, as the file reader and the option parser do.
- * section   "service", "source", ...     instance  NAME of [source NAME], else NULL; made when it is new
- * value     its text; a list key appends, an empty value empties the list
- * where     begins every message: "FILE:LINE" or the option's name
- * line      of the file, or 0 for the command line. In a file a second value for a key that is not a list is an error that
+/* Give one key a value, as the file reader and the option parser do. section   "service", "source", ...
+ * instance  NAME of [source NAME], else NULL; made when it is new value     its text; a list key appends, an
+ * empty value empties the list where     begins every message: "FILE:LINE" or the option's name line      of
+ * the file, or 0 for the command line. In a file a second value for a key that is not a list is an error that
  *           names both lines; the command line overrides the file, and its own last word counts.
  * Returns 0 or -1 with error (status 78 with a line, 64 without). A refused value changes nothing. */
 int config_set(struct config *config, const char *section, const char *instance, const char *key,
         const char *value, const char *where, uint32_t line, struct error *error);
 
-/* A section begins: check its name, and make the instance of a named one (their order is the order of the headers). In a
- * file (`line` is not 0) a second [source NAME] with the same name is an error. Returns 0 or -1 with error. */
+/* A section begins: check its name, and make the instance of a named one (their order is the order of the
+ * headers). In a file (`line` is not 0) a second [source NAME] with the same name is an error. Returns 0 or
+ * -1 with error. */
 int config_begin_section(struct config *config, const char *section, const char *instance, const char *where,
         uint32_t line, struct error *error);
 
@@ -233,15 +235,15 @@ int config_begin_section(struct config *config, const char *section, const char 
 int config_add_source(struct config *config, const char *uri, struct error *error);
 int config_add_identity(struct config *config, const char *spec, struct error *error);
 
-/* --watch: `watch = yes` for those sources of the command line that are files. Once, behind the last of them. Returns 0, or -1
- * with error (status 64) when there is none. */
+/* --watch: `watch = yes` for those sources of the command line that are files. Once, behind the last of them.
+ * Returns 0, or -1 with error (status 64) when there is none. */
 int config_watch_command_line(struct config *config, struct error *error);
 
 /* True when a source's URI names files, whose changes can be seen. */
 bool config_source_is_file(const char *uri);
 
-/* Add `--listen [NAME=]ADDRESS`. Without a name it is "listen", the second one "listen-2", and so on. A socket of the file with
- * that name gets this address; two options with one name are an error. */
+/* Add `--listen [NAME=]ADDRESS`. Without a name it is "listen", the second one "listen-2", and so on. A
+ * socket of the file with that name gets this address; two options with one name are an error. */
 int config_add_socket(struct config *config, const char *text, struct error *error);
 
 /* The command after `--`: replaces that of the file. `words` is NULL-terminated and copied. */
@@ -250,16 +252,17 @@ int config_set_command(struct config *config, char *const *words, struct error *
 /* Called for each error of a file; the next lines are still read. */
 typedef void config_report(void *context, const struct error *error);
 
-/* Read an INI file. With `report` every error is reported and *error is the first of them; without it the first ends the
- * reading. Returns 0, or -1 with error (status 78). */
+/* Read an INI file. With `report` every error is reported and *error is the first of them; without it the
+ * first ends the reading. Returns 0, or -1 with error (status 78). */
 int config_read_file(
         struct config *config, const char *path, config_report *report, void *context, struct error *error);
 
-/* What no key can check alone: a source without `from`, `pass_env` without `clear_env`, and so on. `needs_command`: for run
- * and exec, not for check. Call once, after the file and the options. Returns 0 or -1 with error. */
+/* What no key can check alone: a source without `from`, `pass_env` without `clear_env`, and so on.
+ * `needs_command`: for run and exec, not for check. Call once, after the file and the options. Returns 0 or
+ * -1 with error. */
 int config_check(const struct config *config, bool needs_command, struct error *error);
 
-/* max_surge and max_unavailable as numbers of replicas: a share of surge is rounded up, one of unavailable down; what is not
- * set is as the strategy says (handoff 1 and 0, restart and signal 0 and 1). */
+/* max_surge and max_unavailable as numbers of replicas: a share of surge is rounded up, one of unavailable
+ * down; what is not set is as the strategy says (handoff 1 and 0, restart and signal 0 and 1). */
 uint32_t config_surge_max(const struct config *config);
 uint32_t config_unavailable_max(const struct config *config);

@@ -1,13 +1,15 @@
 /* Reading an INI file: config_read_file() of config.h.
  *
- * inih does the parsing, and it has limits that it does not report: a line over its buffer is cut and its rest read as another
- * line, a section name over 49 bytes is cut, what stands behind `]` is dropped, ` ;` begins a comment in the middle of a
- * value, an indented line continues the last value, `:` separates as `=` does. Everything of that is turned off, or seen
- * here first and refused: the whole file is read into memory, each line is looked at, and only lines that inih cannot
- * misread are given to it, one at a time. So nothing is ever cut or reinterpreted, and every message has its line number.
+ * inih does the parsing, and it has limits that it does not report: a line over its buffer is cut and its
+ * rest read as another line, a section name over 49 bytes is cut, what stands behind `]` is dropped, ` ;`
+ * begins a comment in the middle of a value, an indented line continues the last value, `:` separates as `=`
+ * does. Everything of that is turned off, or seen here first and refused: the whole file is read into memory,
+ * each line is looked at, and only lines that inih cannot misread are given to it, one at a time. So nothing
+ * is ever cut or reinterpreted, and every message has its line number.
  *
- * Runs in the supervisor, `exec` and `check`. A configuration file is not secret but may hold names and paths that
- * matter; messages quote sections and keys, never what stands behind an `=` (value.c quotes numbers and words). */
+ * Runs in the supervisor, `exec` and `check`. A configuration file is not secret but may hold names and paths
+ * that matter; messages quote sections and keys, never what stands behind an `=` (value.c quotes numbers and
+ * words). */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -84,8 +86,9 @@ static bool is_comment(const char *line) {
         return *line == '#' || *line == ';';
 }
 
-/* The next logical line: one that ends in an odd number of backslashes goes on in the next, and the last backslash and the
- * line end become one blank (systemd.syntax(7)). Comments do not go on. The lines are moved together in place. */
+/* The next logical line: one that ends in an odd number of backslashes goes on in the next, and the last
+ * backslash and the line end become one blank (systemd.syntax(7)). Comments do not go on. The lines are moved
+ * together in place. */
 static char *next_logical(struct reader *reader, size_t *out_length) {
         char *line = next_physical(reader, out_length);
 

@@ -1,7 +1,7 @@
 /* Reading a probe and a list of statuses: see health.h.
  *
- * Called by config_check() and again when the settings are made, before anything runs. Refuses names of hosts: PID 1 must
- * not ask a name server in order to know whether its app is well. */
+ * Called by config_check() and again when the settings are made, before anything runs. Refuses names of
+ * hosts: PID 1 must not ask a name server in order to know whether its app is well. */
 
 #include "conf/health.h"
 

@@ -35,13 +35,13 @@ struct config_status_range {
         uint16_t first, last;
 };
 
-/* Statuses and ranges with blanks or commas between them: `200-399`, `200,204 301`. NULL is 200-399. Returns how many
- * ranges, or -1 with error. */
+/* Statuses and ranges with blanks or commas between them: `200-399`, `200,204 301`. NULL is 200-399. Returns
+ * how many ranges, or -1 with error. */
 int config_status_parse(const char *text, struct config_status_range out[static CONFIG_STATUS_RANGES_MAX],
         struct error *error);
 
-/* Begin a message with the place of the key that is to blame: FILE:LINE, its option, or its section when it has its default; and
- * set the exit status. In conf/check.c. Returns -1. */
+/* Begin a message with the place of the key that is to blame: FILE:LINE, its option, or its section when it
+ * has its default; and set the exit status. In conf/check.c. Returns -1. */
 int config_blame(const struct config *config, const char *section, const char *key, struct error *error);
 
 /* What keys of readiness and health cannot check alone; part of config_check(). */

@@ -1,5 +1,6 @@
-/* Records of the configuration by the rows of the schema, and the lists of those that have a name: see named.h. Used by
- * config.c alone. Takes memory; knows no key by its name, and of the sections only which list is whose. */
+/* Records of the configuration by the rows of the schema, and the lists of those that have a name: see
+ * named.h. Used by config.c alone. Takes memory; knows no key by its name, and of the sections only which
+ * list is whose. */
 
 #include "conf/named.h"
 

@@ -1,7 +1,7 @@
 #pragma once
 
-/* The records of sections with a name: [source NAME], [identity NAME], [socket NAME]. One growing list each, in the order of
- * their headers. */
+/* The records of sections with a name: [source NAME], [identity NAME], [socket NAME]. One growing list each,
+ * in the order of their headers. */
 
 #include "conf/config.h"
 #include "conf/schema.h"

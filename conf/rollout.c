@@ -1,8 +1,9 @@
 /* The limits of a rotation as numbers.
  *
- * Pure; used by config_check() and by whoever makes the fleet's settings of a configuration. A share of the replicas is
- * rounded as Kubernetes rounds it: surge up, unavailable down, so that rounding never makes an outage larger than what was
- * written. Both may come to 0 that way, with which nothing could ever be replaced: config_check() refuses it. */
+ * Pure; used by config_check() and by whoever makes the fleet's settings of a configuration. A share of the
+ * replicas is rounded as Kubernetes rounds it: surge up, unavailable down, so that rounding never makes an
+ * outage larger than what was written. Both may come to 0 that way, with which nothing could ever be
+ * replaced: config_check() refuses it. */
 
 #include "conf/config.h"
 

@@ -1,7 +1,8 @@
 #pragma once
 
-/* The table of every key: one row is the key of the file, the option of the command line, the default and the one-line
- * help. The parser, the options of run and exec, `--help`, the manual's lint and the tests all read it. */
+/* The table of every key: one row is the key of the file, the option of the command line, the default and the
+ * one-line help. The parser, the options of run and exec, `--help`, the manual's lint and the tests all read
+ * it. */
 
 #include <stddef.h>
 #include <stdint.h>
@@ -19,7 +20,8 @@ enum schema_type {
         SCHEMA_SIGNAL,   /* int32_t; 0 is `none`, only where minimum is 0 */
         SCHEMA_MODE,     /* int32_t, octal 0 to 0777 */
         SCHEMA_LIMIT,    /* struct config_limit: SOFT[:HARD] */
-        SCHEMA_PORTION, /* struct config_portion: a number to `maximum`, or 0% to 100%; maximum 0: a share alone */
+        /* struct config_portion: a number to `maximum`, or 0% to 100%; maximum 0: a share alone */
+        SCHEMA_PORTION,
         SCHEMA_SET,      /* uint32_t: bits, from `words`, with commas or blanks between them */
         SCHEMA_ADDRESS,  /* struct socket_address */
         SCHEMA_COMMAND,  /* struct config_words: quoted words; given once */
@@ -67,8 +69,8 @@ const struct schema_section *schema_find_section(const char *name);
 const struct schema_row *schema_find(const char *section, const char *key);
 const struct schema_row *schema_find_option(const char *option);
 
-/* The spelling nearest to what was written, or NULL when none is near. schema_near_key also looks into the other sections:
- * *out_section is where the key belongs. */
+/* The spelling nearest to what was written, or NULL when none is near. schema_near_key also looks into the
+ * other sections: *out_section is where the key belongs. */
 const char *schema_near_section(const char *name);
 const char *schema_near_key(const char *section, const char *key, const char **out_section);
 const char *schema_near_option(const char *option);
@@ -77,6 +79,6 @@ const char *schema_near_word(const struct schema_word *words, const char *word);
 /* What a value of this row may look like: "a duration such as 500ms, 30s, 5m or infinity". */
 const char *schema_accepts(const struct schema_row *row, char out[static 256]);
 
-/* How usage texts call the argument of the option: "DURATION", "PATH", "a|b|c". NULL for a boolean: the option alone means
- * yes. */
+/* How usage texts call the argument of the option: "DURATION", "PATH", "a|b|c". NULL for a boolean: the
+ * option alone means yes. */
 const char *schema_argument(const struct schema_row *row, char out[static 256]);

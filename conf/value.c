@@ -1,8 +1,9 @@
 /* Scalar values: see value.h.
  *
- * Runs in the supervisor and in `tacet check`, before anything is started. Nothing is rounded, clamped or guessed: a value
- * either is what the manual says or the error says what would be. The text of a scalar is quoted in the message (it is a
- * number or a word of ours); texts, commands and settings never are, somebody may have put a secret there. */
+ * Runs in the supervisor and in `tacet check`, before anything is started. Nothing is rounded, clamped or
+ * guessed: a value either is what the manual says or the error says what would be. The text of a scalar is
+ * quoted in the message (it is a number or a word of ours); texts, commands and settings never are, somebody
+ * may have put a secret there. */
 
 #include "conf/value.h"
 

@@ -1,13 +1,15 @@
 #pragma once
 
-/* One value from its text, by the type of its row. Pure: texts and lists, which need memory, are config.c's. */
+/* One value from its text, by the type of its row. Pure: texts and lists, which need memory, are
+ * config.c's. */
 
 #include <stdbool.h>
 
 #include "conf/schema.h"
 
-/* Parse `text` for a row of a scalar type (DURATION, SIZE, BOOLEAN, NUMBER, ENUM, SIGNAL, MODE, LIMIT) and write it to `out`,
- * which has the row's type. Returns 0, or -1 with error (which has no place in front) and *out untouched. */
+/* Parse `text` for a row of a scalar type (DURATION, SIZE, BOOLEAN, NUMBER, ENUM, SIGNAL, MODE, LIMIT) and
+ * write it to `out`, which has the row's type. Returns 0, or -1 with error (which has no place in front) and
+ * *out untouched. */
 int value_parse(const struct schema_row *row, const char *text, void *out, struct error *error);
 
 /* True for the types above. */

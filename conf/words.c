@@ -1,7 +1,8 @@
 /* Words of a command or a list: see words.h.
  *
- * The habits are systemd's, because that is where most command lines in configuration files come from. What differs is
- * refused instead of guessed at: an escape that means nothing is an error, not a literal backslash. */
+ * The habits are systemd's, because that is where most command lines in configuration files come from. What
+ * differs is refused instead of guessed at: an escape that means nothing is an error, not a literal
+ * backslash. */
 
 #include "conf/words.h"
 

@@ -1,4 +1,5 @@
-/* The error value: formatted where the failure is seen, wrapped on the way up, printed once by the program. */
+/* The error value: formatted where the failure is seen, wrapped on the way up, printed once by the
+ * program. */
 
 #include "lib/error.h"
 
@@ -20,8 +21,8 @@ void text_tame(char *text) {
         }
 }
 
-/* A key where a file's name belongs (`-i AGE-SECRET-KEY-1...`) is a mistake that the message must not make worse: it goes into
- * logs. What only talks of such keys is shorter. */
+/* A key where a file's name belongs (`-i AGE-SECRET-KEY-1...`) is a mistake that the message must not make
+ * worse: it goes into logs. What only talks of such keys is shorter. */
 static void text_hide_keys(char *text) {
         static const char begin[] = "AGE-SECRET-KEY-";
         char *at = text;

@@ -3,8 +3,8 @@
 /* One error type for the whole program: owned by the caller, never allocated.
  *
  * A function that can fail takes `struct error *error` last and returns 0 (done), -1 (failed, *error is set)
- * or a positive condition that its header lists. It returns the error or logs it, never both; only main and the
- * supervisor's effects print. The text names paths, lines, variables and sizes, never a byte of a value;
+ * or a positive condition that its header lists. It returns the error or logs it, never both; only main and
+ * the supervisor's effects print. The text names paths, lines, variables and sizes, never a byte of a value;
  * an age identity that was given in the place of a path is hidden. */
 
 #include <stddef.h>
@@ -35,8 +35,8 @@ struct error {
         char hint[ERROR_HINT_BYTES]; /* what to do next; may be empty */
 };
 
-/* Set *error and return -1. `code` is an errno (its text is appended) or 0. Forgets an earlier hint and status.
- * `error` may be NULL: then only -1 is returned. */
+/* Set *error and return -1. `code` is an errno (its text is appended) or 0. Forgets an earlier hint and
+ * status. `error` may be NULL: then only -1 is returned. */
 int error_set(struct error *error, int code, const char *format, ...)
         __attribute__((format(printf, 3, 4), cold));
 
@@ -49,12 +49,12 @@ int error_hint(struct error *error, const char *format, ...) __attribute__((form
 /* Set the exit status that main uses for this error; returns -1. */
 int error_status(struct error *error, enum exit_status status);
 
-/* Replace what would break a one-line message or move a terminal's cursor: an error may quote a file name, and a file name may
- * hold anything. The four functions do so themselves. */
+/* Replace what would break a one-line message or move a terminal's cursor: an error may quote a file name,
+ * and a file name may hold anything. The four functions do so themselves. */
 void text_tame(char *text);
 
-/* All four return -1 and nothing else. The compiler and the analysers cannot see that through a call, and would follow
- * paths on which a function failed and its caller went on; this tells them. */
+/* All four return -1 and nothing else. The compiler and the analysers cannot see that through a call, and
+ * would follow paths on which a function failed and its caller went on; this tells them. */
 static inline int error_returned(int result) {
         (void)result;
         return -1;

@@ -1,8 +1,9 @@
-/* Locks on files and folders: see file_lock.h. For the verbs that write secret files, and for the supervisor while it opens or
- * removes a unix socket: before its loop begins and after it has ended, or without waiting.
+/* Locks on files and folders: see file_lock.h. For the verbs that write secret files, and for the supervisor
+ * while it opens or removes a unix socket: before its loop begins and after it has ended, or without waiting.
  *
- * The folder itself is locked, not a file beside the socket: a lock file would have to be left behind (who removes it lets
- * two others in), and its folder may be one where only the owner of the name may make files. */
+ * The folder itself is locked, not a file beside the socket: a lock file would have to be left behind (who
+ * removes it lets two others in), and its folder may be one where only the owner of the name may make
+ * files. */
 
 #include "lib/file_lock.h"
 
@@ -19,8 +20,8 @@
 
 #define RETRY_NS (10 * NS_PER_MS)
 
-/* Polling, because flock(2) has no timeout and a signal handler for one is worse; two that want the same are rare and hold it for
- * milliseconds. */
+/* Polling, because flock(2) has no timeout and a signal handler for one is worse; two that want the same are
+ * rare and hold it for milliseconds. */
 int file_lock(int fd, int64_t deadline_ns) {
         while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
                 if (errno == EINTR)

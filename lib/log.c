@@ -1,4 +1,5 @@
-/* The log: see log.h. PID 1 calls this, so no buffering, no allocation, no lock, and no write(2) that could block. */
+/* The log: see log.h. PID 1 calls this, so no buffering, no allocation, no lock, and no write(2) that could
+ * block. */
 
 #include "lib/log.h"
 
@@ -75,8 +76,8 @@ static const char *level_name(enum log_level level) {
         return "unknown";
 }
 
-/* Append `text` as the inside of a JSON string; bytes that are not ASCII pass as they are when they look like UTF-8
- * lead or continuation bytes: a log reader is lenient, and file names are the only source. */
+/* Append `text` as the inside of a JSON string; bytes that are not ASCII pass as they are when they look like
+ * UTF-8 lead or continuation bytes: a log reader is lenient, and file names are the only source. */
 static size_t json_escape(char *out, size_t room, const char *text) {
         size_t used = 0;
 
@@ -133,8 +134,9 @@ static size_t line_format(char *line, enum log_level level, const char *text) {
         return used;
 }
 
-/* Look at standard error once, when the first line is to be written. A pipe or terminal is opened a second time: O_NONBLOCK on
- * the inherited description would also be the app's. Without /proc, or the right to open it, there is only that one. */
+/* Look at standard error once, when the first line is to be written. A pipe or terminal is opened a second
+ * time: O_NONBLOCK on the inherited description would also be the app's. Without /proc, or the right to open
+ * it, there is only that one. */
 static void stream_look(void) {
         struct stat status;
 
@@ -153,8 +155,8 @@ int log_descriptor(void) {
         return log_state.has_looked ? log_state.own : -1;
 }
 
-/* write(2) that fails instead of waiting. poll(2) alone does not do: between its answer and the write an app that shares the pipe
- * can fill it, and PID 1 would stand still until somebody reads. */
+/* write(2) that fails instead of waiting. poll(2) alone does not do: between its answer and the write an app
+ * that shares the pipe can fill it, and PID 1 would stand still until somebody reads. */
 static ssize_t line_write(const char *line, size_t length) {
         struct iovec part = {.iov_base = (void *)(uintptr_t)line, .iov_len = length};
         struct pollfd stream = {.fd = STDERR_FILENO, .events = POLLOUT};

@@ -24,17 +24,19 @@ enum log_format {
         LOG_FORMAT_JSON,    /* one object per line: time, level, message */
 };
 
-/* Choose format, level (messages above it are dropped) and the name before plain messages. `name` is borrowed for ever. */
+/* Choose format, level (messages above it are dropped) and the name before plain messages. `name` is borrowed
+ * for ever. */
 void log_setup(enum log_format format, enum log_level level, const char *name);
 
 bool log_wants(enum log_level level);
 
-/* Write one line. When the reader of standard error does not read (a full pipe), the line is dropped and counted
- * instead of holding up the supervisor; the next line that fits says how many were lost. */
+/* Write one line. When the reader of standard error does not read (a full pipe), the line is dropped and
+ * counted instead of holding up the supervisor; the next line that fits says how many were lost. */
 void log_write(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Write an error and, when it has one, its hint. */
 void log_error(enum log_level level, const struct error *error);
 
-/* The descriptor that the log has opened for itself (close-on-exec), or -1. For who closes everything else. */
+/* The descriptor that the log has opened for itself (close-on-exec), or -1. For who closes everything
+ * else. */
 int log_descriptor(void);

@@ -71,7 +71,8 @@ void loop_timer_set(struct loop *loop, struct loop_timer *timer, int64_t deadlin
         *at = timer;
 }
 
-/* One that its handler sets again for a time that has passed waits for the next turn: the loop goes on turning. */
+/* One that its handler sets again for a time that has passed waits for the next turn: the loop goes on
+ * turning. */
 static void timers_fire(struct loop *loop) {
         int64_t now_ns = time_now_ns();
         int fired = 0;
@@ -102,7 +103,8 @@ void loop_wait(struct loop *loop, int64_t deadline_ns) {
 
         if (loop->timers && loop->timers->deadline_ns < deadline_ns)
                 deadline_ns = loop->timers->deadline_ns;
-        /* Every signal is blocked: only being stopped, continued or traced interrupts the wait, and that is no event. */
+        /* Every signal is blocked: only being stopped, continued or traced interrupts the wait, and that is
+         * no event. */
         do
                 count = epoll_wait(loop->epoll_fd, events, LOOP_EVENTS_MAX, wait_ms(deadline_ns));
         while (count < 0 && errno == EINTR);

@@ -39,14 +39,17 @@ int loop_init(struct loop *loop, struct error *error);
 void loop_deinit(struct loop *loop);
 int loop_add(struct loop *loop, struct loop_source *source, struct error *error);
 
-/* Stop watching; the descriptor itself stays open. Safe when it was never added. Handlers may call it, for any source. */
+/* Stop watching; the descriptor itself stays open. Safe when it was never added. Handlers may call it, for
+ * any source. */
 void loop_remove(struct loop *loop, struct loop_source *source);
 
-/* Call on_due when `deadline_ns` has come; a timer that was set is moved. NS_FOREVER turns it off. Handlers may call both. */
+/* Call on_due when `deadline_ns` has come; a timer that was set is moved. NS_FOREVER turns it off. Handlers
+ * may call both. */
 void loop_timer_set(struct loop *loop, struct loop_timer *timer, int64_t deadline_ns);
 void loop_timer_clear(struct loop *loop, struct loop_timer *timer);
 
-/* Wait until something is readable, a timer is due or `deadline_ns` (monotonic; NS_FOREVER: no time limit) is reached, then call
- * the handlers of what is, descriptors first. Without timers and deadline there is no wake-up. A failure of the wait itself
- * returns as if nothing had happened, after a pause: the caller loops. */
+/* Wait until something is readable, a timer is due or `deadline_ns` (monotonic; NS_FOREVER: no time limit)
+ * is reached, then call the handlers of what is, descriptors first. Without timers and deadline there is
+ * no wake-up. A failure of the wait itself returns as if nothing had happened, after a pause: the caller
+ * loops. */
 void loop_wait(struct loop *loop, int64_t deadline_ns);

@@ -1,9 +1,10 @@
-/* The control group's memory limit: see memory_limit.h. Called in the loader before it confines itself, and in the
- * verbs that take passphrases. Reads only; every failure means "no limit known", never an error.
+/* The control group's memory limit: see memory_limit.h. Called in the loader before it confines itself, and
+ * in the verbs that take passphrases. Reads only; every failure means "no limit known", never an error.
  *
- * Both versions may be mounted at once (hybrid hierarchies), anywhere, and a container may see only its own group as
- * the mount's root; so the mount points come from mountinfo and the group's path is taken relative to the mount
- * (cgroups(7), "/proc/PID/cgroup"; proc(5), mountinfo). A group without an own limit still has its parents'. */
+ * Both versions may be mounted at once (hybrid hierarchies), anywhere, and a container may see only its own
+ * group as the mount's root; so the mount points come from mountinfo and the group's path is taken relative
+ * to the mount (cgroups(7), "/proc/PID/cgroup"; proc(5), mountinfo). A group without an own limit still has
+ * its parents'. */
 
 #include "lib/memory_limit.h"
 

@@ -20,7 +20,7 @@ int notify_open(void);
 
 #define NOTIFY_SEND_FULL 1
 
-/* Send `length` bytes of `text`, with a copy of descriptor `passed_fd` when that is not negative. Returns 0; NOTIFY_SEND_FULL when
- * the manager's queue is full now; -1 with error. Never waits. */
+/* Send `length` bytes of `text`, with a copy of descriptor `passed_fd` when that is not negative. Returns 0;
+ * NOTIFY_SEND_FULL when the manager's queue is full now; -1 with error. Never waits. */
 int notify_send(int fd, const struct notify_address *to, const char *text, size_t length, int passed_fd,
         struct error *error);

@@ -1,4 +1,5 @@
-/* The locked arena: see secret_memory.h. Runs in the loader and in the verbs that handle values; it never logs. */
+/* The locked arena: see secret_memory.h. Runs in the loader and in the verbs that handle values; it never
+ * logs. */
 
 #include "lib/secret_memory.h"
 
@@ -87,7 +88,8 @@ void secret_wipe(void *at, size_t length) {
 void process_harden(void) {
         struct rlimit core;
 
-        /* The soft limit alone: a lowered hard limit could not be given back to the app without CAP_SYS_RESOURCE. */
+        /* The soft limit alone: a lowered hard limit could not be given back to the app without
+         * CAP_SYS_RESOURCE. */
         if (getrlimit(RLIMIT_CORE, &core) == 0) {
                 core.rlim_cur = 0;
                 (void)setrlimit(RLIMIT_CORE, &core);

@@ -2,8 +2,8 @@
 
 /* Memory for secret bytes: locked, left out of core files, wiped before it is given back.
  *
- * One arena per process that handles plaintext (the loader, a cli verb), instead of one locked mapping per value:
- * sodium_malloc needs four mappings and 27 us each and hides a refused mlock(2). The arena reports it.
+ * One arena per process that handles plaintext (the loader, a cli verb), instead of one locked mapping per
+ * value: sodium_malloc needs four mappings and 27 us each and hides a refused mlock(2). The arena reports it.
  * PID 1 never makes one. */
 
 #include <stdbool.h>
@@ -28,11 +28,12 @@ struct arena {
         bool is_unlocked; /* mlock(2) was refused for some page: RLIMIT_MEMLOCK is too small */
 };
 
-/* Reserve `capacity` bytes of address space (nothing is touched or locked yet). Returns 0 or -1 with error. */
+/* Reserve `capacity` bytes of address space (nothing is touched or locked yet). Returns 0 or -1 with
+ * error. */
 int arena_init(struct arena *arena, size_t capacity, struct error *error);
 
-/* Hand out `length` zeroed bytes, aligned to 16; `length` 0 gives a valid pointer. NULL when the capacity is used up
- * or memory is short: *error then says so. */
+/* Hand out `length` zeroed bytes, aligned to 16; `length` 0 gives a valid pointer. NULL when the capacity is
+ * used up or memory is short: *error then says so. */
 void *arena_take(struct arena *arena, size_t length, struct error *error);
 
 /* Give back everything taken since `mark` (a former arena->used), wiping it. */
@@ -52,8 +53,8 @@ static inline struct bytes secret_view(struct secret_bytes secret) {
         return (struct bytes){secret.at, secret.length};
 }
 
-/* Turn off core files and the reading of this process's memory by others of the same user:
- * a soft RLIMIT_CORE of 0 and PR_SET_DUMPABLE 0. The first thing the supervisor, the loader, the shim and the secret-handling
- * verbs do. Best effort: there is nothing to do about a refusal. Both are undone for the app: execve(2) resets
- * dumpable; the shim restores the limit it was started with. */
+/* Turn off core files and the reading of this process's memory by others of the same user: a soft RLIMIT_CORE
+ * of 0 and PR_SET_DUMPABLE 0. The first thing the supervisor, the loader, the shim and the secret-handling
+ * verbs do. Best effort: there is nothing to do about a refusal. Both are undone for the app: execve(2)
+ * resets dumpable; the shim restores the limit it was started with. */
 void process_harden(void);

@@ -2,8 +2,9 @@
 
 /* Signals as the kernel knows them: numbers 1 to 64 and 64-bit masks.
  *
- * The C libraries keep two or three real-time signals to themselves and leave them out of sigfillset(3); a program that
- * forwards *every* signal and restores *exactly* the mask it was started with must talk to the kernel. */
+ * The C libraries keep two or three real-time signals to themselves and leave them out of sigfillset(3); a
+ * program that forwards *every* signal and restores *exactly* the mask it was started with must talk to the
+ * kernel. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -25,8 +26,8 @@ void signals_set_mask(uint64_t mask, uint64_t *out_former);
 /* A signalfd(2) for `mask`, close-on-exec and non-blocking. Returns the descriptor or -1 with errno. */
 int signals_open(uint64_t mask);
 
-/* "TERM", "SIGTERM", "RTMIN+3", "RTMAX-1" (as kill(1) of a glibc system counts them: RTMIN is 34), or a number 1 to 64.
- * Upper or lower case. Returns 0 for anything else. */
+/* "TERM", "SIGTERM", "RTMIN+3", "RTMAX-1" (as kill(1) of a glibc system counts them: RTMIN is 34), or a
+ * number 1 to 64. Upper or lower case. Returns 0 for anything else. */
 int signal_parse(const char *text);
 
 /* The name without "SIG": "TERM", "RTMIN+3". Writes to `out` and returns it. */

@@ -1,7 +1,8 @@
-/* Socket addresses and their texts: see socket_address.h. Called by the configuration, the supervisor and the tests.
+/* Socket addresses and their texts: see socket_address.h. Called by the configuration, the supervisor and the
+ * tests.
  *
- * Opens nothing; the only system calls are those that name an interface (the scope of a link-local address) and, in
- * socket_address_of(), those that ask a socket where it is bound. */
+ * Opens nothing; the only system calls are those that name an interface (the scope of a link-local address)
+ * and, in socket_address_of(), those that ask a socket where it is bound. */
 
 #include "lib/socket_address.h"
 
@@ -238,7 +239,8 @@ bool socket_address_equal(const struct socket_address *a, const struct socket_ad
         }
 }
 
-/* The kernel takes a path with or without its NUL, and an app may give the whole array: one length for one path. */
+/* The kernel takes a path with or without its NUL, and an app may give the whole array: one length for one
+ * path. */
 static bool local_normalize(struct socket_address *address) {
         size_t length = address->length - LOCAL_OFFSET;
 

@@ -21,9 +21,10 @@
 
 struct socket_address {
         int type; /* SOCK_STREAM or SOCK_DGRAM */
-        socklen_t
-                length; /* of the address below: exact, also for unix sockets (an abstract name has no NUL) */
-        bool is_any; /* both families: the address is [::]:PORT, to be opened dual, or as 0.0.0.0 without IPv6 */
+        /* of the address below: exact, also for unix sockets (an abstract name has no NUL) */
+        socklen_t length;
+        /* both families: the address is [::]:PORT, to be opened dual, or as 0.0.0.0 without IPv6 */
+        bool is_any;
         union {
                 struct sockaddr generic;
                 struct sockaddr_in in4;
@@ -36,15 +37,15 @@ struct socket_address {
 /* Read one of the forms above. Returns 0, or -1 with an error that quotes `text`, and *out untouched. */
 int socket_address_parse(const char *text, struct socket_address *out, struct error *error);
 
-/* The shortest text that socket_address_parse() reads as the same address. Of an abstract name only printable characters
- * are shown as they are. */
+/* The shortest text that socket_address_parse() reads as the same address. Of an abstract name only printable
+ * characters are shown as they are. */
 void socket_address_format(const struct socket_address *address, char out[static SOCKET_ADDRESS_TEXT_BYTES]);
 
 /* Would a second bind of this type to the other address meet the first one's? is_any is not compared. */
 bool socket_address_equal(const struct socket_address *a, const struct socket_address *b);
 
-/* From what the kernel or an app gave. Returns false when the family is none of the three, the length is too short for it or the
- * type is neither stream nor datagram; a unix socket without a name is refused too. */
+/* From what the kernel or an app gave. Returns false when the family is none of the three, the length is too
+ * short for it or the type is neither stream nor datagram; a unix socket without a name is refused too. */
 bool socket_address_set(
         struct socket_address *out, int type, const struct sockaddr *address, socklen_t length);
 

@@ -1,5 +1,5 @@
-/* The holder's side of a sealed generation: see bundle.h. In the supervisor everything but bundle_map(), which is the
- * shim's. Nothing here needs libsodium to be set up, so PID 1 stays small. */
+/* The holder's side of a sealed generation: see bundle.h. In the supervisor everything but bundle_map(),
+ * which is the shim's. Nothing here needs libsodium to be set up, so PID 1 stays small. */
 
 #include "secrets/bundle.h"
 

@@ -1,8 +1,9 @@
 /* The loader's cage: see confine.h. Called in the loader between reading and parsing.
  *
- * Two walls that do not share a stone. The seccomp filter is an allow-list of about twenty calls (secrets/filter); landlock
- * denies every file, tcp port, abstract socket and signal, should a call slip through that list. Neither can be undone,
- * and neither can be applied to PID 1, because the app would inherit both. */
+ * Two walls that do not share a stone. The seccomp filter is an allow-list of about twenty calls
+ * (secrets/filter); landlock denies every file, tcp port, abstract socket and signal, should a call slip
+ * through that list. Neither can be undone, and neither can be applied to PID 1, because the app would
+ * inherit both. */
 
 #include "secrets/confine.h"
 
@@ -18,7 +19,8 @@
 
 #include "lib/fd.h"
 
-/* linux/landlock.h; the numbers are the same on every architecture, and older headers lack the later fields. */
+/* linux/landlock.h; the numbers are the same on every architecture, and older headers lack the later
+ * fields. */
 #ifndef SYS_landlock_create_ruleset
 #define SYS_landlock_create_ruleset 444
 #define SYS_landlock_restrict_self  446

@@ -1,4 +1,5 @@
-/* Fingerprints: see fingerprint.h. Keyed BLAKE2b over NAME=VALUE, so that equal values of two names do not show it. */
+/* Fingerprints: see fingerprint.h. Keyed BLAKE2b over NAME=VALUE, so that equal values of two names do not
+ * show it. */
 
 #include "secrets/fingerprint.h"
 

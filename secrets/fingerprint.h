@@ -1,7 +1,7 @@
 #pragma once
 
-/* What is shown of a value so that people can tell two apart: eight hex digits, keyed, so that nobody without the identity
- * can try values against it. The same wherever the same identity is used. */
+/* What is shown of a value so that people can tell two apart: eight hex digits, keyed, so that nobody without
+ * the identity can try values against it. The same wherever the same identity is used. */
 
 #include <stdint.h>
 

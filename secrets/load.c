@@ -1,7 +1,7 @@
 /* Loading as the parent sees it: see load.h. Runs in the supervisor, or in a verb that needs secrets.
  *
- * It forks the loader (loader.c) and takes one message from it (message.c). Neither step reads a file or maps a
- * secret. */
+ * It forks the loader (loader.c) and takes one message from it (message.c). Neither step reads a file or maps
+ * a secret. */
 
 #include "secrets/load.h"
 
@@ -91,7 +91,8 @@ int load_finish(struct load_process *process, struct load_result *out, struct er
         *out = (struct load_result){.captured_environment = -1};
         bundle_init(&out->bundle);
         result = message_receive(channel, &message, fds, error);
-        /* A loader that was taken over by what it parsed could go on writing to the memory that it has sent. */
+        /* A loader that was taken over by what it parsed could go on writing to the memory that it has
+         * sent. */
         if (process->pid > 0)
                 (void)kill(process->pid, SIGKILL);
         if (result < 0) {

@@ -1,12 +1,13 @@
 /* The loader: a forked child that lives for one load and is the only process that parses foreign bytes.
  *
- * In this order: give up the parent's descriptors, read every key and source into the locked arena (looking at nothing),
- * confine itself (confine.c), and only then decrypt, parse, merge, check, seal, report and exit. Whatever a crafted
- * file does to the code after the confinement, it can reach nothing: no file, socket, program or process.
+ * In this order: give up the parent's descriptors, read every key and source into the locked arena (looking
+ * at nothing), confine itself (confine.c), and only then decrypt, parse, merge, check, seal, report and exit.
+ * Whatever a crafted file does to the code after the confinement, it can reach nothing: no file, socket,
+ * program or process.
  *
- * It ends itself: a timer sends SIGKILL, which cannot be blocked, when the deadline is over, and the kernel does the same
- * when the parent dies. All signals stay blocked as the parent had them. Nothing is wiped at the end: exit(2) gives the
- * pages back and the kernel clears them before anyone gets them. */
+ * It ends itself: a timer sends SIGKILL, which cannot be blocked, when the deadline is over, and the kernel
+ * does the same when the parent dies. All signals stay blocked as the parent had them. Nothing is wiped at
+ * the end: exit(2) gives the pages back and the kernel clears them before anyone gets them. */
 
 #include "secrets/loader.h"
 
@@ -33,7 +34,8 @@
 #include "secrets/message.h"
 #include "secrets/seal.h"
 
-/* Address space only; pages are taken as they are needed. Halved until the limits of this process allow it. */
+/* Address space only; pages are taken as they are needed. Halved until the limits of this process allow
+ * it. */
 #define ARENA_BYTES_MOST  ((size_t)256 * 1024 * 1024)
 #define ARENA_BYTES_LEAST ((size_t)8 * 1024 * 1024)
 
@@ -66,8 +68,9 @@ static void life_bound(pid_t parent, int64_t duration_ns) {
         (void)timer_settime(timer, 0, &after, NULL);
 }
 
-/* When memory runs out the kernel ends the largest process of the control group, which would be the app: sources may be
- * large, and a bad one must harm nothing that runs. Root alone may say this of a process that is not dumpable. */
+/* When memory runs out the kernel ends the largest process of the control group, which would be the app:
+ * sources may be large, and a bad one must harm nothing that runs. Root alone may say this of a process that
+ * is not dumpable. */
 static void memory_yield(void) {
         CLEANUP_FD int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
 
@@ -123,7 +126,8 @@ static int loader_gather(struct loader *loader, int channel, struct error *error
                         loader->limits.scrypt_memory_max = memory_limit_bytes("");
         if (sources_gather(gathered, error) < 0)
                 return -1;
-        /* A docker file may name any variable of ours: not one that holds a key, nor a secret that the parent takes. */
+        /* A docker file may name any variable of ours: not one that holds a key, nor a secret that the parent
+         * takes. */
         load_environment_wipe(request);
         return 0;
 }

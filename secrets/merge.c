@@ -1,6 +1,7 @@
 /* Merging the sources: see merge.h. Pure; runs in the confined loader.
  *
- * The later source wins. Digests and fingerprints are keyed: a plain hash of a short secret can be guessed. */
+ * The later source wins. Digests and fingerprints are keyed: a plain hash of a short secret can be
+ * guessed. */
 
 #include "secrets/merge.h"
 

@@ -10,11 +10,12 @@
 #include "secrets/bundle.h"
 #include "secrets/load.h"
 
-/* Sort by name and keep the last source's entry of each name. shadowed[n] is how many others had the n-th name; it
- * has room for list->count. */
+/* Sort by name and keep the last source's entry of each name. shadowed[n] is how many others had the n-th
+ * name; it has room for list->count. */
 void merge_winners(struct secret_list *list, uint16_t *shadowed);
 
-/* Check that execve(2) can take all strings: their bytes with NUL and a pointer each, at most `bytes_max` (0: not checked). */
+/* Check that execve(2) can take all strings: their bytes with NUL and a pointer each, at most `bytes_max` (0:
+ * not checked). */
 int merge_check_size(const struct secret_list *list, uint64_t bytes_max, struct error *error);
 
 /* Write "NAME=value\0" for each entry, in the list's order, into the arena. */

@@ -1,8 +1,8 @@
 /* The message from the loader to its parent: see message.h.
  *
- * The receiving half runs in PID 1 and treats the loader as hostile, since it has parsed foreign bytes: lengths are
- * exact, flags are flags, descriptors are what they should be, texts end and can be printed. It reads names and sizes
- * from a sealed file and maps nothing. */
+ * The receiving half runs in PID 1 and treats the loader as hostile, since it has parsed foreign bytes:
+ * lengths are exact, flags are flags, descriptors are what they should be, texts end and can be printed. It
+ * reads names and sizes from a sealed file and maps nothing. */
 
 #include "secrets/message.h"
 
@@ -50,8 +50,8 @@ int message_send(int channel, const struct load_message *message, const int fds[
         return sendmsg(channel, &packet, MSG_NOSIGNAL) == (ssize_t)sizeof *message ? 0 : -1;
 }
 
-/* The descriptors of the packet. The kernel makes one block of them however many the sender used, and closes those for which
- * the buffer has no room. Returns how many. */
+/* The descriptors of the packet. The kernel makes one block of them however many the sender used, and closes
+ * those for which the buffer has no room. Returns how many. */
 static size_t descriptors_take(struct msghdr *packet, int out[static DESCRIPTORS_ROOM]) {
         struct cmsghdr *head = CMSG_FIRSTHDR(packet);
         size_t count;

@@ -1,8 +1,8 @@
 #pragma once
 
-/* What the loader tells its parent: one datagram of fixed size with up to three descriptors. Internal to secrets/.
- * Both ends are the same program, so there is no byte order and no version to agree on; the parent still believes
- * nothing in it. */
+/* What the loader tells its parent: one datagram of fixed size with up to three descriptors. Internal to
+ * secrets/. Both ends are the same program, so there is no byte order and no version to agree on; the parent
+ * still believes nothing in it. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -37,8 +37,8 @@ enum message_descriptor {
 /* Send it (loader). Returns 0 or -1 with errno; there is nobody to tell. */
 int message_send(int channel, const struct load_message *message, const int fds[static MESSAGE_DESCRIPTORS]);
 
-/* Receive one (parent). fds[] are the caller's afterwards, -1 where nothing came. Returns 0; -1 with error when the other end
- * is gone or said something that is not a message; then no descriptor is left open. */
+/* Receive one (parent). fds[] are the caller's afterwards, -1 where nothing came. Returns 0; -1 with error
+ * when the other end is gone or said something that is not a message; then no descriptor is left open. */
 int message_receive(
         int channel, struct load_message *out, int fds[static MESSAGE_DESCRIPTORS], struct error *error);
 

@@ -1,9 +1,10 @@
-/* Sealed memory: see seal.h and bundle.h. The loader makes seals, the shim (or the next loader) opens them; the
- * supervisor only looks at their kind and size.
+/* Sealed memory: see seal.h and bundle.h. The loader makes seals, the shim (or the next loader) opens them;
+ * the supervisor only looks at their kind and size.
  *
- * memfd_secret(2) memory is out of the kernel's own map: no read(2), ptrace or /proc/PID/mem reaches it. It counts
- * against RLIMIT_MEMLOCK and may be switched off, so the same strings can lie in an ordinary memfd, encrypted with a
- * key that is used for nothing else (hence the constant nonce), and sealed against any change. */
+ * memfd_secret(2) memory is out of the kernel's own map: no read(2), ptrace or /proc/PID/mem reaches it. It
+ * counts against RLIMIT_MEMLOCK and may be switched off, so the same strings can lie in an ordinary memfd,
+ * encrypted with a key that is used for nothing else (hence the constant nonce), and sealed against any
+ * change. */
 
 #include "secrets/seal.h"
 

@@ -22,8 +22,8 @@ struct seal {
         uint8_t key[SEAL_KEY_BYTES]; /* when encrypted */
 };
 
-/* Put `strings` into memfd_secret(2), or, when that cannot be had and is not required, encrypted into a sealed memfd.
- * key   for the second case; NULL makes a random one */
+/* Put `strings` into memfd_secret(2), or, when that cannot be had and is not required, encrypted into a
+ * sealed memfd. key   for the second case; NULL makes a random one */
 int seal_make(struct bytes strings, const uint8_t *key, bool require_secret_memory, struct seal *out,
         struct error *error);
 
@@ -31,7 +31,8 @@ int seal_make(struct bytes strings, const uint8_t *key, bool require_secret_memo
  * memfd_secret it is that memory itself, shared. */
 int seal_map(int fd, bool is_encrypted, const uint8_t *key, uint64_t length, char **out, struct error *error);
 
-/* What kind of seal `fd` is, and how many bytes it holds. Fails when it is neither, or could still be changed. */
+/* What kind of seal `fd` is, and how many bytes it holds. Fails when it is neither, or could still be
+ * changed. */
 int seal_inspect(int fd, bool *out_is_encrypted, uint64_t *out_length, struct error *error);
 
 /* Put `bytes` (nothing secret) into a sealed ordinary memfd called `name`. Returns the descriptor or -1. */

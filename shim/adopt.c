@@ -1,8 +1,10 @@
-/* The filter that reports bind and listen: see adopt.h. Installed in the shim, while it still has the rights of tacet and before
- * the app's limits (a limit on open files must not stand in the way); probed once in a child of the supervisor.
+/* The filter that reports bind and listen: see adopt.h. Installed in the shim, while it still has the rights
+ * of tacet and before the app's limits (a limit on open files must not stand in the way); probed once in a
+ * child of the supervisor.
  *
- * The program is written at build time with libseccomp (shim/filter). It decides nothing and is no wall: an app that wants to
- * bind without being seen can (io_uring(7)), and loses nothing but the hand-over of that socket. */
+ * The program is written at build time with libseccomp (shim/filter). It decides nothing and is no wall: an
+ * app that wants to bind without being seen can (io_uring(7)), and loses nothing but the hand-over of that
+ * socket. */
 
 #include "shim/adopt.h"
 
@@ -161,8 +163,8 @@ int adopt_descriptor_receive(int channel) {
         return fd;
 }
 
-/* Kernels 5.0 to 5.8 report calls but cannot put a descriptor in place. An answer to nothing tells: only who knows the request
- * looks for the call and does not find it. */
+/* Kernels 5.0 to 5.8 report calls but cannot put a descriptor in place. An answer to nothing tells: only who
+ * knows the request looks for the call and does not find it. */
 static int placing_try(int fd) {
         struct seccomp_notif_addfd nothing = {.id = UINT64_MAX, .srcfd = (uint32_t)fd};
 

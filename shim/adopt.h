@@ -1,10 +1,11 @@
 #pragma once
 
-/* Telling the supervisor when the app, or anything it starts, calls bind(2) or listen(2): a seccomp filter with a user
- * notification (seccomp_unotify(2)). The shim installs it; what the supervisor does with the calls is supervisor/adopt/adopt.h.
+/* Telling the supervisor when the app, or anything it starts, calls bind(2) or listen(2): a seccomp filter
+ * with a user notification (seccomp_unotify(2)). The shim installs it; what the supervisor does with the
+ * calls is supervisor/adopt/adopt.h.
  *
- * The filter is inherited by every descendant, allows every other call, and cannot be taken off again. When the
- * supervisor is gone, a bind fails with ENOSYS. */
+ * The filter is inherited by every descendant, allows every other call, and cannot be taken off again. When
+ * the supervisor is gone, a bind fails with ENOSYS. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -23,13 +24,12 @@ enum adopt_call {
 /* What a reported call is, by `arch` and `nr` of its struct seccomp_data. */
 enum adopt_call adopt_call_of(uint32_t arch, int number);
 
-/* Install the filter in this process. With CAP_SYS_ADMIN nothing else changes; without, no_new_privs is set (prctl(2)): the
- * app can then not gain rights by a set-user-ID program. Allocates nothing.
- * reports_paths  report unlink(2) and unlinkat(2) as well: the name of an adopted unix socket must not vanish
- * Returns the descriptor on which calls are reported (close-on-exec), or -1 with errno:
- * EBUSY         a filter with such a descriptor is installed already, by whoever started tacet
- * EACCES        no CAP_SYS_ADMIN, and no_new_privs was refused
- * ENOSYS EINVAL the kernel is too old, or another filter hides the call */
+/* Install the filter in this process. With CAP_SYS_ADMIN nothing else changes; without, no_new_privs is set
+ * (prctl(2)): the app can then not gain rights by a set-user-ID program. Allocates nothing. reports_paths
+ * report unlink(2) and unlinkat(2) as well: the name of an adopted unix socket must not vanish Returns the
+ * descriptor on which calls are reported (close-on-exec), or -1 with errno: EBUSY         a filter with such
+ * a descriptor is installed already, by whoever started tacet EACCES        no CAP_SYS_ADMIN, and
+ * no_new_privs was refused ENOSYS EINVAL the kernel is too old, or another filter hides the call */
 int adopt_filter_install(bool reports_paths);
 
 /* What to do about a failed install; a sentence. */
@@ -38,9 +38,10 @@ const char *adopt_filter_hint(int code);
 /* Hand the descriptor over a socketpair(2). Returns 0, or -1 with errno. */
 int adopt_descriptor_send(int channel, int fd);
 
-/* The other end. Returns the descriptor (close-on-exec), or -1: EAGAIN; EPIPE when the sender is gone without one; EMFILE. */
+/* The other end. Returns the descriptor (close-on-exec), or -1: EAGAIN; EPIPE when the sender is gone without
+ * one; EMFILE. */
 int adopt_descriptor_receive(int channel);
 
-/* Can all that adopting needs be had here? Tries it in a child, which takes a fraction of a millisecond and may only be
- * asked before there are other children. Returns 0, or -1 with an error and a hint. */
+/* Can all that adopting needs be had here? Tries it in a child, which takes a fraction of a millisecond and
+ * may only be asked before there are other children. Returns 0, or -1 with an error and a hint. */
 int adopt_probe(struct error *error);

@@ -1,10 +1,10 @@
 /* The ordered steps between fork and the app's first instruction: see enum launch_stage.
  *
- * Order matters (credentials(7), setrlimit(2), prctl(2)): the secrets are mapped first, because a mapping of memfd_secret counts as
- * locked memory, which the app's own limit or user may not have; the filter of adopted sockets while there is CAP_SYS_ADMIN
- * and no limit on descriptors; limits while still privileged; groups, group, user; then the parent-death signal, which
- * a change of user clears; then execve, with the signal mask given back last so that a signal which arrived meanwhile
- * ends the app-to-be instead of vanishing.
+ * Order matters (credentials(7), setrlimit(2), prctl(2)): the secrets are mapped first, because a mapping of
+ * memfd_secret counts as locked memory, which the app's own limit or user may not have; the filter of adopted
+ * sockets while there is CAP_SYS_ADMIN and no limit on descriptors; limits while still privileged; groups,
+ * group, user; then the parent-death signal, which a change of user clears; then execve, with the signal mask
+ * given back last so that a signal which arrived meanwhile ends the app-to-be instead of vanishing.
  * Everything blocks signals until then. No step logs: a failure is (stage, errno, detail). */
 
 #include "shim/launch.h"
@@ -58,8 +58,8 @@ static int step_failed(struct becoming *becoming, int code, const char *detail) 
         return -1;
 }
 
-/* Everything of tacet's own is close-on-exec, so without descriptors only what the app gets on purpose is touched. Comes
- * when the terminal's and the secrets' have been used. */
+/* Everything of tacet's own is close-on-exec, so without descriptors only what the app gets on purpose is
+ * touched. Comes when the terminal's and the secrets' have been used. */
 static int step_descriptors(struct becoming *becoming) {
         const struct launch_spec *spec = becoming->spec;
         int *const kept[] = {becoming->own_fd};
@@ -132,7 +132,8 @@ static int step_limits(struct becoming *becoming) {
                 char detail[64];
 
                 snprintf(detail, sizeof detail, "resource %d of setrlimit(2)", limit->resource);
-                /* The core limit comes last, in step_execute: until then none of this process's memory may be dumped. */
+                /* The core limit comes last, in step_execute: until then none of this process's memory may be
+                 * dumped. */
                 if (limit->resource != RLIMIT_CORE && limit_set(limit) < 0)
                         return step_failed(becoming, errno, detail);
         }
@@ -165,16 +166,18 @@ static int step_user(struct becoming *becoming) {
                 return 0;
         if (setresuid(user, user, user) < 0)
                 return step_failed(becoming, errno, "");
-        /* The change has set it to fs.suid_dumpable, which may be 1; and this process still holds every generation and key. */
+        /* The change has set it to fs.suid_dumpable, which may be 1; and this process still holds every
+         * generation and key. */
         (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-        /* From one user to another, neither of them root, the kernel leaves the right to change users with the new one
-         * (capabilities(7)): it was given to tacet, not to the app. */
+        /* From one user to another, neither of them root, the kernel leaves the right to change users with
+         * the new one (capabilities(7)): it was given to tacet, not to the app. */
         if (user != former)
                 (void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
         return 0;
 }
 
-/* The signal is cleared by a change of user, so it is set here; a parent that died before shows in getppid(2). */
+/* The signal is cleared by a change of user, so it is set here; a parent that died before shows in
+ * getppid(2). */
 static int step_parent(struct becoming *becoming) {
         if (becoming->parent == 0)
                 return 0;
@@ -224,7 +227,8 @@ static void listen_variables_set(struct becoming *becoming) {
         for (size_t i = 0; i < environment->count; i++) {
                 char *string = environment->strings[i];
 
-                /* sd_listen_fds(3): LISTEN_PIDFDID names the pidfd of another process; unset is right, wrong is not. */
+                /* sd_listen_fds(3): LISTEN_PIDFDID names the pidfd of another process; unset is right, wrong
+                 * is not. */
                 if (strncmp(string, "LISTEN_PIDFDID=", 15) == 0)
                         continue;
                 if (strncmp(string, "LISTEN_PID=", 11) == 0)
@@ -300,9 +304,9 @@ static void execute_file(struct becoming *becoming, const char *path) {
         }
 }
 
-/* As execvp(3), less its fall-back to sh: look through $PATH; a file that is there but may not be executed is remembered
- * while later folders are tried. The PATH is the inherited one, never one that came with the secrets.
- * Returns the errno that counts. */
+/* As execvp(3), less its fall-back to sh: look through $PATH; a file that is there but may not be executed is
+ * remembered while later folders are tried. The PATH is the inherited one, never one that came with the
+ * secrets. Returns the errno that counts. */
 static int execute_in_path(struct becoming *becoming) {
         const char *command = becoming->spec->argv[0];
         const char *path = environment_find(becoming->spec->environment.inherited, "PATH", 4);

@@ -1,10 +1,11 @@
-/* Putting descriptors where the app expects them: see descriptors.h. Runs between fork and exec, so the table of descriptors
- * is this process's own copy.
+/* Putting descriptors where the app expects them: see descriptors.h. Runs between fork and exec, so the table
+ * of descriptors is this process's own copy.
  *
- * sd_listen_fds(3) wants 3, 4, 5... without a gap, whatever the numbers were in the supervisor. Any of these may be taken: by another of
- * them, by the pipe on which the shim reports, by what the caller of tacet left open. So first everything that must
- * survive and stands on a wanted number is duplicated elsewhere, then each is put in its place with dup2(2). Only what collides is
- * duplicated: the limit of open files may be low. */
+ * sd_listen_fds(3) wants 3, 4, 5... without a gap, whatever the numbers were in the supervisor. Any of these
+ * may be taken: by another of them, by the pipe on which the shim reports, by what the caller of tacet left
+ * open. So first everything that must survive and stands on a wanted number is duplicated elsewhere, then
+ * each is put in its place with dup2(2). Only what collides is duplicated: the limit of open files may be
+ * low. */
 
 #include "shim/descriptors.h"
 
@@ -97,7 +98,8 @@ int descriptors_place(const struct launch_descriptor *wanted, size_t count, int 
                 if (sources[i] != numbers[i] && dup2(sources[i], numbers[i]) < 0)
                         return error_set(error, errno, "descriptor '%s' as number %d",
                                 wanted[i].name ? wanted[i].name : "", numbers[i]);
-        /* A belt: everything of ours has the flag already, what the caller left open has not. Linux before 5.11 refuses. */
+        /* A belt: everything of ours has the flag already, what the caller left open has not. Linux before
+         * 5.11 refuses. */
         (void)syscall(SYS_close_range, 3U, ~0U, CLOEXEC_RANGE);
         for (size_t i = 0; i < count; i++)
                 if (fcntl(numbers[i], F_SETFD, 0) < 0)

@@ -1,6 +1,7 @@
 #pragma once
 
-/* Descriptors that the app gets on purpose: which number each one has, and putting them there. Runs in the shim. */
+/* Descriptors that the app gets on purpose: which number each one has, and putting them there. Runs in the
+ * shim. */
 
 #include <stddef.h>
 
@@ -12,9 +13,9 @@
 int descriptors_number(const struct launch_descriptor *wanted, size_t count,
         int out_numbers[static LAUNCH_DESCRIPTORS_MAX], struct error *error);
 
-/* Put them there, open to execve(2), and close everything else from 3 on to it. A descriptor that is in the way is replaced, as the
- * app does not get it; one of `kept` (pointers to descriptors that this process still needs; -1: none) is moved, and
- * the number behind the pointer is changed. No flag of an open file is touched: O_NONBLOCK belongs to everybody who has it.
- * Returns 0 or -1 with error. */
+/* Put them there, open to execve(2), and close everything else from 3 on to it. A descriptor that is in the
+ * way is replaced, as the app does not get it; one of `kept` (pointers to descriptors that this process still
+ * needs; -1: none) is moved, and the number behind the pointer is changed. No flag of an open file is
+ * touched: O_NONBLOCK belongs to everybody who has it. Returns 0 or -1 with error. */
 int descriptors_place(const struct launch_descriptor *wanted, size_t count, int *const kept[],
         size_t kept_count, struct error *error);

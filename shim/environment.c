@@ -1,7 +1,7 @@
 /* Building the app's environment: see environment.h.
  *
- * Runs between fork and exec (or in `tacet exec`), with the sealed secrets mapped. It moves pointers and never copies
- * a value: the strings execve(2) reads are the sealed ones. */
+ * Runs between fork and exec (or in `tacet exec`), with the sealed secrets mapped. It moves pointers and
+ * never copies a value: the strings execve(2) reads are the sealed ones. */
 
 #include "shim/environment.h"
 
@@ -14,8 +14,8 @@
 #define STRING_BYTES_MAX   ((size_t)131071) /* MAX_ARG_STRLEN less the NUL: execve(2) */
 #define ARGV_SECRET_LENGTH ((size_t)8)      /* shorter values meet arguments by accident */
 
-/* As a rule the list of pointers fits in here. In a shim the heap would be another four pages that have to be copied or made before
- * the app can start. For one environment at a time: a second one is on the heap. */
+/* As a rule the list of pointers fits in here. In a shim the heap would be another four pages that have to be
+ * copied or made before the app can start. For one environment at a time: a second one is on the heap. */
 #define ROOM_USUAL ((size_t)256)
 static char *room_usual[ROOM_USUAL];
 static bool room_is_taken;
@@ -82,7 +82,8 @@ static size_t list_length(char *const *strings) {
         return count;
 }
 
-/* A list may hold a name twice, and programs differ in which of the two they take: what replaces one replaces all. */
+/* A list may hold a name twice, and programs differ in which of the two they take: what replaces one replaces
+ * all. */
 static void later_drop(struct environment *out, size_t at) {
         size_t length = environment_name_length(out->strings[at]), kept = at + 1;
 

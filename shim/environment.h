@@ -1,6 +1,7 @@
 #pragma once
 
-/* The app's environment: the only place in the program that builds an envp. Runs in the shim, never in PID 1. */
+/* The app's environment: the only place in the program that builds an envp. Runs in the shim, never in PID
+ * 1. */
 
 #include <stddef.h>
 
@@ -15,8 +16,8 @@ enum environment_conflict {
 };
 
 struct environment_spec {
-        char *const
-                *inherited; /* NULL-terminated NAME=value strings: the environment tacet was started with */
+        /* NULL-terminated NAME=value strings: the environment tacet was started with */
+        char *const *inherited;
         char *const *settings; /* NULL-terminated NAME=value strings from the configuration; may be NULL */
         char *const *
                 pass_patterns; /* NULL-terminated names, or prefixes ending in `*`; NULL: everything passes */
@@ -31,13 +32,14 @@ struct environment_spec {
 struct environment {
         char **strings;     /* NULL-terminated; heap */
         size_t count, room; /* of strings, without the NULL */
-        const char *conflicts
-                [ENVIRONMENT_CONFLICTS_MAX]; /* `NAME=...` strings of secrets that met an inherited one */
-        size_t conflict_count;               /* may be larger than the array */
+        /* `NAME=...` strings of secrets that met an inherited one */
+        const char *conflicts[ENVIRONMENT_CONFLICTS_MAX];
+        size_t conflict_count; /* may be larger than the array */
 };
 
-/* Build the environment: inherited (filtered), then settings, then secrets, each name once. With ENVIRONMENT_REFUSE a
- * conflict is not an error here: the caller sees conflict_count. Fails only on ENOMEM. */
+/* Build the environment: inherited (filtered), then settings, then secrets, each name once. With
+ * ENVIRONMENT_REFUSE a conflict is not an error here: the caller sees conflict_count. Fails only on
+ * ENOMEM. */
 int environment_build(const struct environment_spec *spec, const struct bundle_view *secrets,
         struct environment *out, struct error *error);
 void environment_deinit(struct environment *environment);
@@ -58,12 +60,13 @@ const char *environment_longest_refused(const struct environment *environment);
 /* The largest string, and the bytes that execve(2) counts for all of them (strings, NULs and pointers). */
 const char *environment_largest(const struct environment *environment, size_t *out_total_bytes);
 
-/* The bytes that execve(2) counts for a NULL-terminated list (strings, NULs, pointers), and for what passes of a spec's inherited
- * strings and its settings: an upper bound, since a name that stands twice is counted twice. */
+/* The bytes that execve(2) counts for a NULL-terminated list (strings, NULs, pointers), and for what passes
+ * of a spec's inherited strings and its settings: an upper bound, since a name that stands twice is counted
+ * twice. */
 size_t environment_bytes(char *const *strings);
 size_t environment_bytes_passing(const struct environment_spec *spec);
 
-/* The first secret whose value (of 8 bytes or more) stands in one of the arguments, as its `NAME=value` string; *out_index
- * is the argument's. NULL when there is none. */
+/* The first secret whose value (of 8 bytes or more) stands in one of the arguments, as its `NAME=value`
+ * string; *out_index is the argument's. NULL when there is none. */
 const char *environment_find_in_arguments(
         const struct bundle_view *secrets, char *const *argv, size_t *out_index);

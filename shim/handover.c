@@ -1,7 +1,9 @@
-/* The variables of socket activation: see handover.h. Runs in the process that becomes the app, after its descriptors are in
- * their places: LISTEN_PID is its own pid, and the texts of the addresses are what the kernel says of the sockets.
+/* The variables of socket activation: see handover.h. Runs in the process that becomes the app, after its
+ * descriptors are in their places: LISTEN_PID is its own pid, and the texts of the addresses are what the
+ * kernel says of the sockets.
  *
- * Written after sd_listen_fds(3), Server::Starter's manual and einhorn's; each is a format of its own for the same thing. */
+ * Written after sd_listen_fds(3), Server::Starter's manual and einhorn's; each is a format of its own for the
+ * same thing. */
 
 #include "shim/handover.h"
 
@@ -86,7 +88,8 @@ static struct counted counted_of(const struct launch_spec *spec) {
         return counted;
 }
 
-/* LISTEN_PIDFDID would have to be the inode of this process's pidfd; unset is right as well, and so for every kernel. */
+/* LISTEN_PIDFDID would have to be the inode of this process's pidfd; unset is right as well, and so for every
+ * kernel. */
 static int put_systemd(const struct counted *counted, struct environment *environment, struct error *error) {
         struct growing names = grow_from("LISTEN_FDNAMES");
 

@@ -1,7 +1,8 @@
 #pragma once
 
-/* Who the app runs as. Names are looked up in /etc/passwd and /etc/group themselves, once, when the supervisor starts:
- * no name service runs inside PID 1, and a static binary behaves like a dynamic one. Numbers need no file. */
+/* Who the app runs as. Names are looked up in /etc/passwd and /etc/group themselves, once, when the
+ * supervisor starts: no name service runs inside PID 1, and a static binary behaves like a dynamic one.
+ * Numbers need no file. */
 
 #include <stdbool.h>
 #include <stddef.h>

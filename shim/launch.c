@@ -1,9 +1,11 @@
-/* Forking the shim and hearing from it: see launch.h. This side runs in the supervisor (PID 1), which maps no secret.
+/* Forking the shim and hearing from it: see launch.h. This side runs in the supervisor (PID 1), which maps no
+ * secret.
  *
- * With secrets it is a fork: the shim's mapping of them must not appear in the supervisor's memory. Without, a plain init may
- * ask for a vfork: no page is copied, and the whole start took 1.6 instead of 2.2 times the bare program's. The shim then
- * runs in our memory while we stand still, so it allocates nothing: the environment is built before. Nothing else
- * waits for a plain init in that moment; a supervisor with deadlines to keep forks. */
+ * With secrets it is a fork: the shim's mapping of them must not appear in the supervisor's memory. Without,
+ * a plain init may ask for a vfork: no page is copied, and the whole start took 1.6 instead of 2.2 times the
+ * bare program's. The shim then runs in our memory while we stand still, so it allocates nothing: the
+ * environment is built before. Nothing else waits for a plain init in that moment; a supervisor with
+ * deadlines to keep forks. */
 
 #include "shim/launch.h"
 
@@ -23,7 +25,8 @@
 static_assert(sizeof(struct launch_message) <= PIPE_BUF, "one write per message, never torn: pipe(7)");
 
 static void note_send(const struct launch_message *message, void *context) {
-        /* The number of notes is bounded (ENVIRONMENT_CONFLICTS_MAX) far below what the pipe holds: this cannot block. */
+        /* The number of notes is bounded (ENVIRONMENT_CONFLICTS_MAX) far below what the pipe holds: this
+         * cannot block. */
         (void)fd_write_full(*(const int *)context, message, sizeof *message);
 }
 
@@ -54,8 +57,9 @@ static pid_t shim_vfork(const struct launch_spec *spec, int status_fd, struct er
 
         if (environment_build(&spec->environment, NULL, &environment, error) < 0)
                 return -1;
-        pid = vfork(); // NOLINT: deprecated for portability; signals are blocked and the child changes nothing of ours
-        if (pid == 0) // NOLINTNEXTLINE(clang-analyzer-unix.Vfork): see above
+        /* Signals are blocked, and the child changes nothing of ours. */
+        pid = vfork(); // NOLINT: deprecated for portability
+        if (pid == 0)  // NOLINTNEXTLINE(clang-analyzer-unix.Vfork): see above
                 shim_main(spec, &environment, status_fd, parent);
         if (pid < 0)
                 error_set(error, errno, "start a process for the app (vfork)");
@@ -79,7 +83,8 @@ int launch_start(const struct launch_spec *spec, struct launch_process *out, str
         pid = spec->suspends_parent ? shim_vfork(spec, writer, error) : shim_fork(spec, writer, error);
         if (pid < 0)
                 return -1;
-        /* Here and in the shim: whoever comes first, a signal to the group finds it (EACCES: it has already exec'd). */
+        /* Here and in the shim: whoever comes first, a signal to the group finds it (EACCES: it has already
+         * exec'd). */
         if (spec->session == LAUNCH_OWN_GROUP)
                 (void)setpgid(pid, pid);
         *out = (struct launch_process){.pid = pid, .status_fd = fd_take(&reader)};

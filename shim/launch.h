@@ -2,9 +2,10 @@
 
 /* From fork to the app's first instruction.
  *
- * launch_start() forks the shim, which takes the steps of enum launch_stage in that order and becomes the app. What goes
- * wrong in it comes back through a close-on-exec pipe as (stage, errno, detail); end of file on that pipe without a
- * failure means that execve(2) succeeded. launch_become() is the same without a fork, for `tacet exec`.
+ * launch_start() forks the shim, which takes the steps of enum launch_stage in that order and becomes the
+ * app. What goes wrong in it comes back through a close-on-exec pipe as (stage, errno, detail); end of file
+ * on that pipe without a failure means that execve(2) succeeded. launch_become() is the same without a fork,
+ * for `tacet exec`.
  *
  * There is no fall-back to a shell: a file that the kernel does not execute is not executed. */
 
@@ -22,10 +23,12 @@
 enum launch_session {
         LAUNCH_SAME_GROUP, /* stays in tacet's process group */
         LAUNCH_OWN_GROUP,  /* setpgid(2); gets the terminal's foreground if tacet had it */
-        LAUNCH_OWN_SESSION, /* setsid(2); takes the terminal on standard input as its controlling one, if it may */
+        /* setsid(2); takes the terminal on standard input as its controlling one, if it may */
+        LAUNCH_OWN_SESSION,
 };
 
-/* What the caller of tacet had, to be given back to the app (signal(7): mask and ignored signals survive execve). */
+/* What the caller of tacet had, to be given back to the app (signal(7): mask and ignored signals survive
+ * execve). */
 struct launch_inheritance {
         uint64_t signal_mask;
         bool ignores_child;  /* SIGCHLD was ignored */
@@ -69,16 +72,19 @@ struct launch_spec {
         bool wants_terminal;     /* hand it over when tacet has it */
         int parent_death_signal; /* 0: none */
         bool hides_input;        /* standard input is tacet's (a key): the app gets /dev/null */
-        unsigned
-                listen_count; /* descriptors 3.. that a service manager gave, where they are, with LISTEN_PID;
-                                  * not together with `descriptors` */
+        /* descriptors 3.. that a service manager gave, where they are, with LISTEN_PID; not together with
+         * `descriptors` */
+        unsigned listen_count;
         const struct launch_descriptor *descriptors; /* with any, the app inherits no other one from 3 on */
         size_t descriptor_count;
         unsigned protocols; /* LAUNCH_SYSTEMD, ... */
         char *const *
-                variables; /* NULL-terminated NAME=value strings of tacet's own, which win over all; or NULL */
-        int cgroup_fd;     /* cgroup.procs of the cgroup that the app begins in; 0: none */
-        int adopt_fd; /* a socket on which the shim sends the descriptor that reports bind and listen, or -1: shim/adopt.h */
+                /* NULL-terminated NAME=value strings of tacet's own, which win over all; or NULL */
+                variables;
+        int cgroup_fd; /* cgroup.procs of the cgroup that the app begins in; 0: none */
+        /* a socket on which the shim sends the descriptor that reports bind and listen, or -1:
+         * shim/adopt.h */
+        int adopt_fd;
         bool adopts_paths;    /* unlink is reported as well */
         bool suspends_parent; /* vfork(2) instead of fork(2): see launch.c; never with secrets */
         struct launch_inheritance inheritance;
@@ -122,16 +128,18 @@ struct launch_process {
         int status_fd; /* non-blocking read end of the pipe */
 };
 
-/* Fork the shim. Returns 0, or -1 when there is no process, pipe or memory to be had now (try again later). */
+/* Fork the shim. Returns 0, or -1 when there is no process, pipe or memory to be had now (try again
+ * later). */
 int launch_start(const struct launch_spec *spec, struct launch_process *out, struct error *error);
 
-/* Read one message. Returns 0 with *out; 1 when there is none yet; 2 at the end (the app runs, or the shim died). */
+/* Read one message. Returns 0 with *out; 1 when there is none yet; 2 at the end (the app runs, or the shim
+ * died). */
 int launch_read(int status_fd, struct launch_message *out);
 
-/* Take the steps in this process and become the app. Returns only on failure, with *out set. Notes go to `on_note`.
- * environment  already built, with room for what LISTEN_PID changes; or NULL: build it here
- * own_fd       a descriptor that `on_note` needs, moved when the app gets its number; or NULL
- * parent       the process that must still be the parent when parent_death_signal is set; 0: not checked */
+/* Take the steps in this process and become the app. Returns only on failure, with *out set. Notes go to
+ * `on_note`. environment  already built, with room for what LISTEN_PID changes; or NULL: build it here own_fd
+ * a descriptor that `on_note` needs, moved when the app gets its number; or NULL parent       the process
+ * that must still be the parent when parent_death_signal is set; 0: not checked */
 typedef void launch_note_handler(const struct launch_message *message, void *context);
 void launch_become(const struct launch_spec *spec, struct environment *environment, int *own_fd, pid_t parent,
         launch_note_handler *on_note, void *context, struct launch_message *out);

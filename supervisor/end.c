@@ -1,7 +1,7 @@
 /* After the app's end: what it left behind gets TERM and CONT, time to clean up, then KILL.
  *
- * When PID 1 of a container exits the kernel kills the rest of the namespace at once, so this is their only chance.
- * kill(-1) is used by PID 1 alone: anywhere else it would reach processes that are none of ours. */
+ * When PID 1 of a container exits the kernel kills the rest of the namespace at once, so this is their only
+ * chance. kill(-1) is used by PID 1 alone: anywhere else it would reach processes that are none of ours. */
 
 #include <signal.h>
 #include <unistd.h>

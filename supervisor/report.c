@@ -7,8 +7,8 @@
 #include "supervisor/control/server.h"
 #include "supervisor/state.h"
 
-/* What a FLEET_REPORT line says and how loud. %g generation, %r reason, %s status, %d delay, %a the app or its replica, %i the
- * same where it is one of many steps. */
+/* What a FLEET_REPORT line says and how loud. %g generation, %r reason, %s status, %d delay, %a the app or
+ * its replica, %i the same where it is one of many steps. */
 static const struct {
         enum log_level level;
         const char *text;
@@ -68,7 +68,8 @@ static int app_format(
         return snprintf(out, room, "the app");
 }
 
-/* "rotation to generation 3: replica 2", of an older generation if it is. Outside of a rotation the app alone. */
+/* "rotation to generation 3: replica 2", of an older generation if it is. Outside of a rotation the app
+ * alone. */
 static int step_format(
         const struct supervisor *supervisor, char *out, size_t room, const struct fleet_action *action) {
         unsigned long long own = action->generation, target = supervisor->rotation_target;
@@ -110,7 +111,8 @@ static bool report_is_step(enum fleet_report report) {
         return report >= FLEET_REPORT_READY;
 }
 
-/* The first generation to be up may be one that took the place of another during the start: then its rotation is done. */
+/* The first generation to be up may be one that took the place of another during the start: then its rotation
+ * is done. */
 static enum fleet_report report_kind(const struct supervisor *supervisor, const struct fleet_action *action) {
         bool is_rotation = action->report == FLEET_REPORT_STARTED && supervisor->rotation_began_ns;
 

@@ -1,8 +1,8 @@
 /* The supervisor's main: set up, then turn the loop until the core says EXIT, then end what is left.
  *
- * Runs as PID 1 or as a wrapper, with whatever rights tacet was given. It parses nothing that comes from outside: sources and
- * keys are the loader's, the environment is the shim's. Facts are queued as events, fleet_step() decides, the actions
- * are performed here; no action waits for anything. */
+ * Runs as PID 1 or as a wrapper, with whatever rights tacet was given. It parses nothing that comes from
+ * outside: sources and keys are the loader's, the environment is the shim's. Facts are queued as events,
+ * fleet_step() decides, the actions are performed here; no action waits for anything. */
 
 #include "supervisor/supervisor.h"
 
@@ -30,8 +30,8 @@
 static struct supervisor the_supervisor;
 
 void supervisor_push(struct supervisor *supervisor, struct fleet_event event) {
-        /* An action makes at most two events and a step at most FLEET_ACTIONS_MAX actions; the queue is empty before other
-         * facts are looked at. */
+        /* An action makes at most two events and a step at most FLEET_ACTIONS_MAX actions; the queue is empty
+         * before other facts are looked at. */
         assert(supervisor->event_count < EVENTS_MAX);
         event.now_ns = time_now_ns();
         if (supervisor->event_count == 0)
@@ -122,9 +122,9 @@ static void close_if_inherited(int fd) {
                 (void)close(fd);
 }
 
-/* Close every descriptor from 3 on that the caller left open: it went to the app, and a copy here would keep its pipe or port
- * open for ever. What came over an exec has no close-on-exec flag, and everything of our own has it from birth, or got
- * it when it was taken over (keys, sockets). */
+/* Close every descriptor from 3 on that the caller left open: it went to the app, and a copy here would keep
+ * its pipe or port open for ever. What came over an exec has no close-on-exec flag, and everything of our own
+ * has it from birth, or got it when it was taken over (keys, sockets). */
 static void inherited_descriptors_close(void) {
         DIR *directory = opendir("/proc/self/fd");
         const struct dirent *entry;
@@ -143,8 +143,8 @@ static void inherited_descriptors_close(void) {
 
 extern const char __executable_start[], etext[]; /* ld(1) */
 
-/* Options, configuration, look-ups: most of the program has done its work now. Its pages are the file's, so letting go of them costs
- * nothing but a soft fault where one is needed again. */
+/* Options, configuration, look-ups: most of the program has done its work now. Its pages are the file's, so
+ * letting go of them costs nothing but a soft fault where one is needed again. */
 static void startup_pages_release(void) {
         uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), start = (uintptr_t)__executable_start,
                   end = (uintptr_t)etext;
@@ -154,8 +154,8 @@ static void startup_pages_release(void) {
                         MADV_DONTNEED); // NOLINT: an address of ld's
 }
 
-/* A plain init will start nothing any more, so it does not hold the caller's directory either: it may be a mount point that
- * wants to be unmounted. */
+/* A plain init will start nothing any more, so it does not hold the caller's directory either: it may be a
+ * mount point that wants to be unmounted. */
 static void after_first_start(const struct supervisor *supervisor) {
         inherited_descriptors_close();
         startup_pages_release();
@@ -163,8 +163,8 @@ static void after_first_start(const struct supervisor *supervisor) {
                 (void)!chdir("/");
 }
 
-/* What a service manager gave is for every start of the app, not only for the first: kept like our own; the shim opens it to
- * the app. */
+/* What a service manager gave is for every start of the app, not only for the first: kept like our own; the
+ * shim opens it to the app. */
 static void listen_descriptors_keep(const struct supervisor_settings *settings) {
         for (unsigned n = 0; settings->keeps_directory && n < settings->launch.listen_count; n++)
                 (void)fcntl(3 + (int)n, F_SETFD, FD_CLOEXEC);
@@ -188,7 +188,8 @@ void supervisor_settle(struct supervisor *supervisor) {
 
 static int set_up(
         struct supervisor *supervisor, const struct supervisor_settings *settings, struct error *error) {
-        /* Field by field: it is zero already, and writing all of it would make pages resident that are never used. */
+        /* Field by field: it is zero already, and writing all of it would make pages resident that are never
+         * used. */
         supervisor->settings = settings;
         supervisor->loop.epoll_fd = -1;
         supervisor->signals =

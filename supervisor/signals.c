@@ -1,5 +1,6 @@
-/* Signals: every one is blocked and read from a signalfd(2), so none can interrupt anything or be lost to a handler that is not
- * there yet. What each means is one table of small rules; the rest is forwarded. Manual: tacet(1), SIGNALS. */
+/* Signals: every one is blocked and read from a signalfd(2), so none can interrupt anything or be lost to a
+ * handler that is not there yet. What each means is one table of small rules; the rest is forwarded. Manual:
+ * tacet(1), SIGNALS. */
 
 #include <signal.h>
 #include <sys/signalfd.h>
@@ -10,8 +11,8 @@
 
 #define SIGNALS_PER_READ 16
 
-/* All instances that run: one replica has one, but during a change two may. What comes while the first secrets are still being
- * loaded is held for the first app. */
+/* All instances that run: one replica has one, but during a change two may. What comes while the first
+ * secrets are still being loaded is held for the first app. */
 static void forward_to_all(struct supervisor *supervisor, int number, const struct signalfd_siginfo *info) {
         const union sigval value = {
                 .sival_ptr = (void *)(uintptr_t)info->ssi_ptr}; // NOLINT: the kernel carries it so
@@ -24,7 +25,8 @@ static void forward_to_all(struct supervisor *supervisor, int number, const stru
                         app_signal(supervisor, &supervisor->apps[i], number, has_value ? &value : NULL);
 }
 
-/* A signal that asks for the end. The app gets it at once in every state: the core answers with STOP for each instance. */
+/* A signal that asks for the end. The app gets it at once in every state: the core answers with STOP for each
+ * instance. */
 static void ask_to_stop(struct supervisor *supervisor, int received, int forwarded, bool is_delivered) {
         supervisor->stop_signal =
                 received == SIGTERM && forwarded == SIGTERM ? supervisor->settings->stop_signal : forwarded;
@@ -36,12 +38,14 @@ static void ask_to_stop(struct supervisor *supervisor, int received, int forward
                                             .is_delivered = is_delivered});
 }
 
-/* The terminal sends Ctrl-C and its like to the whole foreground group: an app in our own group has it already. */
+/* The terminal sends Ctrl-C and its like to the whole foreground group: an app in our own group has it
+ * already. */
 static bool came_from_terminal(const struct supervisor *supervisor, const struct signalfd_siginfo *info) {
         return info->ssi_code == SI_KERNEL && supervisor->settings->launch.session == LAUNCH_SAME_GROUP;
 }
 
-/* Would something be started although the app ended? Else Ctrl-C is the app's own affair: an interpreter may live on. */
+/* Would something be started although the app ended? Else Ctrl-C is the app's own affair: an interpreter may
+ * live on. */
 static bool goes_on_by_itself(const struct supervisor *supervisor) {
         const struct fleet_settings *settings = &supervisor->settings->fleet;
         struct fleet_view view;
@@ -76,7 +80,8 @@ static void signal_handle(struct supervisor *supervisor, const struct signalfd_s
         if (received == SIGCHLD)
                 return; /* every turn of the loop looks for children */
         if (info->ssi_pid == (uint32_t)getpid())
-                return; /* our own: SIGPIPE of a log nobody reads, the TSTP that terminal_suspend_self() sent */
+                /* our own: SIGPIPE of a log nobody reads, the TSTP that terminal_suspend_self() sent */
+                return;
         log_write(LOG_DEBUG, "signal %s from process %u", signal_name(received, name), info->ssi_pid);
         if (received == SIGHUP)
                 manager_reload_asked(supervisor);

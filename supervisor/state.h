@@ -1,6 +1,7 @@
 #pragma once
 
-/* What the supervisor's files share: one struct, made once in supervisor_run(), never freed while the program runs. */
+/* What the supervisor's files share: one struct, made once in supervisor_run(), never freed while the program
+ * runs. */
 
 #include <signal.h>
 
@@ -47,14 +48,15 @@ struct app_gear {
         size_t descriptor_count;
         char *variables[APP_VARIABLES_MAX + 1]; /* NULL-terminated NAME=value */
         size_t variable_count;
-        int temporary
-                [APP_TEMPORARY_MAX]; /* descriptors for the app alone: closed here when it has been started */
+        /* descriptors for the app alone: closed here when it has been started */
+        int temporary[APP_TEMPORARY_MAX];
         size_t temporary_count;
         char texts[APP_TEXTS_MAX][APP_TEXT_BYTES]; /* variables that are made for this start */
         size_t text_count;
 };
 /* ---- equip.c ---- */
-/* Sockets, and the variables that tell the instance from others. Returns 0, or -1 with error: it must not start. */
+/* Sockets, and the variables that tell the instance from others. Returns 0, or -1 with error: it must not
+ * start. */
 int app_equip(struct supervisor *supervisor, struct app *app, struct app_gear *gear, struct error *error);
 void app_gear_variable(struct app_gear *gear, char *string);
 void app_gear_descriptor(struct app_gear *gear, struct launch_descriptor descriptor);
@@ -68,8 +70,8 @@ struct generation {
         struct bundle bundle;
 };
 
-/* What is used all the time comes first, the large tables last: they are filled from their beginning, so that their other pages,
- * and what a fork copies, stay few. */
+/* What is used all the time comes first, the large tables last: they are filled from their beginning, so that
+ * their other pages, and what a fork copies, stay few. */
 struct supervisor {
         const struct supervisor_settings *settings;
         struct loop loop;
@@ -79,8 +81,8 @@ struct supervisor {
         struct load_process load;
         struct loop_source load_channel; /* fd -1: no loader runs */
         uint32_t load_number;
-        uint32_t
-                loud_load; /* the last load that somebody asked for: that it brought nothing new is said aloud */
+        /* the last load that somebody asked for: that it brought nothing new is said aloud */
+        uint32_t loud_load;
         int64_t load_began_ns;
         int64_t rotation_began_ns; /* of the one that runs; 0: none */
         uint64_t rotation_target;
@@ -91,16 +93,16 @@ struct supervisor {
         char ready_fd_variable[32]; /* TACET_READY_FD=N */
 
         int stop_signal; /* the last one that asked for the end: what STOP sends */
-        uint64_t
-                held_signals; /* forwarded to the first apps, which one step starts, as soon as they are there */
+        /* forwarded to the first apps, which one step starts, as soon as they are there */
+        uint64_t held_signals;
         bool is_reaping_due;  /* more children may be waiting than one turn reaps */
         bool has_no_children; /* the last waitpid said ECHILD */
         bool has_started;     /* an app has been started once */
         bool is_over;         /* FLEET_DO_EXIT was said */
         int exit_status;
         bool is_told_to_stop; /* a stop signal came; asked anew in each phase of remaining_end() */
-        pid_t last_groups
-                [FLEET_REPLICAS_MAX]; /* process groups of each slot's last app: they may have members */
+        /* process groups of each slot's last app: they may have members */
+        pid_t last_groups[FLEET_REPLICAS_MAX];
 
         size_t event_first, event_count;
         size_t app_places; /* of `apps` that were ever used */
@@ -130,8 +132,8 @@ void app_spawn(struct supervisor *supervisor, const struct fleet_action *action)
 struct app *app_by_pid(struct supervisor *supervisor, pid_t pid);
 struct app *app_by_number(struct supervisor *supervisor, uint64_t number);
 
-/* Send a signal the way the settings say (process or group). Only to a process that has not been reaped, so the number is
- * certainly its own. */
+/* Send a signal the way the settings say (process or group). Only to a process that has not been reaped, so
+ * the number is certainly its own. */
 void app_signal(struct supervisor *supervisor, struct app *app, int number, const union sigval *value);
 
 /* The stop signal, and CONT where it is needed: a stopped app must be able to end. */

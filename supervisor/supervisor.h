@@ -2,9 +2,9 @@
 
 /* The resident process: PID 1 of a container, or a wrapper under a service manager or a shell.
  *
- * It starts the app through the shim, forwards signals, reaps everything, has the loader read the secrets anew when it is asked to,
- * and performs what supervisor/core decides. It never maps a plaintext secret and, once started, never ends because of
- * an error of its own: it reports, tries again, keeps reaping. */
+ * It starts the app through the shim, forwards signals, reaps everything, has the loader read the secrets
+ * anew when it is asked to, and performs what supervisor/core decides. It never maps a plaintext secret and,
+ * once started, never ends because of an error of its own: it reports, tries again, keeps reaping. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -37,8 +37,8 @@ struct listener_settings {
         int inherited_fd; /* it is open already: a service manager gave it. Taken. -1: to be opened */
 };
 
-/* A listener that a service manager keeps for the next supervisor (FDSTORE) has this before its name there, so that what the
- * manager gives by itself is told from what comes back. */
+/* A listener that a service manager keeps for the next supervisor (FDSTORE) has this before its name there,
+ * so that what the manager gives by itself is told from what comes back. */
 #define LISTENER_KEPT_PREFIX "tacet-kept."
 
 /* The same of one that an app had bound itself; its address follows. */
@@ -86,7 +86,8 @@ struct supervisor_settings {
         size_t passed_count;
         const struct kept_descriptor *kept; /* at most LAUNCH_LISTEN_MAX */
         size_t kept_count;
-        int64_t drain_quiet_ns; /* how long an accept queue must have been empty before its generation is stopped */
+        /* how long an accept queue must have been empty before its generation is stopped */
+        int64_t drain_quiet_ns;
         uint8_t rewrites[SIGNAL_MAX + 1]; /* by signal number: what is forwarded instead; 0: nothing */
 };
 
@@ -94,6 +95,7 @@ struct supervisor_settings {
 void supervisor_rewrites_init(uint8_t rewrites[static SIGNAL_MAX + 1]);
 
 /* Run until the app has ended for good. All signals must be blocked since the program's first instruction
- * (settings->launch.inheritance holds the former mask). Returns the exit status for the program: the app's own code,
- * 128+N for signal N, 125..127 when it could not be started; other tacet statuses when the first load failed. */
+ * (settings->launch.inheritance holds the former mask). Returns the exit status for the program: the app's
+ * own code, 128+N for signal N, 125..127 when it could not be started; other tacet statuses when the first
+ * load failed. */
 int supervisor_run(const struct supervisor_settings *settings);

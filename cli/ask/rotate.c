@@ -1,7 +1,9 @@
-/* tacet rotate: ask a running supervisor to load the secrets and move its app to them; with --wait, say what came of it.
+/* tacet rotate: ask a running supervisor to load the secrets and move its app to them; with --wait, say what
+ * came of it.
  *
- * An ordinary process that talks to the control socket. Its exit status tells a script commit from revert. Somebody at a
- * terminal wants to see what comes of it, and is shown without asking; a script that never said --wait goes on at once. */
+ * An ordinary process that talks to the control socket. Its exit status tells a script commit from revert.
+ * Somebody at a terminal wants to see what comes of it, and is shown without asking; a script that never said
+ * --wait goes on at once. */
 
 #include <errno.h>
 #include <stdio.h>

@@ -1,4 +1,5 @@
-/* tacet status: what a running supervisor does, for people or as JSON. An ordinary process that asks the control socket. */
+/* tacet status: what a running supervisor does, for people or as JSON. An ordinary process that asks the
+ * control socket. */
 
 #include <errno.h>
 #include <stdio.h>

@@ -65,11 +65,12 @@ void option_start(struct option_reader *reader, const struct option_table *table
  * the wrong place. */
 int option_next(struct option_reader *reader, struct error *error);
 
-/* What one option or operand means to a verb: `id` is what option_next() returned, never OPTION_HELP. Returns 0, or -1 with error. */
+/* What one option or operand means to a verb: `id` is what option_next() returned, never OPTION_HELP. Returns
+ * 0, or -1 with error. */
 typedef int option_handler(void *context, const struct option_reader *reader, int id, struct error *error);
 
-/* Read a whole command line and give everything to `handler`. Returns 0; 1 when --help was asked for and has been printed, with the
- * exit status in *out_status; or -1 with error. */
+/* Read a whole command line and give everything to `handler`. Returns 0; 1 when --help was asked for and has
+ * been printed, with the exit status in *out_status; or -1 with error. */
 int option_read_all(const struct option_table *table, char **argv, option_handler *handler, void *context,
         int *out_status, struct error *error);
 

@@ -1,8 +1,9 @@
 /* tacet check: would this configuration load?
  *
- * For people before a reload and for continuous integration: reads the file and the options as `run` does, has the loader
- * open, decrypt and merge every source as `run` would, and prints names, sizes, sources and fingerprints, never a value.
- * Nothing is started and nothing is written. All errors of the file are printed, not the first alone.
+ * For people before a reload and for continuous integration: reads the file and the options as `run` does,
+ * has the loader open, decrypt and merge every source as `run` would, and prints names, sizes, sources and
+ * fingerprints, never a value. Nothing is started and nothing is written. All errors of the file are printed,
+ * not the first alone.
  *
  * The loader is a child process here too: this process never holds a plaintext byte. */
 
@@ -69,7 +70,8 @@ static void check_warn(struct check *check, const char *text) {
         json_array_append_new(check->warnings, text_json(text));
 }
 
-/* Whoever may read an identity can open every file that is encrypted for it, and whoever may write it can put in his own. */
+/* Whoever may read an identity can open every file that is encrypted for it, and whoever may write it can put
+ * in his own. */
 static void check_key_modes(struct check *check) {
         char text[ERROR_TEXT_BYTES];
 
@@ -221,8 +223,8 @@ static const char check_notes[] =
         "  tacet check -c /etc/tacet/api.ini\n"
         "  tacet check -s age:secrets.env.age -i key.txt --json";
 
-/* Everything up to the loaded result. Returns 0, CONFIG_OPTIONS_HELP, or -1 with error. Errors of the file have been reported
- * one by one when *out_was_reported says so. */
+/* Everything up to the loaded result. Returns 0, CONFIG_OPTIONS_HELP, or -1 with error. Errors of the file
+ * have been reported one by one when *out_was_reported says so. */
 static int check_all(struct check *check, const struct option_table *table, char **argv,
         bool *out_was_reported, struct error *error) {
         char **rest;
@@ -250,7 +252,8 @@ static int check_all(struct check *check, const struct option_table *table, char
         return load_once(&check->request, &check->result, error);
 }
 
-/* Standard output may be full or closed: then nobody saw the answer, and the status must not say that all is good. */
+/* Standard output may be full or closed: then nobody saw the answer, and the status must not say that all is
+ * good. */
 static int finish(struct check *check, int status) {
         struct error error;
         int result = 0;

@@ -67,7 +67,8 @@ void config_options_add_rows(struct config_options *options, unsigned place) {
                                 .id = CONFIG_OPTION_ROWS + (int)i,
                                 .name = row->option,
                                 .is_repeatable =
-                                        true, /* the last one counts, as a wrapper's user expects; lists grow */
+                                        /* the last one counts, as a wrapper's user expects; lists grow */
+                                true,
                                 .value = row->type == SCHEMA_BOOLEAN ? NULL : "VALUE",
                                 .help = row->help,
                         });

@@ -1,5 +1,5 @@
-/* `tacet exec`: load the secrets, put them into the environment, become the command. For use below a service manager or a shell:
- * nothing of tacet stays. */
+/* `tacet exec`: load the secrets, put them into the environment, become the command. For use below a service
+ * manager or a shell: nothing of tacet stays. */
 
 #include <signal.h>
 #include <string.h>

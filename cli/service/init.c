@@ -1,5 +1,5 @@
-/* The plain init: the defaults of `tacet run`, less everything that needs a decision. It forwards signals, reaps, ends with
- * the app; how long the app may take to stop is left to whoever asked. */
+/* The plain init: the defaults of `tacet run`, less everything that needs a decision. It forwards signals,
+ * reaps, ends with the app; how long the app may take to stop is left to whoever asked. */
 
 #include "cli/service/init.h"
 

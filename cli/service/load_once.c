@@ -10,8 +10,8 @@
 
 #include "lib/duration.h"
 
-/* Wait until the loader answers or its time is over. The loader keeps the deadline itself; the second more is for a loader
- * that cannot, because it was stopped. */
+/* Wait until the loader answers or its time is over. The loader keeps the deadline itself; the second more is
+ * for a loader that cannot, because it was stopped. */
 static void wait_for_answer(const struct load_process *process, int64_t deadline_ns) {
         int64_t end_ns = time_add(time_now_ns(), time_add(deadline_ns, NS_PER_S));
         struct pollfd channel = {.fd = process->channel, .events = POLLIN};

@@ -1,10 +1,11 @@
 #pragma once
 
-/* One load that is waited for, as exec and check do; the supervisor, which has other things to do meanwhile, does not. */
+/* One load that is waited for, as exec and check do; the supervisor, which has other things to do meanwhile,
+ * does not. */
 
 #include "lib/error.h"
 #include "secrets/load.h"
 
-/* Start the loader, wait for its answer at most as long as the request allows and a second more, take it, reap the loader.
- * Returns 0 with *out (load_result_deinit() it), or -1 with error. */
+/* Start the loader, wait for its answer at most as long as the request allows and a second more, take it,
+ * reap the loader. Returns 0 with *out (load_result_deinit() it), or -1 with error. */
 int load_once(const struct load_request *request, struct load_result *out, struct error *error);

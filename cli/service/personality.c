@@ -1,9 +1,11 @@
-/* tacet under the names of other inits: their options and environment variables, their behaviour, less their defects.
+/* tacet under the names of other inits: their options and environment variables, their behaviour, less their
+ * defects.
  *
- * Each personality is a table of options and a few lines that turn them into settings of the supervisor; there is no second
- * supervisor. What differs from the original on purpose stands in tacet(1), PERSONALITIES: 126 and 127 for commands that
- * cannot be executed, no shell for files without #!, no signal lost during the start, the caller's signal
- * mask kept, no terminal taken in the background, descendants ended before the exit of PID 1. */
+ * Each personality is a table of options and a few lines that turn them into settings of the supervisor;
+ * there is no second supervisor. What differs from the original on purpose stands in tacet(1), PERSONALITIES:
+ * 126 and 127 for commands that cannot be executed, no shell for files without #!, no signal lost during the
+ * start, the caller's signal mask kept, no terminal taken in the background, descendants ended before the
+ * exit of PID 1. */
 
 #include <assert.h>
 #include <signal.h>
@@ -53,7 +55,7 @@ struct personality {
         const char *version;
 };
 
-/* ---- tini ------------------------------------------------------------------------------------------------------------ */
+/* ---- tini ---------------------------------------------------------------------------------------------- */
 
 enum { TINI_SUBREAPER = 1, TINI_PARENT, TINI_VERBOSE, TINI_WARN, TINI_GROUP, TINI_REMAP, TINI_LICENSE };
 
@@ -146,7 +148,7 @@ static void tini_finish(struct personality_state *state) {
                                        "elsewhere, zombie reaping won't work");
 }
 
-/* ---- dumb-init ------------------------------------------------------------------------------------------------------- */
+/* ---- dumb-init ----------------------------------------------------------------------------------------- */
 
 enum { DUMB_SINGLE = 1, DUMB_REWRITE, DUMB_VERBOSE };
 
@@ -223,8 +225,8 @@ static int dumb_option(
         }
 }
 
-/* A session of its own needs the terminal free: let go of it. The HUP and CONT that follow from that (credentials(7)) are ours,
- * not the program's. */
+/* A session of its own needs the terminal free: let go of it. The HUP and CONT that follow from that
+ * (credentials(7)) are ours, not the program's. */
 static void terminal_let_go(void) {
         sigset_t own;
 
@@ -237,7 +239,8 @@ static void terminal_let_go(void) {
                 continue;
 }
 
-/* A session leader's group is orphaned, and the kernel discards TSTP, TTIN and TTOU there (credentials(7)): STOP instead. */
+/* A session leader's group is orphaned, and the kernel discards TSTP, TTIN and TTOU there (credentials(7)):
+ * STOP instead. */
 static uint8_t dumb_rewrite_default(const struct personality_state *state, int number) {
         if (state->is_session && (number == SIGTSTP || number == SIGTTIN || number == SIGTTOU))
                 return SIGSTOP;
@@ -259,7 +262,7 @@ static void dumb_finish(struct personality_state *state) {
                 terminal_let_go();
 }
 
-/* ---- catatonit ------------------------------------------------------------------------------------------------------- */
+/* ---- catatonit ----------------------------------------------------------------------------------------- */
 
 enum { CATATONIT_GROUP = 1, CATATONIT_PAUSE, CATATONIT_LICENSE };
 
@@ -331,7 +334,7 @@ static int pause_run(void) {
         }
 }
 
-/* ---- all of them ----------------------------------------------------------------------------------------------------- */
+/* ---- all of them --------------------------------------------------------------------------------------- */
 
 static const struct personality personalities[] = {
         {"tini", &tini_table, tini_begin, tini_option, tini_finish, "tini"},

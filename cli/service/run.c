@@ -1,6 +1,7 @@
 /* `tacet run`: a supervised service with secrets, from the command line, a file, or both.
  *
- * Runs as PID 1 or below something else. Here options and file become settings; then supervisor_run() stays. */
+ * Runs as PID 1 or below something else. Here options and file become settings; then supervisor_run()
+ * stays. */
 
 #include <string.h>
 #include <unistd.h>

@@ -92,7 +92,8 @@ static void sockets_point(struct service *service) {
                 settings->launch.suspends_parent = false; /* the shim allocates when there are any */
 }
 
-/* The app's sockets have the numbers from 3 on; how many came from a service manager no configuration can know. */
+/* The app's sockets have the numbers from 3 on; how many came from a service manager no configuration can
+ * know. */
 static int ready_fd_check(const struct supervisor_settings *settings, struct error *error) {
         int count = (int)(settings->listener_count + settings->passed_count) + settings->health.has_socket;
         int number = settings->readiness.fd_number;
@@ -164,8 +165,8 @@ int service_init(
         struct service *out, const struct config *config, struct load_request *load, struct error *error) {
         const struct config_service *service = &config->service;
         struct supervisor_settings *settings = &out->settings;
-        /* A terminal has one foreground: of several instances at a time none gets it, and a background process that reads
-         * from it would be stopped. */
+        /* A terminal has one foreground: of several instances at a time none gets it, and a background
+         * process that reads from it would be stopped. */
         const bool is_crowd = service->session != CONFIG_SESSION_NONE &&
                               (uint32_t)service->replicas + config_surge_max(config) > 1;
 

@@ -36,11 +36,11 @@ int service_init(
 int service_health_fill(struct service_health *own, struct supervisor_settings *out,
         const struct config *config, struct error *error);
 
-/* For `tacet run`: tacet stands between a service manager and the app, so what the manager gave is taken, and what it says of
- * itself is not passed on. Call once, after service_init(). Returns 0, or -1 with error when that leaves no room for another number of the
- * configuration. */
+/* For `tacet run`: tacet stands between a service manager and the app, so what the manager gave is taken, and
+ * what it says of itself is not passed on. Call once, after service_init(). Returns 0, or -1 with error when
+ * that leaves no room for another number of the configuration. */
 int service_take_over(struct service *service, struct error *error);
 
-/* How many bytes of secrets execve(2) will still take: a quarter of the app's stack limit (at least 128 KiB, at most 6 MiB)
- * less the arguments, the inherited environment and some room for what the kernel adds. */
+/* How many bytes of secrets execve(2) will still take: a quarter of the app's stack limit (at least 128 KiB,
+ * at most 6 MiB) less the arguments, the inherited environment and some room for what the kernel adds. */
 uint64_t service_environment_room(const struct service *service);

@@ -27,7 +27,8 @@ static enum readiness readiness_of(enum config_ready ready) {
         return READINESS_AUTO;
 }
 
-/* Under a service manager the app must not speak to that one itself: its READY=1 would be taken for tacet's. */
+/* Under a service manager the app must not speak to that one itself: its READY=1 would be taken for
+ * tacet's. */
 static enum notify_access notify_access_of(const struct config *config) {
         bool is_wanted = config->rollout.ready == CONFIG_READY_NOTIFY || config->health.watchdog_ns ||
                          environment_find(environ, "NOTIFY_SOCKET", 13);

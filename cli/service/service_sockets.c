@@ -1,10 +1,11 @@
 /* Declared and inherited sockets: see service_sockets.h. Runs before anything is started, once.
  *
- * A service manager's sockets come as descriptors from 3 on with a name each (LISTEN_FDNAMES). They may be of three kinds: those of
- * its own .socket units, those that tacet itself had it keep (FDSTORE; LISTENER_KEPT_PREFIX stands before their
- * names), and things that are no listening sockets at all. Kept ones come back only as what they were: when the configuration
- * has another address by now they are shut down, since the manager holds them too, and their port is free again. What an app had
- * bound itself (LISTENER_ADOPTED_PREFIX) is the supervisor's to judge, when an app binds. */
+ * A service manager's sockets come as descriptors from 3 on with a name each (LISTEN_FDNAMES). They may be of
+ * three kinds: those of its own .socket units, those that tacet itself had it keep (FDSTORE;
+ * LISTENER_KEPT_PREFIX stands before their names), and things that are no listening sockets at all. Kept ones
+ * come back only as what they were: when the configuration has another address by now they are shut down,
+ * since the manager holds them too, and their port is free again. What an app had bound itself
+ * (LISTENER_ADOPTED_PREFIX) is the supervisor's to judge, when an app binds. */
 
 #include "cli/service/service_sockets.h"
 
@@ -145,8 +146,8 @@ static uint64_t cookie_of(int fd) {
         return getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &size) == 0 ? cookie : 0;
 }
 
-/* One that is still to be opened: with this address, or else with this name. A dual socket says [::] of itself, and where there
- * is no IPv6 a port alone is 0.0.0.0. */
+/* One that is still to be opened: with this address, or else with this name. A dual socket says [::] of
+ * itself, and where there is no IPv6 a port alone is 0.0.0.0. */
 static struct listener_settings *wanted_find(
         struct service_sockets *sockets, const char *name, const struct socket_address *address) {
         struct listener_settings *by_name = NULL;

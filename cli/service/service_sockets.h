@@ -21,13 +21,14 @@ struct service_sockets {
  * Returns 0, or -1 with error, which carries its status. */
 int service_sockets_declare(struct service_sockets *out, const struct config *config, struct error *error);
 
-/* sd_listen_fds(3): how many descriptors from 3 on were given to this process; 0 when LISTEN_PID is another's. All must be open and
- * be handed on: our own, and those of keys, are close-on-exec, and a number that is too large must not give them away. */
+/* sd_listen_fds(3): how many descriptors from 3 on were given to this process; 0 when LISTEN_PID is
+ * another's. All must be open and be handed on: our own, and those of keys, are close-on-exec, and a number
+ * that is too large must not give them away. */
 unsigned service_sockets_given(void);
 
-/* Take `count` descriptors from 3 on. What has the name or the address of a declared socket is that socket; any other socket
- * that listens becomes one of its own; what is none is handed on as it is. All are close-on-exec from now on. What is
- * unexpected about one is a warning. */
+/* Take `count` descriptors from 3 on. What has the name or the address of a declared socket is that socket;
+ * any other socket that listens becomes one of its own; what is none is handed on as it is. All are
+ * close-on-exec from now on. What is unexpected about one is a warning. */
 void service_sockets_inherit(struct service_sockets *sockets, unsigned count);
 
 /* Bytes that execve(2) counts for the variables that tell of them: an upper bound. */

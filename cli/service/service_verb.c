@@ -1,4 +1,5 @@
-/* Preparing run and exec: see service_verb.h. Runs before anything is started; errors are printed and end the program. */
+/* Preparing run and exec: see service_verb.h. Runs before anything is started; errors are printed and end the
+ * program. */
 
 #include "cli/service/service_verb.h"
 
@@ -31,8 +32,8 @@ static enum log_level level_of(const struct service_verb *verb) {
         return level > LOG_DEBUG ? LOG_DEBUG : (enum log_level)level;
 }
 
-/* Descriptors that keys name are ours alone: the app must not inherit them. In the place of standard input it gets an empty
- * one. */
+/* Descriptors that keys name are ours alone: the app must not inherit them. In the place of standard input it
+ * gets an empty one. */
 static int key_descriptors_keep(
         const struct load_request *request, bool *out_hides_input, struct error *error) {
         for (size_t i = 0; i < request->key_count; i++) {

@@ -1,6 +1,7 @@
 #pragma once
 
-/* What `tacet run` and `tacet exec` have in common: from the command line to settings that are ready to use. */
+/* What `tacet run` and `tacet exec` have in common: from the command line to settings that are ready to
+ * use. */
 
 #include "cli/service/config_options.h"
 #include "cli/service/service.h"
@@ -19,8 +20,9 @@ struct service_verb {
         bool watches; /* --watch */
 };
 
-/* Read options and file, set up the log, look up users, make the load request. `command` and `notes` are for --help; `place` is
- * SCHEMA_ON_RUN or SCHEMA_ON_EXEC. Returns SERVICE_VERB_READY, or the exit status after help or a printed error. */
+/* Read options and file, set up the log, look up users, make the load request. `command` and `notes` are for
+ * --help; `place` is SCHEMA_ON_RUN or SCHEMA_ON_EXEC. Returns SERVICE_VERB_READY, or the exit status after
+ * help or a printed error. */
 int service_verb_prepare(
         struct service_verb *verb, char **argv, const char *command, const char *notes, unsigned place);
 

@@ -1,5 +1,6 @@
 /* Debian's static libraries are compiled against glibc with _FORTIFY_SOURCE; musl has no such entry points.
- * These few do what the names promise: check, then call the plain function. Linked into build/tacet-static only. */
+ * These few do what the names promise: check, then call the plain function. Linked into build/tacet-static
+ * only. */
 
 #include <stdarg.h>
 #include <stddef.h>

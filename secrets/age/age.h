@@ -2,8 +2,8 @@
 
 /* The age v1 file format (age-encryption.org/v1; C2SP age.md): what the rest of tacet needs of it.
  *
- * Pure over bytes: nothing here opens a file, logs or prompts. Plaintext, identities and passphrases lie in the
- * caller's arena. A file is verified to its last byte before age_open() hands out the first. */
+ * Pure over bytes: nothing here opens a file, logs or prompts. Plaintext, identities and passphrases lie in
+ * the caller's arena. A file is verified to its last byte before age_open() hands out the first. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -23,9 +23,9 @@
 struct age_limits {
         size_t file_bytes_max;     /* of the age file, armored or not */
         unsigned scrypt_log_n_max; /* refuse a higher work factor at once */
-        uint64_t
-                scrypt_memory_max; /* bytes that scrypt may use: the cgroup's limit where there is one; 0: none.
-                                      * A larger need is an error here instead of an out-of-memory kill. */
+        /* bytes that scrypt may use: the cgroup's limit where there is one; 0: none. A larger need is an
+         * error here instead of an out-of-memory kill. */
+        uint64_t scrypt_memory_max;
 };
 
 /* What can open a file. Zero-initialise; entries lie in the arena that the add functions were given. */
@@ -34,18 +34,18 @@ struct age_keys {
         size_t count;
 };
 
-/* Whom a file is written for. Zero-initialise. Holds public keys (and at most one passphrase, in the arena). */
+/* Whom a file is written for. Zero-initialise. Holds public keys (and at most one passphrase, in the
+ * arena). */
 struct age_recipients {
         struct age_recipient *list[AGE_RECIPIENTS_MAX];
         size_t count;
 };
 
-/* Add every identity of an identity file: AGE-SECRET-KEY-1 lines, `#` comments, CRLF tolerated; or an unencrypted
- * OpenSSH ed25519 private key; or an age file (armored or not) that holds an identity file and is opened with the keys
- * already in `keys` (a passphrase, as a rule).
- * text    borrowed for the call; wiping it is the caller's
- * name    how messages call it (a path); borrowed for the call
- * Errors name line and column, never a character of a key. */
+/* Add every identity of an identity file: AGE-SECRET-KEY-1 lines, `#` comments, CRLF tolerated; or an
+ * unencrypted OpenSSH ed25519 private key; or an age file (armored or not) that holds an identity file and is
+ * opened with the keys already in `keys` (a passphrase, as a rule). text    borrowed for the call; wiping it
+ * is the caller's name    how messages call it (a path); borrowed for the call Errors name line and column,
+ * never a character of a key. */
 int age_keys_add(struct age_keys *keys, struct bytes text, const char *name, const struct age_limits *limits,
         struct arena *arena, struct error *error);
 
@@ -53,8 +53,8 @@ int age_keys_add(struct age_keys *keys, struct bytes text, const char *name, con
 int age_keys_add_passphrase(
         struct age_keys *keys, struct secret_bytes passphrase, struct arena *arena, struct error *error);
 
-/* Decrypt `file` (binary or armored, told apart by its first bytes). `name` is for messages.
- * Returns 0 with *out in `arena`; -1 with error: not an age file, wrong key, torn, not canonical, over a limit. */
+/* Decrypt `file` (binary or armored, told apart by its first bytes). `name` is for messages. Returns 0 with
+ * *out in `arena`; -1 with error: not an age file, wrong key, torn, not canonical, over a limit. */
 int age_open(struct bytes file, const char *name, const struct age_keys *keys,
         const struct age_limits *limits, struct arena *arena, struct secret_bytes *out, struct error *error);
 
@@ -71,8 +71,8 @@ int age_describe(struct bytes file, const char *name, const struct age_limits *l
 /* True when `file` begins like an age file of either form. */
 bool age_is_age_file(struct bytes file);
 
-/* Add one recipient: `age1...` or an `ssh-ed25519 AAAA...` line. Post-quantum recipients need libsodium 1.0.22 at build
- * time; without it the error says so. Duplicates are ignored. */
+/* Add one recipient: `age1...` or an `ssh-ed25519 AAAA...` line. Post-quantum recipients need libsodium
+ * 1.0.22 at build time; without it the error says so. Duplicates are ignored. */
 int age_recipients_add(
         struct age_recipients *recipients, const char *text, struct arena *arena, struct error *error);
 
@@ -84,8 +84,8 @@ int age_recipients_add_file(struct age_recipients *recipients, struct bytes text
 int age_recipients_add_keys(struct age_recipients *recipients, const struct age_keys *keys,
         struct arena *arena, struct error *error);
 
-/* Write with a passphrase: must stay the only recipient. `log_n` AGE_SCRYPT_LOG_N_WRITE as a rule; refused when it is over
- * `limits` (scrypt takes the same memory for writing). */
+/* Write with a passphrase: must stay the only recipient. `log_n` AGE_SCRYPT_LOG_N_WRITE as a rule; refused
+ * when it is over `limits` (scrypt takes the same memory for writing). */
 int age_recipients_add_passphrase(struct age_recipients *recipients, struct secret_bytes passphrase,
         unsigned log_n, const struct age_limits *limits, struct arena *arena, struct error *error);
 
@@ -105,7 +105,7 @@ int age_keygen(struct arena *arena, struct secret_bytes *out_identity,
 bool age_key_recipient(
         const struct age_keys *keys, size_t n, char out_recipient[static AGE_RECIPIENT_TEXT_BYTES]);
 
-/* 32 bytes that depend on the first key in `keys` that is no passphrase (HKDF, info "tacet fingerprint"): the key of displayed
- * fingerprints, the same wherever the same identity is used. False when there is none (passphrases give none: a
- * fingerprint must not become an oracle for one). */
+/* 32 bytes that depend on the first key in `keys` that is no passphrase (HKDF, info "tacet fingerprint"): the
+ * key of displayed fingerprints, the same wherever the same identity is used. False when there is none
+ * (passphrases give none: a fingerprint must not become an oracle for one). */
 bool age_fingerprint_key(const struct age_keys *keys, uint8_t out_key[static 32]);

@@ -1,8 +1,9 @@
 /* Armor in and out. In the loader and the editing verbs.
  *
- * No MAC covers the armor, so whatever is tolerated here can be changed by anybody without the file failing: taken are LF
- * or CRLF, and blanks before and after (as the reference reader does), and nothing else. Refused: other labels, headers,
- * empty lines, lines over 64 characters, a short line that is not the last, base64 that is not canonical, text behind. */
+ * No MAC covers the armor, so whatever is tolerated here can be changed by anybody without the file failing:
+ * taken are LF or CRLF, and blanks before and after (as the reference reader does), and nothing else.
+ * Refused: other labels, headers, empty lines, lines over 64 characters, a short line that is not the last,
+ * base64 that is not canonical, text behind. */
 
 #include "secrets/age/armor.h"
 

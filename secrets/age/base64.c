@@ -1,9 +1,11 @@
-/* Base64 as age wants it. Called by the header, armor and SSH key parsers, in the loader and the editing verbs.
+/* Base64 as age wants it. Called by the header, armor and SSH key parsers, in the loader and the editing
+ * verbs.
  *
- * Why not libsodium's: sodium_base642bin of 1.0.18 takes every byte 0x80-0xff as '/' (its tables are indexed with a
- * signed char; corrected in 1.0.22), and depending on its arguments skips NUL bytes or stops quietly at the first
- * strange one. Neither the armor nor the exact spelling of a body is always covered by a MAC, so a lax decoder
- * would let anybody rewrite a file that still opens. This one refuses whatever an encoder would not have written. */
+ * Why not libsodium's: sodium_base642bin of 1.0.18 takes every byte 0x80-0xff as '/' (its tables are indexed
+ * with a signed char; corrected in 1.0.22), and depending on its arguments skips NUL bytes or stops quietly
+ * at the first strange one. Neither the armor nor the exact spelling of a body is always covered by a MAC, so
+ * a lax decoder would let anybody rewrite a file that still opens. This one refuses whatever an encoder would
+ * not have written. */
 
 #include "secrets/age/base64.h"
 
@@ -11,7 +13,8 @@
 
 static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-/* The six bits of a character, or 64. Comparisons instead of a table: half of what passes here is a private key. */
+/* The six bits of a character, or 64. Comparisons instead of a table: half of what passes here is a private
+ * key. */
 static unsigned base64_value(uint8_t c) {
         if (c >= 'A' && c <= 'Z')
                 return c - 'A' + 0u;

@@ -1,8 +1,8 @@
 /* Keys as text. Called for identities (secret) and recipients, in the loader and the editing verbs.
  *
- * Refused: a separator that is missing or first, mixed case, characters outside the alphabet, a wrong checksum, more
- * than four left-over bits or any that is not zero, data that does not fit. Nothing is copied but into `out`: the
- * checksum runs over the characters as they come. */
+ * Refused: a separator that is missing or first, mixed case, characters outside the alphabet, a wrong
+ * checksum, more than four left-over bits or any that is not zero, data that does not fit. Nothing is copied
+ * but into `out`: the checksum runs over the characters as they come. */
 
 #include "secrets/age/bech32.h"
 

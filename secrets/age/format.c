@@ -1,9 +1,9 @@
-/* The header's grammar. Runs in the loader (after it confined itself) and in the editing verbs; it sees bytes of
- * strangers before any of them is authenticated, so it trusts no length and keeps nothing but views.
+/* The header's grammar. Runs in the loader (after it confined itself) and in the editing verbs; it sees bytes
+ * of strangers before any of them is authenticated, so it trusts no length and keeps nothing but views.
  *
- * Refused: another version, lines that do not end in LF, CR, empty arguments (so double, leading or trailing spaces),
- * characters outside 0x21..0x7e in arguments, bodies that are not canonical base64 lines of 64 with one shorter line
- * at the end, anything behind the MAC on its line, no stanza at all, a header over 1 MiB. */
+ * Refused: another version, lines that do not end in LF, CR, empty arguments (so double, leading or trailing
+ * spaces), characters outside 0x21..0x7e in arguments, bodies that are not canonical base64 lines of 64 with
+ * one shorter line at the end, anything behind the MAC on its line, no stanza at all, a header over 1 MiB. */
 
 #include "secrets/age/format.h"
 
@@ -86,7 +86,8 @@ static int stanza_body(struct cursor *cursor, struct age_stanza *out, struct err
         return 0;
 }
 
-/* Read a stanza at the cursor. Returns 0, 1 when the end line stands there instead (then nothing is taken), or -1. */
+/* Read a stanza at the cursor. Returns 0, 1 when the end line stands there instead (then nothing is taken),
+ * or -1. */
 static int stanza_read(struct cursor *cursor, struct age_stanza *out, struct error *error) {
         size_t start = cursor->at;
         struct bytes line;

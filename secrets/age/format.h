@@ -2,8 +2,8 @@
 
 /* The age header: version line, stanzas, end line with the MAC (C2SP age.md, "Header").
  *
- * Parsing copies and allocates nothing: a stanza is a view into the file. age_header_parse() checks every stanza once;
- * afterwards age_stanza_next() walks them again and cannot fail. */
+ * Parsing copies and allocates nothing: a stanza is a view into the file. age_header_parse() checks every
+ * stanza once; afterwards age_stanza_next() walks them again and cannot fail. */
 
 #include <stdbool.h>
 #include <stddef.h>

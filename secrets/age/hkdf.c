@@ -1,5 +1,5 @@
-/* Key derivation, on libsodium's HMAC (1.0.18 has no HKDF of its own). age never wants more than 32 bytes, so one
- * HMAC extracts and one expands: PRK = HMAC(salt, key), OKM = HMAC(PRK, info || 0x01). */
+/* Key derivation, on libsodium's HMAC (1.0.18 has no HKDF of its own). age never wants more than 32 bytes, so
+ * one HMAC extracts and one expands: PRK = HMAC(salt, key), OKM = HMAC(PRK, info || 0x01). */
 
 #include "secrets/age/hkdf.h"
 

@@ -1,8 +1,8 @@
-/* Post-quantum hybrid keys: stanza mlkem768x25519, which is HPKE (RFC 9180) in base mode with the X-Wing KEM (0x647a),
- * HKDF-SHA-256 and ChaCha20-Poly1305. In the loader and the editing verbs.
+/* Post-quantum hybrid keys: stanza mlkem768x25519, which is HPKE (RFC 9180) in base mode with the X-Wing KEM
+ * (0x647a), HKDF-SHA-256 and ChaCha20-Poly1305. In the loader and the editing verbs.
  *
- * X-Wing came with libsodium 1.0.22; against an older one everything here is a sentence that says so. Such a stanza's
- * shape is checked either way: what is refused must not depend on how tacet was built. */
+ * X-Wing came with libsodium 1.0.22; against an older one everything here is a sentence that says so. Such a
+ * stanza's shape is checked either way: what is refused must not depend on how tacet was built. */
 
 #include <assert.h>
 #include <sodium.h>
@@ -51,7 +51,8 @@ int hybrid_public(const uint8_t seed[static HYBRID_SEED_BYTES], uint8_t out[stat
         return status == 0 ? 0 : error_set(error, 0, "no public key can be made of a hybrid identity");
 }
 
-/* LabeledExtract (RFC 9180, section 4): HMAC(salt, "HPKE-v1" || suite || label || input); here one of the two is empty. */
+/* LabeledExtract (RFC 9180, section 4): HMAC(salt, "HPKE-v1" || suite || label || input); here one of the two
+ * is empty. */
 static void hpke_extract(
         uint8_t out[static HKDF_BYTES], struct bytes salt, struct bytes label, struct bytes input) {
         uint8_t text[128];

@@ -1,9 +1,10 @@
-/* Identity files: what can open a file. In the loader and the editing verbs; pure over bytes, keys go to the caller's
- * arena.
+/* Identity files: what can open a file. In the loader and the editing verbs; pure over bytes, keys go to the
+ * caller's arena.
  *
- * An identity file is lines of AGE-SECRET-KEY-1..., comments and empty lines; or an OpenSSH private key; or an age file
- * around the first, opened with the keys that are there already (not around another age file: nothing here recurses).
- * Keys are taken in upper case only, as the reference does. Messages name line and column, never a character. */
+ * An identity file is lines of AGE-SECRET-KEY-1..., comments and empty lines; or an OpenSSH private key; or
+ * an age file around the first, opened with the keys that are there already (not around another age file:
+ * nothing here recurses). Keys are taken in upper case only, as the reference does. Messages name line and
+ * column, never a character. */
 
 #include <assert.h>
 #include <sodium.h>

@@ -1,8 +1,9 @@
-/* Opening an age file: armor, header, structure, unwrap, MAC, payload, in this order. Runs in the loader after it
- * confined itself, and in the editing verbs; opens no file, prompts for nothing, prints nothing.
+/* Opening an age file: armor, header, structure, unwrap, MAC, payload, in this order. Runs in the loader
+ * after it confined itself, and in the editing verbs; opens no file, prompts for nothing, prints nothing.
  *
- * Nothing leaks out early: a file key is believed when the header's MAC verifies with it, and the plaintext is the
- * caller's when the last chunk verified. On any failure what was decrypted is wiped with the arena's mark. */
+ * Nothing leaks out early: a file key is believed when the header's MAC verifies with it, and the plaintext
+ * is the caller's when the last chunk verified. On any failure what was decrypted is wiped with the arena's
+ * mark. */
 
 #include "secrets/age/open.h"
 
@@ -18,7 +19,8 @@
 #include "secrets/age/wrap.h"
 
 #define PAYLOAD_NONCE_BYTES 16
-#define HURRY_BYTES         ((size_t)256 * 1024) /* from here on the fast cipher saves more than finding it costs */
+/* From here on the fast cipher saves more than finding it costs. */
+#define HURRY_BYTES ((size_t)256 * 1024)
 
 static void buffer_cleanup(uint8_t **buffer) {
         free(*buffer);

@@ -1,7 +1,7 @@
 #pragma once
 
-/* age_open() with the kind of fault told apart: what the public test vectors name in `expect:`. Inside secrets/age and
- * its tests only; everybody else reads the error. */
+/* age_open() with the kind of fault told apart: what the public test vectors name in `expect:`. Inside
+ * secrets/age and its tests only; everybody else reads the error. */
 
 #include "secrets/age/age.h"
 

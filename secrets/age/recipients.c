@@ -1,7 +1,8 @@
 /* Recipients: whom a file is written for. In the editing verbs. Public keys only, and at most one passphrase.
  *
- * Refused: a secret key given as a recipient (without repeating it), kinds that tacet does not write, a passphrase beside
- * anything, hybrid beside classic recipients (the weaker one would undo what the stronger promises). */
+ * Refused: a secret key given as a recipient (without repeating it), kinds that tacet does not write, a
+ * passphrase beside anything, hybrid beside classic recipients (the weaker one would undo what the stronger
+ * promises). */
 
 #include <sodium.h>
 #include <string.h>

@@ -1,8 +1,8 @@
 /* Passphrase stanzas. In the loader and the editing verbs.
  *
- * scrypt needs 2^(logN + 10) bytes at once, taken with MAP_POPULATE: beyond the control group's limit that is an
- * out-of-memory kill, not an error. The file chooses logN, so a stranger does: the need is compared with both limits
- * before a byte is allocated. */
+ * scrypt needs 2^(logN + 10) bytes at once, taken with MAP_POPULATE: beyond the control group's limit that is
+ * an out-of-memory kill, not an error. The file chooses logN, so a stranger does: the need is compared with
+ * both limits before a byte is allocated. */
 
 #include <errno.h>
 #include <sodium.h>

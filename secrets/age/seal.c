@@ -1,7 +1,8 @@
-/* Writing an age file, and making keys. Runs in the editing verbs; the ciphertext goes to heap memory, everything that
- * could open it stays in an arena of its own.
+/* Writing an age file, and making keys. Runs in the editing verbs; the ciphertext goes to heap memory,
+ * everything that could open it stays in an arena of its own.
  *
- * Recipients that the format does not let stand together are refused here too, although age_recipients_add...() did. */
+ * Recipients that the format does not let stand together are refused here too, although
+ * age_recipients_add...() did. */
 
 #include <errno.h>
 #include <sodium.h>

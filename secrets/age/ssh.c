@@ -1,8 +1,9 @@
-/* ssh-ed25519 keys: stanzas, public key lines and unencrypted OpenSSH private key files (openssh-key-v1, described in
- * OpenSSH's PROTOCOL.key). In the loader and the editing verbs; pure over bytes.
+/* ssh-ed25519 keys: stanzas, public key lines and unencrypted OpenSSH private key files (openssh-key-v1,
+ * described in OpenSSH's PROTOCOL.key). In the loader and the editing verbs; pure over bytes.
  *
- * The Ed25519 pair is used as an X25519 pair; what binds a wrapped key to this very SSH key is the tweak, derived from
- * its wire form. Refused with an own sentence: encrypted key files (bcrypt is not in libsodium) and other key types. */
+ * The Ed25519 pair is used as an X25519 pair; what binds a wrapped key to this very SSH key is the tweak,
+ * derived from its wire form. Refused with an own sentence: encrypted key files (bcrypt is not in libsodium)
+ * and other key types. */
 
 #include <assert.h>
 #include <sodium.h>

@@ -1,8 +1,9 @@
 /* Chunks in, plaintext out, all or nothing. Runs in the loader and the editing verbs.
  *
- * Each chunk is authenticated by itself, yet the first half of a file of variables is still an attack: the caller hands
- * out nothing before the chunk with the final flag was verified. The length alone tells which chunk is the last: a full
- * one may be (there is no empty chunk behind it), and only an empty file has an empty one. */
+ * Each chunk is authenticated by itself, yet the first half of a file of variables is still an attack: the
+ * caller hands out nothing before the chunk with the final flag was verified. The length alone tells which
+ * chunk is the last: a full one may be (there is no empty chunk behind it), and only an empty file has an
+ * empty one. */
 
 #include "secrets/age/stream.h"
 

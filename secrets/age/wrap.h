@@ -1,7 +1,7 @@
 #pragma once
 
-/* How a file key is wrapped for one recipient and unwrapped with one key: one file per kind of stanza, all behind the
- * same five functions. Inside secrets/age only. */
+/* How a file key is wrapped for one recipient and unwrapped with one key: one file per kind of stanza, all
+ * behind the same five functions. Inside secrets/age only. */
 
 #include <sodium.h>
 #include <stdbool.h>
@@ -43,8 +43,8 @@ struct age_recipient {
         unsigned log_n;
 };
 
-/* The intermediate secrets of one open or seal, in the arena: libsodium writes the scalar into its output for a moment,
- * so not even that may lie on the stack. */
+/* The intermediate secrets of one open or seal, in the arena: libsodium writes the scalar into its output for
+ * a moment, so not even that may lie on the stack. */
 struct age_scratch {
         uint8_t scalar[X25519_BYTES];
         uint8_t shared[X25519_BYTES];
@@ -61,7 +61,8 @@ struct age_kind_calls {
         /* Structure only, on every stanza of this type whether or not a key for it is there. 0 or -1. */
         int (*check)(const struct age_stanza *stanza, struct error *error);
 
-        /* Into scratch->file_key. 0: unwrapped; 1: not for this key; -1: the stanza is bad, or a limit is passed. */
+        /* Into scratch->file_key. 0: unwrapped; 1: not for this key; -1: the stanza is bad, or a limit is
+         * passed. */
         int (*unwrap)(struct age_key *key, const struct age_stanza *stanza, const struct age_limits *limits,
                 struct age_scratch *scratch, struct error *error);
 
@@ -74,9 +75,9 @@ extern const struct age_kind_calls x25519_calls, scrypt_calls, ssh_calls, hybrid
 
 const struct age_kind_calls *age_kind_calls_of(enum age_kind kind);
 
-/* libsodium's code leaves intermediate values below our frames; so much of the stack is wiped (sodium_stackzero) before
- * secrets leave this folder. Measured: the curve, hash and cipher functions reach 3.3 KiB down, X-Wing 24 KiB. Not
- * more than that, because in a young process each page costs a fault. */
+/* libsodium's code leaves intermediate values below our frames; so much of the stack is wiped
+ * (sodium_stackzero) before secrets leave this folder. Measured: the curve, hash and cipher functions reach
+ * 3.3 KiB down, X-Wing 24 KiB. Not more than that, because in a young process each page costs a fault. */
 #ifdef crypto_kem_xwing_SECRETKEYBYTES
 #define AGE_STACK_WIPE_BYTES ((size_t)32 * 1024)
 #else
@@ -86,10 +87,10 @@ const struct age_kind_calls *age_kind_calls_of(enum age_kind kind);
 /* The calls for a stanza's type, or NULL when tacet does not know it. */
 const struct age_kind_calls *age_kind_calls_for(const struct age_stanza *stanza);
 
-/* Let libsodium choose the fast code for this processor, once per process. Nothing here needs it: without it the
- * portable code runs, which for the curve is as fast. It asks the processor about itself (cpuid), and in a virtual machine
- * each question goes to the hypervisor: 200 us and more, as much as all the rest of opening a small file. So it is
- * called where it pays: scrypt, large payloads, writing. */
+/* Let libsodium choose the fast code for this processor, once per process. Nothing here needs it: without it
+ * the portable code runs, which for the curve is as fast. It asks the processor about itself (cpuid), and in
+ * a virtual machine each question goes to the hypervisor: 200 us and more, as much as all the rest of opening
+ * a small file. So it is called where it pays: scrypt, large payloads, writing. */
 int age_crypto_hurry(struct error *error);
 
 /* ---- shared by the kinds ---- */
@@ -108,7 +109,8 @@ void x25519_wrap_key(struct age_scratch *scratch, const uint8_t *shared,
         const uint8_t share[static X25519_BYTES], const uint8_t public_key[static X25519_BYTES],
         const char *info);
 
-/* A fresh scalar in scratch->scalar and its share; scratch->shared with `public_key`. -1: that is no usable point. */
+/* A fresh scalar in scratch->scalar and its share; scratch->shared with `public_key`. -1: that is no usable
+ * point. */
 int x25519_ephemeral(struct age_scratch *scratch, const uint8_t public_key[static X25519_BYTES],
         uint8_t out_share[static X25519_BYTES], struct error *error);
 

@@ -1,8 +1,9 @@
 /* X25519 stanzas, and what the kinds share. In the loader and the editing verbs; pure over bytes.
  *
- * Traps of libsodium 1.0.18 that are minded here: crypto_scalarmult copies the scalar into its output first, so output and
- * point never alias and the output lies in the arena; its result is checked (low order, all zero); a body has exactly
- * 32 bytes before anything is decrypted, else one ciphertext could be made to fit several keys. */
+ * Traps of libsodium 1.0.18 that are minded here: crypto_scalarmult copies the scalar into its output first,
+ * so output and point never alias and the output lies in the arena; its result is checked (low order, all
+ * zero); a body has exactly 32 bytes before anything is decrypted, else one ciphertext could be made to fit
+ * several keys. */
 
 #include <sodium.h>
 #include <string.h>

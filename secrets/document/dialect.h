@@ -33,21 +33,24 @@ int json_set(const struct dialect_input *input, const char *name, struct secret_
 int json_unset(
         const struct dialect_input *input, const char *name, struct secret_bytes *out, struct error *error);
 
-/* Where the text starts behind a byte order mark, which Windows editors write and which means nothing in UTF-8. */
+/* Where the text starts behind a byte order mark, which Windows editors write and which means nothing in
+ * UTF-8. */
 size_t text_start(struct bytes text);
 
-/* How many bytes from the start are well-formed UTF-8 (RFC 3629: nothing overlong, no surrogate, up to U+10FFFF). */
+/* How many bytes from the start are well-formed UTF-8 (RFC 3629: nothing overlong, no surrogate, up to
+ * U+10FFFF). */
 size_t utf8_valid_bytes(const uint8_t *at, size_t length);
 
 /* The line (from 1) of the byte at `offset`. */
 uint32_t text_line(struct bytes text, size_t offset);
 
-/* Set an error "FILE:LINE:COLUMN: [NAME: ]...", where `name` may have length 0. Only give a name that was valid and
- * followed by '=': anything else may be a piece of a value that lost its quotes. */
+/* Set an error "FILE:LINE:COLUMN: [NAME: ]...", where `name` may have length 0. Only give a name that was
+ * valid and followed by '=': anything else may be a piece of a value that lost its quotes. */
 int dialect_error(const struct dialect_input *input, size_t offset, struct bytes name, struct error *error,
         const char *format, ...) __attribute__((format(printf, 5, 6), cold));
 
-/* Check and append one variable. `offset` is where its name stands, for messages; `value` lies in the arena. */
+/* Check and append one variable. `offset` is where its name stands, for messages; `value` lies in the
+ * arena. */
 int dialect_add(const struct dialect_input *input, size_t offset, uint32_t line, struct bytes name,
         struct secret_bytes value, bool may_be_empty, struct error *error);
 

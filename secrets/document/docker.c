@@ -1,17 +1,18 @@
 /* The dialect of `docker run --env-file`, as docker/cli reads it (its package kvfile).
  *
- * Kept exactly, because people bring files that already work: leading blanks are dropped, `#` comments only at the
- * start of a line, quotes and backslashes are part of the value, trailing blanks are kept, a bare NAME takes the
- * value of that name from the environment or is left out, a line has at most 65535 bytes, all text is UTF-8.
- * Stricter than docker in three things that are accidents in a file of secrets: a name twice, an empty value, and a
- * name that is not one. */
+ * Kept exactly, because people bring files that already work: leading blanks are dropped, `#` comments only
+ * at the start of a line, quotes and backslashes are part of the value, trailing blanks are kept, a bare NAME
+ * takes the value of that name from the environment or is left out, a line has at most 65535 bytes, all text
+ * is UTF-8. Stricter than docker in three things that are accidents in a file of secrets: a name twice, an
+ * empty value, and a name that is not one. */
 
 #include "secrets/document/dialect.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* Go's bufio.Scanner, through which docker reads, gives up on a line that does not fit 64 KiB with its end. */
+/* Go's bufio.Scanner, through which docker reads, gives up on a line that does not fit 64 KiB with its
+ * end. */
 #define DOCKER_LINE_BYTES_MAX 65535
 
 static int value_add(const struct dialect_input *input, size_t offset, uint32_t line, struct bytes name,

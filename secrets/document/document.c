@@ -1,9 +1,10 @@
 /* Secret documents, the part that all dialects share: see document.h.
  *
- * Called by the loader after it has confined itself, and by the verbs that edit. Pure: bytes in, entries out; it opens
- * nothing and logs nothing. It refuses whatever could reach the app as something else than was written: names twice,
- * names that a shell could not use, NUL (which would cut the value), empty values nobody asked for. Its messages
- * carry positions, names and sizes only, because the line at fault is usually the one that holds the secret. */
+ * Called by the loader after it has confined itself, and by the verbs that edit. Pure: bytes in, entries out;
+ * it opens nothing and logs nothing. It refuses whatever could reach the app as something else than was
+ * written: names twice, names that a shell could not use, NUL (which would cut the value), empty values
+ * nobody asked for. Its messages carry positions, names and sizes only, because the line at fault is usually
+ * the one that holds the secret. */
 
 #include "secrets/document/document.h"
 
@@ -14,8 +15,8 @@
 
 #include "secrets/document/dialect.h"
 
-/* The JSON reader builds a tree: about 300 bytes for each of at most SECRETS_MAX variables, beside a few copies of
- * the text in blocks of a power of two. The other dialects need less. */
+/* The JSON reader builds a tree: about 300 bytes for each of at most SECRETS_MAX variables, beside a few
+ * copies of the text in blocks of a power of two. The other dialects need less. */
 #define ROOM_FIXED_BYTES ((size_t)4 * 1024 * 1024)
 #define ROOM_PER_BYTE    8
 

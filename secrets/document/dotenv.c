@@ -1,7 +1,8 @@
 /* Reading tacet's own dotenv dialect: see tacet.dotenv(5) for the grammar.
  *
- * Runs in the loader (confined) and in the editing verbs. The values are decoded straight into the arena. Nothing is
- * interpolated: `$` and backquotes are bytes like others, so a password cannot change its meaning. */
+ * Runs in the loader (confined) and in the editing verbs. The values are decoded straight into the arena.
+ * Nothing is interpolated: `$` and backquotes are bytes like others, so a password cannot change its
+ * meaning. */
 
 #include "secrets/document/dotenv.h"
 

@@ -1,7 +1,8 @@
 /* Changing one variable of a dotenv text: see document.h. Runs in `tacet set` and `tacet unset`.
  *
- * Only the bytes of that one value change: comments (also one behind the value), order, `export` and the other lines
- * stay as they are. The new value is written in the plainest form that reads back as the same bytes. */
+ * Only the bytes of that one value change: comments (also one behind the value), order, `export` and the
+ * other lines stay as they are. The new value is written in the plainest form that reads back as the same
+ * bytes. */
 
 #include "secrets/document/dotenv.h"
 

@@ -1,9 +1,10 @@
 /* The JSON dialect: one flat object whose values are strings. See document.h.
  *
- * Runs in the loader (confined) and in the editing verbs. jansson reads and writes; its memory comes from the arena, so
- * that neither the text nor the tree ever lies in ordinary heap, and its messages are never used: they quote the input.
- * Since the object is flat, a scanner of a few lines finds where each name and value stands, for the positions in
- * messages and for edits that leave all other bytes alone. It only ever walks a text that jansson took. */
+ * Runs in the loader (confined) and in the editing verbs. jansson reads and writes; its memory comes from the
+ * arena, so that neither the text nor the tree ever lies in ordinary heap, and its messages are never used:
+ * they quote the input. Since the object is flat, a scanner of a few lines finds where each name and value
+ * stands, for the positions in messages and for edits that leave all other bytes alone. It only ever walks a
+ * text that jansson took. */
 
 #include "secrets/document/json.h"
 
@@ -90,8 +91,8 @@ static const char *failure_name(enum json_error_code code) {
         }
 }
 
-/* The name that ends right before `offset`, if what stands there is a plain one in quotes. Only asked for after
- * jansson has said that it is a name that occurs twice. */
+/* The name that ends right before `offset`, if what stands there is a plain one in quotes. Only asked for
+ * after jansson has said that it is a name that occurs twice. */
 static struct bytes name_before(struct bytes text, size_t offset) {
         size_t end = offset, start;
 

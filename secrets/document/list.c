@@ -1,5 +1,5 @@
-/* The list of named secrets: see document.h. Only pointers and numbers lie on the heap; names and values stay in the
- * arena, so growing the list copies no secret byte. */
+/* The list of named secrets: see document.h. Only pointers and numbers lie on the heap; names and values stay
+ * in the arena, so growing the list copies no secret byte. */
 
 #include "secrets/document/document.h"
 
@@ -40,8 +40,8 @@ bool secret_name_is_valid(const char *name, size_t length) {
         return true;
 }
 
-/* What the dynamic linker takes code from. Whoever may write secrets, which takes no more than a public key, must not thereby decide
- * what the app runs. */
+/* What the dynamic linker takes code from. Whoever may write secrets, which takes no more than a public key,
+ * must not thereby decide what the app runs. */
 static bool name_is_code(struct bytes name) {
         static const char *const names[] = {"LD_PRELOAD", "LD_AUDIT", "LD_LIBRARY_PATH"};
 

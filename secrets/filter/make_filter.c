@@ -1,8 +1,10 @@
-/* A program of the build: print the loader's seccomp filter as a table of BPF instructions (build/gen/secrets/filter.h).
+/* A program of the build: print the loader's seccomp filter as a table of BPF instructions
+ * (build/gen/secrets/filter.h).
  *
- * libseccomp writes the program here, once, because doing it in every loader would cost more than decrypting a file
- * (0.4 ms against 0.1 ms). The list is what a parser needs that has all its bytes already: memory, the finished
- * message, and the end. No open, socket, exec, fork, ptrace or signal; no memory that can be executed. */
+ * libseccomp writes the program here, once, because doing it in every loader would cost more than decrypting
+ * a file (0.4 ms against 0.1 ms). The list is what a parser needs that has all its bytes already: memory, the
+ * finished message, and the end. No open, socket, exec, fork, ptrace or signal; no memory that can be
+ * executed. */
 
 #include <seccomp.h>
 #include <stdint.h>

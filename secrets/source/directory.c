@@ -1,10 +1,10 @@
-/* A directory with one file per variable: Docker's /run/secrets, Kubernetes mounts, $CREDENTIALS_DIRECTORY, or NAME.age
- * files. Runs in the loader before it confines itself.
+/* A directory with one file per variable: Docker's /run/secrets, Kubernetes mounts, $CREDENTIALS_DIRECTORY,
+ * or NAME.age files. Runs in the loader before it confines itself.
  *
- * Kubernetes replaces all files at once by moving the link `..data` to a new directory, and then empties the old one. So
- * the files are read below one open `..data`, and when the link has moved meanwhile everything is read again: what
- * is loaded is always one generation. Dot files and subdirectories are passed over; a file whose name is no variable name
- * is refused, because silently leaving a secret out is worse. */
+ * Kubernetes replaces all files at once by moving the link `..data` to a new directory, and then empties the
+ * old one. So the files are read below one open `..data`, and when the link has moved meanwhile everything is
+ * read again: what is loaded is always one generation. Dot files and subdirectories are passed over; a file
+ * whose name is no variable name is refused, because silently leaving a secret out is worse. */
 
 #include "secrets/source/gather.h"
 
@@ -57,9 +57,10 @@ static bool is_directory(int parent, const struct dirent *entry) {
         return fstatat(parent, entry->d_name, &status, 0) == 0 && S_ISDIR(status.st_mode);
 }
 
-/* Open `name` in a directory that others may write to: a link leads only to what its owner owns, unless root or this user made
- * it. Otherwise whoever may add a secret could have any file that tacet can read handed to the app. The link is read,
- * not followed by name, so that it cannot be changed in between. Returns a descriptor, or -1 with errno (EPERM). */
+/* Open `name` in a directory that others may write to: a link leads only to what its owner owns, unless root
+ * or this user made it. Otherwise whoever may add a secret could have any file that tacet can read handed to
+ * the app. The link is read, not followed by name, so that it cannot be changed in between. Returns a
+ * descriptor, or -1 with errno (EPERM). */
 static int entry_open(int directory, const char *name, int flags) {
         CLEANUP_FD int fd = openat(directory, name, flags | O_NOFOLLOW), link = -1;
         char target[PATH_MAX];
@@ -154,7 +155,8 @@ static int directory_try(
                 return files_gather(gathered, index, path, fd_take(&base), is_age, error);
         if (fstat(snapshot, &status) < 0)
                 return error_set(error, errno, "fstat '%s/..data'", path);
-        /* It stays open until it has been compared: the number of a directory that is gone is soon another's. */
+        /* It stays open until it has been compared: the number of a directory that is gone is soon
+         * another's. */
         copy = fcntl(snapshot, F_DUPFD_CLOEXEC, 3);
         if (copy < 0)
                 return error_set(error, errno, "open '%s/..data' once more", path);

@@ -1,9 +1,9 @@
 /* Secrets and keys that arrive in tacet's own environment: the sources `env:PREFIX` and the keys `env:NAME`.
  *
- * The loader (a fork) reads its inherited copy before it confines itself; the parent then wipes its own, so that
- * /proc/PID/environ of the supervisor shows nothing and no app inherits it. Since they are gone after that, the values of
- * sources come back sealed from the first load and are handed to every later one. A variable keeps its name: what
- * was DB_PASSWORD for tacet is DB_PASSWORD for the app. */
+ * The loader (a fork) reads its inherited copy before it confines itself; the parent then wipes its own, so
+ * that /proc/PID/environ of the supervisor shows nothing and no app inherits it. Since they are gone after
+ * that, the values of sources come back sealed from the first load and are handed to every later one. A
+ * variable keeps its name: what was DB_PASSWORD for tacet is DB_PASSWORD for the app. */
 
 #include "secrets/source/gather.h"
 
@@ -17,7 +17,8 @@ bool environment_was_wiped(void) {
         return is_wiped;
 }
 
-/* True when this source has the name already. Programs differ in which of two they take, so there is no right one. */
+/* True when this source has the name already. Programs differ in which of two they take, so there is no right
+ * one. */
 static bool is_gathered(
         const struct gathered *gathered, uint16_t index, const char *name, size_t name_length) {
         for (size_t i = 0; i < gathered->count; i++)

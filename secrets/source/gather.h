@@ -1,7 +1,7 @@
 #pragma once
 
-/* What the loader has in hand when it confines itself: the raw bytes of every source and key, not looked at yet.
- * Internal to secrets/. */
+/* What the loader has in hand when it confines itself: the raw bytes of every source and key, not looked at
+ * yet. Internal to secrets/. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -41,8 +41,8 @@ struct gathered {
         size_t room;
         struct key_material keys[LOAD_KEYS_MAX];
         size_t key_count;
-        struct secret_bytes
-                captured; /* NAME=value strings of `env:` sources, from an earlier load or from now */
+        /* NAME=value strings of `env:` sources, from an earlier load or from now */
+        struct secret_bytes captured;
         bool has_new_capture;
         char warning[256];
 };
@@ -78,10 +78,11 @@ int key_check(const struct load_key *key, struct error *error);
 int key_check_open(const struct load_key *key, struct error *error);
 bool key_is_environment(const struct load_key *key, const char **name);
 
-/* environment.c: the variables that begin with `prefix`, from the capture of an earlier load or from our own. */
+/* environment.c: the variables that begin with `prefix`, from the capture of an earlier load or from our
+ * own. */
 int environment_gather(struct gathered *gathered, uint16_t index, const char *prefix, struct error *error);
 bool environment_was_wiped(void);
 
-/* The key under which captured values are sealed where memfd_secret cannot be had: derived from the parent's key, so that
- * the parent needs to keep nothing but the descriptor. */
+/* The key under which captured values are sealed where memfd_secret cannot be had: derived from the parent's
+ * key, so that the parent needs to keep nothing but the descriptor. */
 void capture_key(const struct load_request *request, uint8_t out[static 32]);

@@ -1,5 +1,5 @@
-/* Where keys (identities and passphrases) come from. The table is checked by the parent; the reading happens in the
- * loader before it confines itself, and first of all, since a key may be an inherited descriptor. */
+/* Where keys (identities and passphrases) come from. The table is checked by the parent; the reading happens
+ * in the loader before it confines itself, and first of all, since a key may be an inherited descriptor. */
 
 #include "secrets/source/gather.h"
 

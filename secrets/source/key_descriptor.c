@@ -6,8 +6,8 @@
 #include "lib/bytes.h"
 #include "secrets/load.h"
 
-/* Paths that name a descriptor of the process that opens them: `-i /dev/stdin` is meant like `-i fd:0`, and must not leave the
- * key with the app either. */
+/* Paths that name a descriptor of the process that opens them: `-i /dev/stdin` is meant like `-i fd:0`, and
+ * must not leave the key with the app either. */
 static bool path_names_descriptor(const char *path, const char **out_number) {
         if (strcmp(path, "/dev/stdin") == 0)
                 *out_number = "0";

@@ -1,4 +1,5 @@
-/* The page that holds a key: see key_page.h. Runs in the supervisor, hence no arena: one page is all that is locked. */
+/* The page that holds a key: see key_page.h. Runs in the supervisor, hence no arena: one page is all that is
+ * locked. */
 
 #include "secrets/source/key_page.h"
 

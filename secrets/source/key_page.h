@@ -1,6 +1,7 @@
 #pragma once
 
-/* One key in one page: locked where allowed, and never in a core file. What PID 1 keeps of an encrypted generation. */
+/* One key in one page: locked where allowed, and never in a core file. What PID 1 keeps of an encrypted
+ * generation. */
 
 #include <stdbool.h>
 #include <stdint.h>

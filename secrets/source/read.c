@@ -1,8 +1,9 @@
 /* Reading files, descriptors and sockets into the arena: see read.h.
  *
  * Runs in the loader before it confines itself: these calls move bytes and look at none of them. Sizes are
- * limited by what is read, not by what fstat(2) promises, since a file may grow or be one of /proc. Nothing waits
- * without a deadline: files are opened O_NONBLOCK so that a FIFO in a directory of secrets cannot hold the load up. */
+ * limited by what is read, not by what fstat(2) promises, since a file may grow or be one of /proc. Nothing
+ * waits without a deadline: files are opened O_NONBLOCK so that a FIFO in a directory of secrets cannot hold
+ * the load up. */
 
 #include "secrets/source/read.h"
 
@@ -217,8 +218,8 @@ int read_descriptor(int fd, const char *label, const struct read_bounds *bounds,
         return 0;
 }
 
-/* What systemd tells a credential server by its own address (systemd.exec(5), LoadCredential=): which unit asks for
- * which credential. Best effort: a server that looks only at the connection works without it. */
+/* What systemd tells a credential server by its own address (systemd.exec(5), LoadCredential=): which unit
+ * asks for which credential. Best effort: a server that looks only at the connection works without it. */
 static void socket_introduce(int fd, const char *id) {
         struct sockaddr_un own = {.sun_family = AF_UNIX};
         uint64_t number = 0;
@@ -249,7 +250,8 @@ static int socket_connect(int fd, const char *path, const struct read_bounds *bo
                 length++;
         if (left_ns <= 0)
                 return error_set(error, ETIMEDOUT, "connect");
-        /* A full backlog makes connect(2) wait; on unix sockets the send timeout ends that wait with EAGAIN. */
+        /* A full backlog makes connect(2) wait; on unix sockets the send timeout ends that wait with
+         * EAGAIN. */
         (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &left, sizeof left);
         if (connect(fd, (struct sockaddr *)&peer,
                     (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length)) < 0)

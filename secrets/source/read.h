@@ -17,10 +17,9 @@ struct read_bounds {
         int64_t deadline_ns; /* monotonic; for streams */
 };
 
-/* Open and read one regular file below `directory` (AT_FDCWD for a plain path), following links. A FIFO, socket, device
- * or directory is refused without waiting for it, and a file that changes meanwhile too.
- * label   how messages call it
- * status  of the file as read; may be NULL */
+/* Open and read one regular file below `directory` (AT_FDCWD for a plain path), following links. A FIFO,
+ * socket, device or directory is refused without waiting for it, and a file that changes meanwhile too. label
+ * how messages call it status  of the file as read; may be NULL */
 int read_file(int directory, const char *path, const char *label, const struct read_bounds *bounds,
         struct secret_bytes *out, struct stat *status, struct error *error);
 
@@ -30,13 +29,13 @@ int read_file(int directory, const char *path, const char *label, const struct r
 int read_opened(int take_fd, const char *label, const struct read_bounds *bounds, struct secret_bytes *out,
         struct stat *status, struct error *error);
 
-/* Read an open descriptor: a file from its start with pread(2) (its position stays), anything else to its end before
- * the deadline. */
+/* Read an open descriptor: a file from its start with pread(2) (its position stays), anything else to its end
+ * before the deadline. */
 int read_descriptor(int fd, const char *label, const struct read_bounds *bounds, struct secret_bytes *out,
         struct error *error);
 
-/* Connect to a unix socket (`@` for an abstract name) as systemd does for a credential named `id`, close our direction
- * and read to the end before the deadline. */
+/* Connect to a unix socket (`@` for an abstract name) as systemd does for a credential named `id`, close our
+ * direction and read to the end before the deadline. */
 int read_socket(const char *path, const char *id, const struct read_bounds *bounds, struct secret_bytes *out,
         struct error *error);
 

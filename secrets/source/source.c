@@ -1,5 +1,5 @@
-/* Where secrets come from: one table of URI schemes. The parent checks requests against it; the loader reads every source
- * before it confines itself, and looks at none of the bytes until afterwards. */
+/* Where secrets come from: one table of URI schemes. The parent checks requests against it; the loader reads
+ * every source before it confines itself, and looks at none of the bytes until afterwards. */
 
 #include "secrets/source/gather.h"
 

@@ -5,9 +5,9 @@
  *   ADOPT_PATHS_INSTRUCTION(code, jt, jf, k)   the one for paths, which reports what removes a file as well
  *   ADOPT_CALL(arch, number, call)             what a reported call is, by AUDIT_ARCH_* and number
  *
- * libseccomp writes the program here, once: the shim installs it with one system call, without allocating. Everything is allowed,
- * also what no list knows; only those calls are reported, in every way in which this kernel can run them (32-bit
- * programs too, by socketcall(2) as well). */
+ * libseccomp writes the program here, once: the shim installs it with one system call, without allocating.
+ * Everything is allowed, also what no list knows; only those calls are reported, in every way in which this
+ * kernel can run them (32-bit programs too, by socketcall(2) as well). */
 
 #include <fcntl.h>
 #include <linux/filter.h>

@@ -1,8 +1,8 @@
 /* Trees, notifications and listen: see adopt.h. Runs in the supervisor, for processes that it need not trust.
  *
- * What a call means is looked at by a child (adopt_look.c), one of each tree at a time: an app whose memory or files take
- * long to read, or that binds a thousand times a second, slows down itself. The descriptor of a tree hangs up when its last process
- * has ended. */
+ * What a call means is looked at by a child (adopt_look.c), one of each tree at a time: an app whose memory
+ * or files take long to read, or that binds a thousand times a second, slows down itself. The descriptor of a
+ * tree hangs up when its last process has ended. */
 
 #include "supervisor/adopt/adopt.h"
 
@@ -37,8 +37,8 @@ static void tree_close(struct supervisor *supervisor, struct adopt_tree *tree) {
 /* Apart from the supervisor's other tables: most have no use for it. */
 static struct adopt_tree all_trees[ADOPT_TREES_MAX];
 
-/* Instances are never more than there is room for: what must go is the tree whose instance has ended longest ago. Its processes get
- * ENOSYS from then on. */
+/* Instances are never more than there is room for: what must go is the tree whose instance has ended longest
+ * ago. Its processes get ENOSYS from then on. */
 static struct adopt_tree *tree_take(struct supervisor *supervisor) {
         struct adopt_tree *oldest = NULL;
 
@@ -111,8 +111,9 @@ static bool call_read(struct adopt_request *call, const struct seccomp_notif *re
         return true;
 }
 
-/* A listen on an adopted socket changes nothing: the socket listens since it was made, with a backlog that no app's may shrink. It is
- * the sign that the instance is ready, once every address of the configuration has had its own. */
+/* A listen on an adopted socket changes nothing: the socket listens since it was made, with a backlog that no
+ * app's may shrink. It is the sign that the instance is ready, once every address of the configuration has
+ * had its own. */
 static int answer_listen(const struct adopt_request *call) {
         struct supervisor *supervisor = call->supervisor;
         struct adopt_tree *tree = call->tree;
@@ -181,8 +182,9 @@ static void tree_wait(struct adopt_tree *tree, uint32_t events) {
 
 static void again_on_due(struct loop_timer *timer);
 
-/* A bind that nobody has looked at leaves the app with a socket that is none of ours, and its successor without any: so what fails
- * for want of a process or of memory is tried again. Returns false when it has been often enough. */
+/* A bind that nobody has looked at leaves the app with a socket that is none of ours, and its successor
+ * without any: so what fails for want of a process or of memory is tried again. Returns false when it has
+ * been often enough. */
 static bool look_again(struct adopt_tree *tree) {
         if (tree->tries++ >= LOOKS_MAX)
                 return false;

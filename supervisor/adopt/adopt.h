@@ -1,10 +1,12 @@
 #pragma once
 
-/* Adopted sockets: an app that binds a port of its own gets the listening socket of its generation in its place.
+/* Adopted sockets: an app that binds a port of its own gets the listening socket of its generation in its
+ * place.
  *
- * shim/adopt.h reports every bind(2) and listen(2) of an instance and of all that it starts. A bind to an address of
- * settings->adopts is answered by putting the generation's socket (listeners.h) on the very descriptor number of the
- * call; every other call goes on as if nobody had looked. The app notices nothing, and its listen is the sign that it is ready. */
+ * shim/adopt.h reports every bind(2) and listen(2) of an instance and of all that it starts. A bind to an
+ * address of settings->adopts is answered by putting the generation's socket (listeners.h) on the very
+ * descriptor number of the call; every other call goes on as if nobody had looked. The app notices nothing,
+ * and its listen is the sign that it is ready. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -61,8 +63,8 @@ struct adopt_tree {
         int failure; /* the errno of the last refused bind: each is said once */
         uint64_t instance, generation;
         uint32_t listened; /* bits: index in settings->adopts */
-        struct loop_source
-                source; /* the descriptor that reports, or before it the channel on which it comes */
+        /* the descriptor that reports, or before it the channel on which it comes */
+        struct loop_source source;
         size_t socket_count;
         struct adopt_socket sockets[ADOPT_SOCKETS_MAX];
 };
@@ -73,12 +75,12 @@ struct adopt {
         struct adopt_tree *trees; /* ADOPT_TREES_MAX */
 };
 
-/* Once, before fleet_init and the first child: try whether adopting works. When it does not, say so, and let instances be
- * replaced instead of overlapping: two cannot bind the same port. */
+/* Once, before fleet_init and the first child: try whether adopting works. When it does not, say so, and let
+ * instances be replaced instead of overlapping: two cannot bind the same port. */
 void adopt_begin(struct supervisor *supervisor, struct fleet_settings *fleet);
 
-/* Before the start of an instance. *out_fd is for launch_spec.adopt_fd, to be closed after launch_start(); -1 when nothing is
- * adopted. Returns 0, or -1 with error: then it must not be started now. */
+/* Before the start of an instance. *out_fd is for launch_spec.adopt_fd, to be closed after launch_start(); -1
+ * when nothing is adopted. Returns 0, or -1 with error: then it must not be started now. */
 int adopt_prepare(struct supervisor *supervisor, uint64_t instance, uint64_t generation, int *out_fd,
         struct error *error);
 

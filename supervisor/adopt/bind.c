@@ -1,8 +1,8 @@
 /* Answering a bind: see adopt_call.h. Runs in the supervisor, for processes that it need not trust.
  *
- * A call that cannot be understood goes on in the kernel, which then gives the error it always gave. Nothing is decided for safety
- * here: a process that changes its arguments behind our back, or binds through io_uring, gets what it would have got
- * without tacet. */
+ * A call that cannot be understood goes on in the kernel, which then gives the error it always gave. Nothing
+ * is decided for safety here: a process that changes its arguments behind our back, or binds through
+ * io_uring, gets what it would have got without tacet. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -67,8 +67,8 @@ static bool is_held(const struct adopt_socket *entry) {
         return caller_inode(entry->process, entry->number) == entry->inode;
 }
 
-/* The tree has this address already. As in the kernel, another socket may share it only when both say so; one that was closed since
- * does not count. */
+/* The tree has this address already. As in the kernel, another socket may share it only when both say so; one
+ * that was closed since does not count. */
 static bool is_taken(const struct adopt_socket *entry, int reuses_port) {
         return (entry->reuses_port == 0 || reuses_port == 0) && is_held(entry);
 }

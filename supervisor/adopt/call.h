@@ -33,12 +33,13 @@ struct adopt_sight {
 };
 static_assert(sizeof(struct adopt_sight) <= ERRAND_BYTES_MAX, "an answer of an errand");
 
-/* Have a child look at the call: it may take as long as the caller likes. Returns 0, and on_seen gets the tree and a struct
- * adopt_sight, or nothing; or -1 with error. */
+/* Have a child look at the call: it may take as long as the caller likes. Returns 0, and on_seen gets the
+ * tree and a struct adopt_sight, or nothing; or -1 with error. */
 int adopt_look(const struct adopt_request *call, errand_handler *on_seen, struct error *error);
 
-/* ioctl(2) on the descriptor of a tree; the C libraries disagree about the type of the request. Being stopped or traced interrupts
- * it; a RECV is not repeated then, because what there was to receive may be gone, and it would wait. */
+/* ioctl(2) on the descriptor of a tree; the C libraries disagree about the type of the request. Being stopped
+ * or traced interrupts it; a RECV is not repeated then, because what there was to receive may be gone, and it
+ * would wait. */
 static inline int adopt_ioctl(const struct adopt_tree *tree, unsigned long request, void *argument) {
         long result;
 

@@ -1,9 +1,10 @@
-/* Reading what a waiting process has: see caller.h. Runs in the supervisor, and in children of its own (adopt_look.c) where it may
- * take long.
+/* Reading what a waiting process has: see caller.h. Runs in the supervisor, and in children of its own
+ * (adopt_look.c) where it may take long.
  *
- * Only files of /proc/THREAD are opened, and links there are read as text, never followed into a file system: a mount of the app's
- * own making could hold up PID 1 for ever. Where the kernel refuses, the same is tried once more with the caller's user
- * and groups as those for files, which is what it asks for there (ptrace(2), PTRACE_MODE_FSCREDS). */
+ * Only files of /proc/THREAD are opened, and links there are read as text, never followed into a file system:
+ * a mount of the app's own making could hold up PID 1 for ever. Where the kernel refuses, the same is tried
+ * once more with the caller's user and groups as those for files, which is what it asks for there (ptrace(2),
+ * PTRACE_MODE_FSCREDS). */
 
 #include "supervisor/adopt/caller.h"
 
@@ -135,7 +136,8 @@ int caller_read_memory(pid_t thread, uint64_t address, void *out, size_t size) {
         return (size_t)got == size ? 0 : EFAULT;
 }
 
-/* The kernel copies up to the first byte that is not there, so a string at the end of a mapping comes whole. */
+/* The kernel copies up to the first byte that is not there, so a string at the end of a mapping comes
+ * whole. */
 int caller_read_string(pid_t thread, uint64_t address, char *out, size_t size) {
         ssize_t got = memory_copy(thread, address, out, size);
 

@@ -2,15 +2,17 @@
 
 /* The process that waits in a reported system call: its memory and the socket that it named.
  *
- * The functions that say "in a child" may take as long as that process likes: its memory can be a file of a file system of its own, and
- * the last close of its connection can linger. They are called in an errand (errand.h). The others wait for nothing.
+ * The functions that say "in a child" may take as long as that process likes: its memory can be a file of a
+ * file system of its own, and the last close of its connection can linger. They are called in an errand
+ * (errand.h). The others wait for nothing.
  *
- * All of it is read through /proc and pidfd_getfd(2), which the kernel allows to who might trace the process: one of the same
- * user, or with CAP_SYS_PTRACE. A root without that capability (the default of containers) reads as the caller's user instead
- * (setfsuid(2)); only the options of its socket stay unknown then. Nothing of the caller's choice is looked up in a
- * file system.
+ * All of it is read through /proc and pidfd_getfd(2), which the kernel allows to who might trace the process:
+ * one of the same user, or with CAP_SYS_PTRACE. A root without that capability (the default of containers)
+ * reads as the caller's user instead (setfsuid(2)); only the options of its socket stay unknown then. Nothing
+ * of the caller's choice is looked up in a file system.
  *
- * What is read is only true while the call still waits: ask the kernel (SECCOMP_IOCTL_NOTIF_ID_VALID) before using it. */
+ * What is read is only true while the call still waits: ask the kernel (SECCOMP_IOCTL_NOTIF_ID_VALID) before
+ * using it. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -28,16 +30,19 @@ struct caller_identity {
         int death_signal;
 };
 
-/* From here on files are opened and made as the caller would make them: its user, group and umask, as far as we may. */
+/* From here on files are opened and made as the caller would make them: its user, group and umask, as far as
+ * we may. */
 void caller_identity_borrow(pid_t thread, struct caller_identity *out);
 void caller_identity_return(struct caller_identity *identity);
 #define CLEANUP_IDENTITY __attribute__((cleanup(caller_identity_return)))
 
-/* In a child: copy `size` bytes at `address` of the thread's memory. Returns 0 or an errno: EACCES or EPERM when it may not be read, EIO or
- * EFAULT when there is no such memory, ESRCH or ENOENT when the thread has gone. */
+/* In a child: copy `size` bytes at `address` of the thread's memory. Returns 0 or an errno: EACCES or EPERM
+ * when it may not be read, EIO or EFAULT when there is no such memory, ESRCH or ENOENT when the thread has
+ * gone. */
 int caller_read_memory(pid_t thread, uint64_t address, void *out, size_t size);
 
-/* In a child: copy a string with its NUL. Returns 0 or an errno: as above, or ENAMETOOLONG when none ends within `size` bytes. */
+/* In a child: copy a string with its NUL. Returns 0 or an errno: as above, or ENAMETOOLONG when none ends
+ * within `size` bytes. */
 int caller_read_string(pid_t thread, uint64_t address, char *out, size_t size);
 
 #define CALLER_OPTIONS_MAX 16
@@ -60,17 +65,17 @@ struct caller_socket {
 #define CALLER_SOCKET_NONE                                                                                   \
         ((struct caller_socket){.flags = -1, .reuses_port = -1, .ipv6_only = -1, .device = -1})
 
-/* In a child: look at descriptor `number` of the thread. Returns 0 or an errno: ENOTSOCK when it is no socket, ENOENT when it is
- * not open or the thread has gone, EACCES or EPERM when it may not be seen. */
+/* In a child: look at descriptor `number` of the thread. Returns 0 or an errno: ENOTSOCK when it is no
+ * socket, ENOENT when it is not open or the thread has gone, EACCES or EPERM when it may not be seen. */
 int caller_look(pid_t thread, int number, struct caller_socket *out);
 
-/* Give the socket `to` what an app sets before bind and what accepted connections inherit. The options of the address are not
- * among it: they are ours. */
+/* Give the socket `to` what an app sets before bind and what accepted connections inherit. The options of the
+ * address are not among it: they are ours. */
 void caller_options_give(const struct caller_socket *socket, int to);
 
 /* The inode of the socket at that descriptor; 0 with errno when it is none, not open, or not to be seen. */
 uint64_t caller_inode(pid_t thread, int number);
 
-/* Make a path that the caller names absolute, as text, seen from our root. Returns false when that cannot be told: its root or
- * mount namespace is another one, or the result is too long. */
+/* Make a path that the caller names absolute, as text, seen from our root. Returns false when that cannot be
+ * told: its root or mount namespace is another one, or the result is too long. */
 bool caller_path(pid_t thread, const char *path, char out[static CALLER_PATH_BYTES]);

@@ -1,8 +1,10 @@
-/* Looking at a reported call: see adopt_call.h. What begins at look() runs in a child of the supervisor, for one call.
+/* Looking at a reported call: see adopt_call.h. What begins at look() runs in a child of the supervisor, for
+ * one call.
  *
- * The address of a bind stands in the caller's memory, which may be a mapped file that somebody's file system never delivers, and its
- * socket may be the last copy of a connection that lingers when it is closed. So nothing of the caller's is read or held
- * in the supervisor itself: it gets a struct of numbers and bytes, and judges those. */
+ * The address of a bind stands in the caller's memory, which may be a mapped file that somebody's file system
+ * never delivers, and its socket may be the last copy of a connection that lingers when it is closed. So
+ * nothing of the caller's is read or held in the supervisor itself: it gets a struct of numbers and bytes,
+ * and judges those. */
 
 #include <errno.h>
 #include <fcntl.h>

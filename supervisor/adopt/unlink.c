@@ -1,8 +1,9 @@
 /* Keeping the names of adopted unix sockets: see adopt_call.h. Runs in the supervisor.
  *
- * Many servers remove the file of their socket before they bind it, and when they end. But the socket belongs to every
- * generation, and a client that finds no name cannot wait in its queue: so the removal is answered as done, and the name stays as long
- * as the supervisor. Only with a path in `adopt` are such calls reported at all. */
+ * Many servers remove the file of their socket before they bind it, and when they end. But the socket belongs
+ * to every generation, and a client that finds no name cannot wait in its queue: so the removal is answered
+ * as done, and the name stays as long as the supervisor. Only with a path in `adopt` are such calls reported
+ * at all. */
 
 #include <fcntl.h>
 #include <stddef.h>

@@ -1,5 +1,6 @@
-/* Building replies: see control_reply.h. Runs in the supervisor, for peers that were let in; jansson escapes what has to be.
- * docs/PROTOCOL.md is written for who reads them; the interface text below is what a Varlink client is told. */
+/* Building replies: see control_reply.h. Runs in the supervisor, for peers that were let in; jansson escapes
+ * what has to be. docs/PROTOCOL.md is written for who reads them; the interface text below is what a Varlink
+ * client is told. */
 
 #include "supervisor/control/reply.h"
 

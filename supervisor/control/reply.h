@@ -1,9 +1,10 @@
 #pragma once
 
-/* Replies of the control socket: JSON text with its NUL, ready to be sent. No value, no name of a secret can get here.
+/* Replies of the control socket: JSON text with its NUL, ready to be sent. No value, no name of a secret can
+ * get here.
  *
- * Each writes to `out` and returns how many bytes, or 0 when it does not fit or there is no memory: then nothing was written
- * that counts. */
+ * Each writes to `out` and returns how many bytes, or 0 when it does not fit or there is no memory: then
+ * nothing was written that counts. */
 
 #include <stddef.h>
 #include <stdint.h>

@@ -1,6 +1,7 @@
 #pragma once
 
-/* One request on the control socket: a Varlink call (https://varlink.org), strictly read. docs/PROTOCOL.md describes it. */
+/* One request on the control socket: a Varlink call (https://varlink.org), strictly read. docs/PROTOCOL.md
+ * describes it. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -26,6 +27,6 @@ struct control_request {
         char name[CONTROL_NAME_BYTES_MAX];   /* tame ASCII; the interface of CONTROL_GET_INTERFACE */
 };
 
-/* Read one message (without its NUL). Returns 0, or -1 when it is no call at all: then who sent it does not speak this
- * protocol. Everything else that may be wrong is a `method` that says so. */
+/* Read one message (without its NUL). Returns 0, or -1 when it is no call at all: then who sent it does not
+ * speak this protocol. Everything else that may be wrong is a `method` that says so. */
 int control_request_parse(const char *text, size_t length, struct control_request *out);

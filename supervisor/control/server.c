@@ -1,9 +1,10 @@
 /* Serving the control socket: see control.h.
  *
- * Runs in the supervisor, whose loop it must never hold up: every descriptor is non-blocking, every buffer has its size, every
- * client a time in which it has to finish what it began. Who may ask is decided by SO_PEERCRED before the first byte is
- * read: root, or the user that tacet runs as; the socket's mode says the same. A client that has asked and not yet been
- * answered is not read from. What went wrong with one client is no message above `debug`: it is the client's. */
+ * Runs in the supervisor, whose loop it must never hold up: every descriptor is non-blocking, every buffer
+ * has its size, every client a time in which it has to finish what it began. Who may ask is decided by
+ * SO_PEERCRED before the first byte is read: root, or the user that tacet runs as; the socket's mode says the
+ * same. A client that has asked and not yet been answered is not read from. What went wrong with one client
+ * is no message above `debug`: it is the client's. */
 
 #include "supervisor/control/server.h"
 
@@ -45,8 +46,8 @@ struct client {
         char out[OUT_BYTES];
 };
 
-/* One per process, as the supervisor. All zero until control_open(), so that it takes no room in the program's file; pages of
- * clients that never come are never touched. */
+/* One per process, as the supervisor. All zero until control_open(), so that it takes no room in the
+ * program's file; pages of clients that never come are never touched. */
 static struct control {
         struct supervisor *supervisor;
         struct loop_source listener;
@@ -73,8 +74,8 @@ static bool client_has_request(const struct client *client) {
         return memchr(client->in, '\0', client->in_used) != NULL;
 }
 
-/* What is waited for: room to write, a request, or only the peer's end while it waits itself (errors and hang-ups always come).
- * The clock of what was begun goes on. */
+/* What is waited for: room to write, a request, or only the peer's end while it waits itself (errors and
+ * hang-ups always come). The clock of what was begun goes on. */
 static void client_arm(struct client *client) {
         struct loop *loop = &control.supervisor->loop;
         uint32_t events = client->out_used             ? EPOLLOUT
@@ -428,7 +429,8 @@ static int listener_bind(int fd, const struct sockaddr_un *address, struct error
         return 0;
 }
 
-/* Nobody else does the same until this one listens: between bind and listen it refuses, as one that was left behind does. */
+/* Nobody else does the same until this one listens: between bind and listen it refuses, as one that was left
+ * behind does. */
 static int listener_bind_alone(int fd, const struct sockaddr_un *address, struct error *error) {
         int lock = folder_lock(address->sun_path, LOCK_WAIT_NS);
         int result = listener_bind(fd, address, error);

@@ -1,10 +1,11 @@
-/* See control_ticket.h. The core does not know who asked for what: it merges requests on purpose. So the answer to one of them is
- * read off the numbers of loads and generations. */
+/* See control_ticket.h. The core does not know who asked for what: it merges requests on purpose. So the
+ * answer to one of them is read off the numbers of loads and generations. */
 
 #include "supervisor/control/ticket.h"
 
 struct control_ticket control_ticket_take(const struct fleet *fleet) {
-        /* One that runs may have read the files already: then the request waits for the next (load.c of the core). */
+        /* One that runs may have read the files already: then the request waits for the next (load.c of the
+         * core). */
         return (struct control_ticket){.load = fleet->load_last + 1};
 }
 

@@ -2,9 +2,9 @@
 
 /* What became of one request to rotate: which of the core's reports answer it.
  *
- * A request asks for the next load; that load brings nothing new, or something that was rejected before, or a generation whose
- * rollout is then followed to its end. Requests need not come alone, so several may share a load, and a newer one may overtake
- * the rollout of an older. Pure. */
+ * A request asks for the next load; that load brings nothing new, or something that was rejected before, or a
+ * generation whose rollout is then followed to its end. Requests need not come alone, so several may share a
+ * load, and a newer one may overtake the rollout of an older. Pure. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -34,8 +34,8 @@ struct control_ticket {
 /* Before the request is handed to the core (with no fact in the queue): it asks for the next load. */
 struct control_ticket control_ticket_take(const struct fleet *fleet);
 
-/* A report was made; `fleet` is as it is after that step. Returns CONTROL_PENDING until the request is answered; the first
- * other result is the answer. */
+/* A report was made; `fleet` is as it is after that step. Returns CONTROL_PENDING until the request is
+ * answered; the first other result is the answer. */
 enum control_result control_ticket_hear(
         struct control_ticket *ticket, const struct fleet *fleet, const struct fleet_action *report);
 

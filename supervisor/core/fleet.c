@@ -1,8 +1,9 @@
-/* One step of the fleet: take the fact, let deadlines pass, decide, move the slots, and see whether it is over.
+/* One step of the fleet: take the fact, let deadlines pass, decide, move the slots, and see whether it is
+ * over.
  *
- * Called by the supervisor's loop for every fact and every deadline, in PID 1. Pure: it can be driven through ten thousand
- * bad days in a second by tests/simulation, and is. It refuses to guess: a fact about something that it does not know
- * changes nothing. */
+ * Called by the supervisor's loop for every fact and every deadline, in PID 1. Pure: it can be driven through
+ * ten thousand bad days in a second by tests/simulation, and is. It refuses to guess: a fact about something
+ * that it does not know changes nothing. */
 
 #include <string.h>
 
@@ -11,7 +12,8 @@
 #define RESTART_DELAY_NS_MIN (10 * NS_PER_MS)
 #define CANARY_PERCENT_MAX   99 /* with all of them it would be no canary */
 
-/* A step settles in a few rounds: every move changes a slot toward one target, and a settled rollout is settled. */
+/* A step settles in a few rounds: every move changes a slot toward one target, and a settled rollout is
+ * settled. */
 #define ROUNDS_MAX (4 * FLEET_REPLICAS_MAX)
 
 void fleet_init(struct fleet *fleet, const struct fleet_settings *settings) {

@@ -1,9 +1,10 @@
 #pragma once
 
-/* The fleet: which generation of secrets runs in which replica, and the one next safe move. The brain of the supervisor.
+/* The fleet: which generation of secrets runs in which replica, and the one next safe move. The brain of the
+ * supervisor.
  *
- * Pure: no syscall, no allocation, no clock, no errno, no log. Facts come in as events, each with its time; decisions go out
- * as actions. The core never sees a secret: a generation is a number and a keyed digest.
+ * Pure: no syscall, no allocation, no clock, no errno, no log. Facts come in as events, each with its time;
+ * decisions go out as actions. The core never sees a secret: a generation is a number and a keyed digest.
  *
  *      fleet_init(&fleet, &settings);
  *      for (;;) {
@@ -13,14 +14,19 @@
  *      }
  *
  * What the caller owes:
- *   - FLEET_START first. One fleet_step at a time: what performing an action brings at once (SPAWN_FAILED of a refused fork)
+ *   - FLEET_START first. One fleet_step at a time: what performing an action brings at once (SPAWN_FAILED
+ *     of a refused fork)
  *     is queued and sent after all actions of that step have been performed.
- *   - Every SPAWN is answered by SPAWNED or SPAWN_FAILED, and every instance that was not answered by SPAWN_FAILED ends with
+ *   - Every SPAWN is answered by SPAWNED or SPAWN_FAILED, and every instance that was not answered by
+ *     SPAWN_FAILED ends with
  *     EXITED. After SPAWN_FAILED no EXITED is needed for it (one that comes is ignored).
- *   - Every LOAD is answered by LOADED or LOAD_FAILED with its load number, at the latest after load_timeout_ns (else the
- *     core cancels it). Generation numbers grow: the caller takes the next one when a result comes. After CANCEL_LOAD no
+ *   - Every LOAD is answered by LOADED or LOAD_FAILED with its load number, at the latest after
+ *     load_timeout_ns (else the
+ *     core cancels it). Generation numbers grow: the caller takes the next one when a result comes. After
+ *     CANCEL_LOAD no
  *     answer is needed; a LOADED that still comes is answered by DROP.
- *   - Events about instances, loads and generations that the core no longer knows are harmless: send what you have.
+ *   - Events about instances, loads and generations that the core no longer knows are harmless: send what
+ *     you have.
  *
  * docs/ROLLOUT.md tells the rules and the states as an observer sees them. */
 
@@ -41,8 +47,9 @@ enum fleet_restart {
         FLEET_RESTART_ALWAYS,
 };
 
-/* Durations; 0 where nothing else is said means "at once" or "off", NS_FOREVER "no limit". strategy = restart is surge_max 0,
- * unavailable_max 1; handoff is surge_max 1, unavailable_max 0. Both 0 is taken as restart. */
+/* Durations; 0 where nothing else is said means "at once" or "off", NS_FOREVER "no limit". strategy =
+ * restart is surge_max 0, unavailable_max 1; handoff is surge_max 1, unavailable_max 0. Both 0 is taken as
+ * restart. */
 struct fleet_settings {
         uint32_t replicas;        /* 1..FLEET_REPLICAS_MAX, clamped */
         uint32_t surge_max;       /* instances above `replicas`, those on their way out included */
@@ -50,21 +57,24 @@ struct fleet_settings {
         uint32_t failures_max;    /* failed new instances that a rollout survives; one more reverts it */
         bool is_revert_off;       /* a failed rollout halts where it is instead of going back */
         bool is_steered; /* every generation has its own listening sockets: STEER and EMPTY are used */
-        bool is_signalled; /* new content is told to instances that run, instead of replacing them; not with is_steered */
-        uint32_t
-                canary_percent; /* of new connections, for the first available instance of a rollout; 0: none */
+        /* new content is told to instances that run, instead of replacing them; not with is_steered */
+        bool is_signalled;
+        /* of new connections, for the first available instance of a rollout; 0: none */
+        uint32_t canary_percent;
 
         int64_t load_timeout_ns;  /* LOAD to its answer; 0: no limit, the caller watches alone */
         int64_t ready_timeout_ns; /* SPAWN to READY; 0: no limit */
         int64_t healthy_min_ns;   /* how long an instance must be ready before it counts as available */
         int64_t hold_ns;          /* how long an old instance stands by after its successor is available */
         int64_t canary_ns;        /* how long the canary has its share before the rollout goes on; 0: none */
-        int64_t queue_timeout_ns; /* steered: longest wait for EMPTY before the last old instance is stopped */
-        int64_t drain_ns;         /* how long one that serves may finish its work before its stop signal */
-        int64_t stop_timeout_ns;  /* stop signal to KILL */
+        /* steered: longest wait for EMPTY before the last old instance is stopped */
+        int64_t queue_timeout_ns;
+        int64_t drain_ns;        /* how long one that serves may finish its work before its stop signal */
+        int64_t stop_timeout_ns; /* stop signal to KILL */
         int64_t emergency_timeout_ns; /* the same in an emergency rollout (the smaller of both counts) */
         int64_t progress_timeout_ns;  /* longest time of a whole rollout; 0: no limit */
-        int64_t previous_keep_ns; /* how long the generation before is kept for ROLLBACK; 0: dropped at commit */
+        /* how long the generation before is kept for ROLLBACK; 0: dropped at commit */
+        int64_t previous_keep_ns;
 
         enum fleet_restart restart;
         int64_t restart_delay_ns; /* least time from start to start; doubles with every failure in a row */
@@ -76,21 +86,27 @@ struct fleet_settings {
 
 enum fleet_event_kind {
         FLEET_TICK, /* nothing but time */
-        FLEET_START, /* once, first. has_generation: there is no source, `generation` is given; else the first LOAD follows */
-        FLEET_RELOAD, /* somebody asks for a rotation; is_forced: even if nothing changed or it was rejected before;
-                              is_emergency: no old value survives */
+        /* once, first. has_generation: there is no source, `generation` is given; else the first LOAD
+         * follows */
+        FLEET_START,
+        /* somebody asks for a rotation; is_forced: even if nothing changed or it was rejected before;
+         * is_emergency: no old value survives */
+        FLEET_RELOAD,
         FLEET_LOADED,      /* load, generation (a higher number than any before), digest */
         FLEET_LOAD_FAILED, /* load, status: exit status if that was the first load */
         FLEET_SPAWNED,     /* instance: the app's first instruction is next (exec succeeded) */
-        FLEET_SPAWN_FAILED, /* instance, status (125..127); is_permanent: trying again is useless (ENOENT, EACCES, E2BIG) */
+        /* instance, status (125..127); is_permanent: trying again is useless (ENOENT, EACCES, E2BIG) */
+        FLEET_SPAWN_FAILED,
         FLEET_READY,     /* instance; without any readiness protocol send it together with SPAWNED */
         FLEET_EXTEND,    /* instance asks for `delay_ns` from now to become ready (EXTEND_TIMEOUT_USEC) */
         FLEET_UNHEALTHY, /* instance: its probes failed as often as they may; final for this instance */
         FLEET_EXITED,    /* instance, is_signal, status: exit code or signal number, reaped */
         FLEET_EMPTY,     /* generation: its accept queue has been empty long enough */
-        FLEET_ROLLBACK, /* go back to the generation before (of a rollout that runs: to the one it started from) */
-        FLEET_STOP, /* signal: which one asked (0: none); is_hard: KILL now; is_at_once: without draining; is_delivered: the
-                        instances have that signal already. Every further one: effects forward it */
+        /* go back to the generation before (of a rollout that runs: to the one it started from) */
+        FLEET_ROLLBACK,
+        /* signal: which one asked (0: none); is_hard: KILL now; is_at_once: without draining;
+         * is_delivered: the instances have that signal already. Every further one: effects forward it */
+        FLEET_STOP,
 };
 
 struct fleet_event {
@@ -117,14 +133,17 @@ enum fleet_action_kind {
         FLEET_DO_LOAD,        /* load: start a loader; answer with this number */
         FLEET_DO_CANCEL_LOAD, /* load: end it; its answer is no longer wanted */
         FLEET_DO_SPAWN,       /* slot, instance (a new number), generation */
-        FLEET_DO_SIGNAL, /* instance: tell it to read its secrets again; from now on it is one of `generation` */
-        FLEET_DO_STOP, /* instance: stop signal, then SIGCONT (its shim, if the app is not there yet). delay_ns: drain for so
-                             long before it (a second STOP without ends that). is_delivered: it has the signal already */
+        /* instance: tell it to read its secrets again; from now on it is one of `generation` */
+        FLEET_DO_SIGNAL,
+        /* instance: stop signal, then SIGCONT (its shim, if the app is not there yet). delay_ns: drain for
+         * so long before it (a second STOP without ends that). is_delivered: it has the signal already */
+        FLEET_DO_STOP,
         FLEET_DO_KILL,   /* instance: SIGKILL, group and all; may come again if it does not die */
         FLEET_DO_DROP,   /* generation: close it; never named again */
         FLEET_DO_STEER,  /* new connections go by fleet_actions.shares (steered fleets only) */
         FLEET_DO_REPORT, /* report, and the fields its comment names: say it, nothing to do */
-        FLEET_DO_EXIT, /* status: the fleet is over; the last action ever. A load still running is to be ended */
+        /* status: the fleet is over; the last action ever. A load still running is to be ended */
+        FLEET_DO_EXIT,
 };
 
 /* Reports carry `slot` and `instance` where they are about one. */
@@ -135,14 +154,16 @@ enum fleet_report {
         FLEET_REPORT_STARTED, /* generation: the first one is up in every slot */
         FLEET_REPORT_ROLLOUT, /* generation: a rollout to it begins */
         FLEET_REPORT_SUPERSEDED, /* generation: its rollout is given up for a newer one */
-        FLEET_REPORT_CANCELLED, /* generation: its rollout is given up without a failure: ROLLBACK, the old content
-                                     again, or halted and nothing of it is left */
+        /* generation: its rollout is given up without a failure: ROLLBACK, the old content again, or
+         * halted and nothing of it is left */
+        FLEET_REPORT_CANCELLED,
         FLEET_REPORT_FAILED,    /* reason, status: an instance failed; `generation` is its own */
         FLEET_REPORT_RETRY,     /* delay_ns: the rollout tries this slot again then */
         FLEET_REPORT_REVERTED,  /* generation (the bad one), reason, status: going back begins */
         FLEET_REPORT_RESTORED,  /* generation: back on it in every slot */
         FLEET_REPORT_COMMITTED, /* generation: every slot runs it */
-        FLEET_REPORT_HALTED, /* generation (the target), reason: stays as it is until a reload or a rollback */
+        /* generation (the target), reason: stays as it is until a reload or a rollback */
+        FLEET_REPORT_HALTED,
         FLEET_REPORT_RESUMED,      /* generation: halted no longer, the way back to it goes on */
         FLEET_REPORT_NO_PREVIOUS,  /* ROLLBACK: there is nothing to go back to */
         FLEET_REPORT_RESTART,      /* delay_ns: the instance ended, its successor comes then (0: now) */
@@ -152,11 +173,13 @@ enum fleet_report {
         FLEET_REPORT_STOP_TIMEOUT, /* the instance did not stop in time: KILL */
         FLEET_REPORT_STUCK,        /* it did not even die of KILL yet: KILL again */
         FLEET_REPORT_STOPPING,     /* STOP begins */
-        FLEET_REPORT_STOP_AGAIN, /* a further STOP: forward its signal (unless is_delivered); no clock is moved */
-        FLEET_REPORT_READY,      /* the instance is ready */
+        /* a further STOP: forward its signal (unless is_delivered); no clock is moved */
+        FLEET_REPORT_STOP_AGAIN,
+        FLEET_REPORT_READY,     /* the instance is ready */
         FLEET_REPORT_AVAILABLE, /* it has proved itself */
         FLEET_REPORT_CANARY,    /* the canary share goes to this instance for delay_ns */
-        FLEET_REPORT_CANARY_PASSED, /* generation: its canary's time is over without a failure, the rollout goes on */
+        /* generation: its canary's time is over without a failure, the rollout goes on */
+        FLEET_REPORT_CANARY_PASSED,
         FLEET_REPORT_DRAINED, /* the accept queue of the instance's generation is empty: it is told to stop */
         FLEET_REPORT_QUEUE_TIMEOUT, /* the same, although its queue was never seen empty */
         FLEET_REPORT_STOPPED,       /* an instance that was told to stop is gone */
@@ -190,7 +213,8 @@ struct fleet_share {
         uint32_t weight;
 };
 
-/* Large: keep one, static. Decisions always fit (FLEET_ACTIONS_MAX is made so); reports that do not are only counted. */
+/* Large: keep one, static. Decisions always fit (FLEET_ACTIONS_MAX is made so); reports that do not are only
+ * counted. */
 struct fleet_actions {
         size_t count;
         size_t lost;
@@ -200,7 +224,7 @@ struct fleet_actions {
         struct fleet_action list[FLEET_ACTIONS_MAX]; /* last: few steps go far into it */
 };
 
-/* ---- the state: read it through the functions below only ------------------------------------------------------------ */
+/* ---- the state: read it through the functions below only ----------------------------------------------- */
 
 enum instance_state {
         INSTANCE_NONE,
@@ -308,13 +332,16 @@ struct fleet {
         struct fleet_slot slots[FLEET_REPLICAS_MAX];
 };
 
-/* Begin. Settings are copied, and clamped to what makes sense (replicas, both limits 0, a restart delay below 10 ms). */
+/* Begin. Settings are copied, and clamped to what makes sense (replicas, both limits 0, a restart delay below
+ * 10 ms). */
 void fleet_init(struct fleet *fleet, const struct fleet_settings *settings);
 
-/* Tell one fact; get what to do about it, in order. After FLEET_DO_EXIT every further step returns no action. */
+/* Tell one fact; get what to do about it, in order. After FLEET_DO_EXIT every further step returns no
+ * action. */
 void fleet_step(struct fleet *fleet, const struct fleet_event *event, struct fleet_actions *actions);
 
-/* When the next FLEET_TICK is due: later than the last step, or NS_FOREVER when only facts can change something. */
+/* When the next FLEET_TICK is due: later than the last step, or NS_FOREVER when only facts can change
+ * something. */
 int64_t fleet_deadline(const struct fleet *fleet);
 
 /* What an observer calls the state; derived, nothing is decided by it. */

@@ -1,8 +1,9 @@
 /* Loads: one at a time, and none is forgotten.
  *
- * A reload that is asked for while a load runs is done after it: the running one may have read the files already. What the
- * first load brings decides whether the service exists at all, so its failure ends the fleet, unless the restart policy is
- * `always` (then it is tried again with the delays of a restart) or somebody has asked for another load meanwhile. */
+ * A reload that is asked for while a load runs is done after it: the running one may have read the files
+ * already. What the first load brings decides whether the service exists at all, so its failure ends the
+ * fleet, unless the restart policy is `always` (then it is tried again with the delays of a restart) or
+ * somebody has asked for another load meanwhile. */
 
 #include "supervisor/core/state.h"
 
@@ -19,7 +20,8 @@ void load_cancel(struct fleet *fleet, struct fleet_actions *actions) {
 
 void load_ask(struct fleet *fleet, struct fleet_actions *actions, bool is_forced, bool is_emergency) {
         if (is_emergency && fleet->is_loading) {
-                /* No time for a source that hangs; what was asked of the load that ends is asked of the next one. */
+                /* No time for a source that hangs; what was asked of the load that ends is asked of the next
+                 * one. */
                 is_forced |= fleet->is_load_forced || fleet->is_wanted_forced;
                 load_cancel(fleet, actions);
         }
@@ -44,7 +46,8 @@ void load_begin(struct fleet *fleet, struct fleet_actions *actions) {
         action_add(actions, FLEET_DO_LOAD)->load = ++fleet->load_last;
 }
 
-/* The first load failed and nobody asked for another. Returns when it is tried again; NS_FOREVER: the fleet ends. */
+/* The first load failed and nobody asked for another. Returns when it is tried again; NS_FOREVER: the fleet
+ * ends. */
 static int64_t load_retry_delay(struct fleet *fleet) {
         if (fleet->settings.restart != FLEET_RESTART_ALWAYS)
                 return NS_FOREVER;

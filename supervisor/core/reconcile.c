@@ -1,9 +1,10 @@
-/* One safe move per slot toward the target. The only place that spawns, and that stops an instance which did nothing wrong.
+/* One safe move per slot toward the target. The only place that spawns, and that stops an instance which did
+ * nothing wrong.
  *
- * The limits, everywhere: instances of all generations, those on their way out included, are never more than replicas plus
- * surge_max, and no slot's own place is taken by another one's surge; a stop of ours never leaves fewer available
- * replicas than allowed. A slot is `turning` from the moment it is chosen for the next generation until that is available
- * there; so many turn at a time as both limits together allow. */
+ * The limits, everywhere: instances of all generations, those on their way out included, are never more than
+ * replicas plus surge_max, and no slot's own place is taken by another one's surge; a stop of ours never
+ * leaves fewer available replicas than allowed. A slot is `turning` from the moment it is chosen for the next
+ * generation until that is available there; so many turn at a time as both limits together allow. */
 
 #include <string.h>
 
@@ -17,7 +18,8 @@ static uint32_t slots_open(const struct fleet *fleet) {
         return count;
 }
 
-/* An instance more, beside what slots that are empty now will need. The place of a slot that has ended is nobody's. */
+/* An instance more, beside what slots that are empty now will need. The place of a slot that has ended is
+ * nobody's. */
 static bool has_surge_room(const struct fleet *fleet) {
         uint32_t used = fleet_count_live(fleet);
         for (uint32_t i = 0; i < fleet->settings.replicas; i++)
@@ -77,8 +79,8 @@ static struct fleet_instance *slot_place(struct fleet_slot *slot) {
         return NULL;
 }
 
-/* Have generation `index` here: one that drains comes back, else one is spawned if its back-off is over and there is a
- * place for it. */
+/* Have generation `index` here: one that drains comes back, else one is spawned if its back-off is over and
+ * there is a place for it. */
 static bool slot_bring(
         struct fleet *fleet, struct fleet_actions *actions, struct fleet_slot *slot, int32_t index) {
         struct fleet_instance *instance = slot_place(slot);
@@ -144,7 +146,8 @@ static bool target_is_available_somewhere(struct fleet *fleet) {
         return false;
 }
 
-/* Stop what costs nothing: superseded instances that do not serve, one of two old ones, everything old in an emergency. */
+/* Stop what costs nothing: superseded instances that do not serve, one of two old ones, everything old in an
+ * emergency. */
 static bool slot_clear(struct fleet *fleet, struct fleet_actions *actions, struct fleet_slot *slot) {
         const struct fleet_instance *keep = slot_other(fleet, slot);
         bool has_moved = false;
@@ -187,8 +190,8 @@ static bool slot_relieve(struct fleet *fleet, struct fleet_actions *actions, str
         return true;
 }
 
-/* The process lives on and is one of the target from now on; it has to prove itself anew, and if it dies of the news, that is
- * the target's failure. */
+/* The process lives on and is one of the target from now on; it has to prove itself anew, and if it dies of
+ * the news, that is the target's failure. */
 static bool slot_signal(struct fleet *fleet, struct fleet_actions *actions, struct fleet_slot *slot,
         struct fleet_instance *other) {
         if (!may_stop(fleet, other, fleet->settings.unavailable_max))
@@ -225,8 +228,8 @@ static bool slot_replace(struct fleet *fleet, struct fleet_actions *actions, str
         return true;
 }
 
-/* Nobody stays here. A slot that is free anyway is where the new generation is tried, unless enough others are at it
- * already and none has succeeded yet: then the old one comes back for as long. */
+/* Nobody stays here. A slot that is free anyway is where the new generation is tried, unless enough others
+ * are at it already and none has succeeded yet: then the old one comes back for as long. */
 static bool slot_fill(struct fleet *fleet, struct fleet_actions *actions, struct fleet_slot *slot) {
         if (!fleet_is_rolling(fleet))
                 return slot_bring(fleet, actions, slot, fleet->target);
@@ -254,7 +257,8 @@ static bool slot_move(struct fleet *fleet, struct fleet_actions *actions, struct
                 return slot_replace(fleet, actions, slot, other);
         if (!target)
                 return slot_fill(fleet, actions, slot);
-        /* The old one crashed while the new one starts, or is a canary: it comes back, if there is room for both. */
+        /* The old one crashed while the new one starts, or is a canary: it comes back, if there is room for
+         * both. */
         return fleet_is_rolling(fleet) && !fleet->is_halted &&
                (!instance_is_available(target) || fleet->canary == CANARY_RUNS) &&
                slot_bring(fleet, actions, slot, fleet->stable);
@@ -264,8 +268,8 @@ bool fleet_reconcile(struct fleet *fleet, struct fleet_actions *actions) {
         if (fleet->target < 0)
                 return false;
         bool has_moved = false;
-        /* First where nothing is lost, and what is neither stable nor the target: three generations serve for as short
-         * a time as can be. */
+        /* First where nothing is lost, and what is neither stable nor the target: three generations serve for
+         * as short a time as can be. */
         for (int pass = 0; pass < 2; pass++)
                 for (uint32_t i = 0; i < fleet->settings.replicas; i++) {
                         struct fleet_slot *slot = &fleet->slots[i];

@@ -1,9 +1,11 @@
-/* What follows when an instance fails by itself: a further try, a restart with a growing delay, the end, or the end of a rollout.
+/* What follows when an instance fails by itself: a further try, a restart with a growing delay, the end, or
+ * the end of a rollout.
  *
- * Whose failure it is decides: one of the new generation in a rollout counts against the rollout; one of the generation
- * that serves follows the restart policy; one that a newer generation has superseded already is nobody's. The delay is
- * counted from start to start, so an app that had been up for longer than it is restarted at once. Delays belong to a
- * generation in a slot: a new generation never waits for the failures of the old one. */
+ * Whose failure it is decides: one of the new generation in a rollout counts against the rollout; one of the
+ * generation that serves follows the restart policy; one that a newer generation has superseded already is
+ * nobody's. The delay is counted from start to start, so an app that had been up for longer than it is
+ * restarted at once. Delays belong to a generation in a slot: a new generation never waits for the failures
+ * of the old one. */
 
 #include <string.h>
 
@@ -46,7 +48,8 @@ int64_t backoff_earliest(const struct fleet_slot *slot, uint64_t generation) {
         return 0;
 }
 
-/* The record of `generation`; a new one takes the place of a generation that is neither stable nor the target any more. */
+/* The record of `generation`; a new one takes the place of a generation that is neither stable nor the target
+ * any more. */
 static struct fleet_backoff *backoff_take(
         const struct fleet *fleet, struct fleet_slot *slot, uint64_t generation) {
         struct fleet_backoff *found = backoff_find(slot, generation);
@@ -82,7 +85,8 @@ void backoff_forget(struct fleet *fleet, struct fleet_slot *slot, const struct f
 }
 
 static bool policy_wants(const struct fleet *fleet, const struct fleet_failure *failure) {
-        /* A start that did not happen is no end of the app: once it has run, it is tried again under every policy. */
+        /* A start that did not happen is no end of the app: once it has run, it is tried again under every
+         * policy. */
         if (failure->reason == FLEET_REASON_SPAWN && fleet->has_run)
                 return true;
         switch (fleet->settings.restart) {
@@ -106,7 +110,8 @@ static bool is_other_serving(struct fleet *fleet) {
         return false;
 }
 
-/* Another instance has taken over this slot, or still holds it (unhealthy or not: the policy may have left it alone). */
+/* Another instance has taken over this slot, or still holds it (unhealthy or not: the policy may have left it
+ * alone). */
 static bool is_slot_held(struct fleet *fleet, struct fleet_slot *slot) {
         const struct fleet_instance *target = slot_target(fleet, slot);
         const struct fleet_instance *other = slot_other(fleet, slot);
@@ -123,8 +128,8 @@ static void restart_decide(struct fleet *fleet, struct fleet_actions *actions, s
         const struct fleet_backoff *backoff = backoff_count(fleet, slot, instance);
         enum fleet_report report = FLEET_REPORT_RESTART;
         if (fleet->is_reverting && is_other_serving(fleet)) {
-                /* The way back is no restart of the app. It ends where the old generation fails as well: better to
-                 * stand still than to lose what still serves. */
+                /* The way back is no restart of the app. It ends where the old generation fails as well:
+                 * better to stand still than to lose what still serves. */
                 if (++fleet->failures > fleet->settings.failures_max) {
                         rollout_halt(fleet, actions, failure);
                         return;

@@ -1,9 +1,9 @@
 /* Where the fleet is going: adopt a newer generation, go back from a bad one, halt, and notice the arrival.
  *
- * There is no state "rolling". `target` is where every slot shall be, `stable` what is known to work; they differ while a
- * rollout runs. Going back is a rollout to `stable`, whose instances need no proof but to start. The slots follow in
- * reconcile.c. A generation that failed for reasons of its own is remembered by its digest, so that the same content is
- * not tried again unless somebody insists. */
+ * There is no state "rolling". `target` is where every slot shall be, `stable` what is known to work; they
+ * differ while a rollout runs. Going back is a rollout to `stable`, whose instances need no proof but to
+ * start. The slots follow in reconcile.c. A generation that failed for reasons of its own is remembered by
+ * its digest, so that the same content is not tried again unless somebody insists. */
 
 #include <string.h>
 
@@ -74,7 +74,8 @@ void previous_forget(struct fleet *fleet) {
         fleet->previous_until_ns = NS_FOREVER;
 }
 
-/* No old value survives: nothing to go back to, no second chance for what it held, no patience for who still has it. */
+/* No old value survives: nothing to go back to, no second chance for what it held, no patience for who still
+ * has it. */
 static void emergency_begin(struct fleet *fleet, struct fleet_actions *actions, int32_t old,
         const uint8_t digest[FLEET_DIGEST_BYTES]) {
         if (old >= 0 && !digest_equals(fleet, old, digest))

@@ -1,7 +1,9 @@
-/* Which generation gets how many of the new connections, in a fleet where every generation has its own listening sockets.
+/* Which generation gets how many of the new connections, in a fleet where every generation has its own
+ * listening sockets.
  *
- * A slot speaks for one generation: the target's once it is available there, else the one that still serves. The switch is
- * said before anything else in a step, so that an old instance is never told to stop while it gets new connections. */
+ * A slot speaks for one generation: the target's once it is available there, else the one that still serves.
+ * The switch is said before anything else in a step, so that an old instance is never told to stop while it
+ * gets new connections. */
 
 #include <string.h>
 
@@ -55,7 +57,8 @@ static size_t shares_count(struct fleet *fleet, struct fleet_share shares[FLEET_
         return count;
 }
 
-/* Exactly so many of a hundred new connections for the target, the rest as it would be without it. Nobody else there: all. */
+/* Exactly so many of a hundred new connections for the target, the rest as it would be without it. Nobody
+ * else there: all. */
 static size_t shares_scale(
         const struct fleet *fleet, struct fleet_share shares[FLEET_GENERATIONS_MAX], size_t count) {
         const uint64_t target = generation_number(fleet, fleet->target);

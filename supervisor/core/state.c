@@ -1,15 +1,16 @@
 /* The fleet's state: questions about it, and the few writes that every decision is made of.
  *
- * Called by the other files of this folder only, in the supervisor, with no rights at all: nothing here or in its
- * neighbours makes a system call. Indexes into the table of generations never leave the folder; numbers do. */
+ * Called by the other files of this folder only, in the supervisor, with no rights at all: nothing here or in
+ * its neighbours makes a system call. Indexes into the table of generations never leave the folder; numbers
+ * do. */
 
 #include <assert.h>
 #include <string.h>
 
 #include "supervisor/core/state.h"
 
-/* A step says at most: STOP, KILL or SPAWN once per place, DROP per generation, and one each of CANCEL_LOAD, LOAD, STEER
- * and EXIT. Reports may not use that room. */
+/* A step says at most: STOP, KILL or SPAWN once per place, DROP per generation, and one each of CANCEL_LOAD,
+ * LOAD, STEER and EXIT. Reports may not use that room. */
 #define DECISIONS_MAX (FLEET_INSTANCES_MAX + FLEET_GENERATIONS_MAX + 4)
 static_assert(FLEET_ACTIONS_MAX >= 2 * DECISIONS_MAX, "room for every decision and a report with each");
 

@@ -1,6 +1,7 @@
 #pragma once
 
-/* What the files of this folder share: the small questions and writes on the fleet's state. Not for anybody else. */
+/* What the files of this folder share: the small questions and writes on the fleet's state. Not for anybody
+ * else. */
 
 #include "lib/duration.h"
 #include "supervisor/core/fleet.h"
@@ -18,8 +19,8 @@ static inline int64_t time_after(int64_t now_ns, int64_t delay_ns) {
         return delay_ns >= NS_FOREVER - now_ns ? NS_FOREVER : now_ns + delay_ns;
 }
 
-/* The end of one rung of the ladder STOP, KILL, KILL: a ladder takes time, for a deadline that is due in the step that made
- * it would be a wake-up in the past. */
+/* The end of one rung of the ladder STOP, KILL, KILL: a ladder takes time, for a deadline that is due in the
+ * step that made it would be a wake-up in the past. */
 static inline int64_t ladder_after(const struct fleet *fleet, int64_t delay_ns) {
         return time_after(fleet->now_ns, delay_ns > 0 ? delay_ns : 1);
 }
@@ -49,7 +50,8 @@ struct fleet_action *action_add(struct fleet_actions *actions, enum fleet_action
 
 void report_generation(struct fleet_actions *actions, enum fleet_report report, uint64_t generation);
 
-/* A report about an instance; `slot` may be any of the fleet's. Returns the action for further fields, never NULL. */
+/* A report about an instance; `slot` may be any of the fleet's. Returns the action for further fields, never
+ * NULL. */
 struct fleet_action *report_instance(struct fleet *fleet, struct fleet_actions *actions,
         enum fleet_report report, const struct fleet_slot *slot, const struct fleet_instance *instance);
 
@@ -70,7 +72,8 @@ void generations_collect(struct fleet *fleet, struct fleet_actions *actions);
 /* True while slots move from one known generation to another. */
 bool fleet_is_rolling(const struct fleet *fleet);
 
-/* The instance of the target that stays in this slot; the other one (of a pair that is not): NULL when there is none. */
+/* The instance of the target that stays in this slot; the other one (of a pair that is not): NULL when there
+ * is none. */
 struct fleet_instance *slot_target(const struct fleet *fleet, struct fleet_slot *slot);
 struct fleet_instance *slot_other(const struct fleet *fleet, struct fleet_slot *slot);
 bool slot_is_empty(const struct fleet_slot *slot);
@@ -115,7 +118,8 @@ void rollout_fail(struct fleet *fleet, struct fleet_actions *actions, const stru
 void rollout_halt(struct fleet *fleet, struct fleet_actions *actions, const struct fleet_failure *failure);
 void rollout_back(struct fleet *fleet, struct fleet_actions *actions);
 
-/* Notice that a rollout, a way back or the first start has reached its end. Returns true when something was settled. */
+/* Notice that a rollout, a way back or the first start has reached its end. Returns true when something was
+ * settled. */
 bool rollout_settle(struct fleet *fleet, struct fleet_actions *actions);
 
 /* An instance of the target has proved itself in `slot`: a rollout that waits for its canary has it. */

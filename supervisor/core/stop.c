@@ -1,4 +1,5 @@
-/* The end: asked for, or because nothing is left that would run again. It wins in every state and is said once. */
+/* The end: asked for, or because nothing is left that would run again. It wins in every state and is said
+ * once. */
 
 #include "supervisor/core/state.h"
 
@@ -50,7 +51,8 @@ void fleet_give_up(struct fleet *fleet, struct fleet_actions *actions, int32_t s
                 fleet_stop(fleet, actions, false);
 }
 
-/* The status of the lowest slot that did not end with 0. Where nothing ever ran: of the signal that asked for the end. */
+/* The status of the lowest slot that did not end with 0. Where nothing ever ran: of the signal that asked for
+ * the end. */
 static int32_t fleet_status(const struct fleet *fleet) {
         if (fleet->has_status)
                 return fleet->exit_status;

@@ -1,4 +1,5 @@
-/* The fleet seen from outside: when it wants to be woken, what an observer calls its state, names for logs and status. */
+/* The fleet seen from outside: when it wants to be woken, what an observer calls its state, names for logs
+ * and status. */
 
 #include <string.h>
 

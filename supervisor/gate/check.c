@@ -1,9 +1,10 @@
-/* Refusing gates that cannot tell one instance from another, or never open: see gate.h. Called by `tacet run` and `tacet check`
- * when the sockets are known. No system call but for looking at sockets that were inherited.
+/* Refusing gates that cannot tell one instance from another, or never open: see gate.h. Called by `tacet run`
+ * and `tacet check` when the sockets are known. No system call but for looking at sockets that were
+ * inherited.
  *
- * A probe of a socket that two generations share may be answered by the old one: then the new one is taken for healthy
- * whatever it does, which is worse than not to ask. So there the instance itself must give a sign as well (READY=1, the ready
- * descriptor, its own listen), or be asked where nobody else can answer. */
+ * A probe of a socket that two generations share may be answered by the old one: then the new one is taken
+ * for healthy whatever it does, which is worse than not to ask. So there the instance itself must give a sign
+ * as well (READY=1, the ready descriptor, its own listen), or be asked where nobody else can answer. */
 
 #include "supervisor/gate/check.h"
 
@@ -85,7 +86,8 @@ static int check_exists(const struct supervisor_settings *settings, bool knows_s
         return 0;
 }
 
-/* The kernel accepts for the app: on a socket whose queue cannot be looked at, to be connected says nothing. */
+/* The kernel accepts for the app: on a socket whose queue cannot be looked at, to be connected says
+ * nothing. */
 static int check_tcp(const struct supervisor_settings *settings, struct error *error) {
         const struct probe_settings *probe = &settings->health.probe;
 

@@ -1,8 +1,8 @@
 /* When an instance is ready: see readiness.h.
  *
- * Runs in the supervisor. It only collects: who sees a sign (the exec pipe, the answered listen(2), the notify socket, a probe)
- * tells readiness_note(), and when nothing is missing the core hears FLEET_READY. No sign can be taken back: an instance
- * that is ready and then fails is unhealthy, or ends. */
+ * Runs in the supervisor. It only collects: who sees a sign (the exec pipe, the answered listen(2), the
+ * notify socket, a probe) tells readiness_note(), and when nothing is missing the core hears FLEET_READY. No
+ * sign can be taken back: an instance that is ready and then fails is unhealthy, or ends. */
 
 #include "supervisor/gate/readiness.h"
 

@@ -2,8 +2,9 @@
 
 /* The gate: when an instance counts as ready.
  *
- * A sign is one fact about one instance. The configuration says which signs are wanted; the instance is ready when all of
- * them have come, and FLEET_READY is said once. What happens until then (ready_timeout) and after (min_healthy) is the core's. */
+ * A sign is one fact about one instance. The configuration says which signs are wanted; the instance is ready
+ * when all of them have come, and FLEET_READY is said once. What happens until then (ready_timeout) and after
+ * (min_healthy) is the core's. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -42,14 +43,17 @@ struct readiness_watch {
         bool is_piped;
 };
 
-/* An instance is about to be started: add what it needs to give its sign. Returns 0, or -1 with error: then it cannot be. */
+/* An instance is about to be started: add what it needs to give its sign. Returns 0, or -1 with error: then
+ * it cannot be. */
 int readiness_equip(
         struct supervisor *supervisor, struct app *app, struct app_gear *gear, struct error *error);
 
-/* The app's first instruction has been reached: FLEET_SPAWNED has been pushed, signs are waited for from here on. */
+/* The app's first instruction has been reached: FLEET_SPAWNED has been pushed, signs are waited for from here
+ * on. */
 void readiness_spawned(struct supervisor *supervisor, struct app *app);
 
-/* A sign has come. One that nobody waits for is harmless, and so is one that comes twice or before readiness_spawned(). */
+/* A sign has come. One that nobody waits for is harmless, and so is one that comes twice or before
+ * readiness_spawned(). */
 void readiness_note(struct supervisor *supervisor, struct app *app, enum readiness sign);
 
 /* It was not ready in time: say in the log what is missing. */

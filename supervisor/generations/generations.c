@@ -140,8 +140,9 @@ static void __attribute__((noinline)) stack_touch(void) {
         pages_touch(room, sizeof room);
 }
 
-/* Since the fork both sides share their pages, and who writes to one first waits until it is copied. This side has nothing to do while
- * the loader works; when it has answered, all that is in the way of the new instance counts. */
+/* Since the fork both sides share their pages, and who writes to one first waits until it is copied. This
+ * side has nothing to do while the loader works; when it has answered, all that is in the way of the new
+ * instance counts. */
 static void pages_warm(struct supervisor *supervisor) {
         pages_touch(supervisor, offsetof(struct supervisor, actions) + PAGE_BYTES);
         pages_touch(supervisor->events, PAGE_BYTES);
@@ -193,7 +194,8 @@ void rotation_cancel(struct supervisor *supervisor) {
                 return;
         channel_close(supervisor);
         fd_cleanup(&supervisor->load.channel);
-        /* Its channel was open until now, so it has not been reaped as a finished one: but it may be a zombie already. */
+        /* Its channel was open until now, so it has not been reaped as a finished one: but it may be a zombie
+         * already. */
         if (supervisor->load.pid > 0)
                 (void)kill(supervisor->load.pid, SIGKILL);
         supervisor->load.pid = 0;

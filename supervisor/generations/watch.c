@@ -1,9 +1,10 @@
-/* Watching the files of sources and keys with inotify(7): see watch.h; what is watched is decided in watch_plan.c.
+/* Watching the files of sources and keys with inotify(7): see watch.h; what is watched is decided in
+ * watch_plan.c.
  *
- * Runs in the supervisor. It opens nothing but the inotify descriptor and reads no file: that a name was touched is all it
- * learns. After every change the paths are walked anew, then a load is asked for: in this order, so that a change during the load is
- * an event and another load follows. Events are only compared by descriptor and the hash of a name; one that matches by
- * accident costs a load that finds nothing new. */
+ * Runs in the supervisor. It opens nothing but the inotify descriptor and reads no file: that a name was
+ * touched is all it learns. After every change the paths are walked anew, then a load is asked for: in this
+ * order, so that a change during the load is an event and another load follows. Events are only compared by
+ * descriptor and the hash of a name; one that matches by accident costs a load that finds nothing new. */
 
 #include "supervisor/generations/watch.h"
 
@@ -112,7 +113,8 @@ static int see(void *context, const char *directory, enum watch_what what, const
         int wd;
 
         (void)context;
-        /* The same directory may be seen by several paths: masks are added up. A link is seen from the directory it is in. */
+        /* The same directory may be seen by several paths: masks are added up. A link is seen from the
+         * directory it is in. */
         wd = inotify_add_watch(watch.events.fd, directory,
                 mask | IN_ONLYDIR | IN_DONT_FOLLOW | IN_MASK_ADD | IN_EXCL_UNLINK);
         if (wd < 0 && (errno == ENOENT || errno == ENOTDIR))
@@ -251,7 +253,8 @@ static void watches_renew(void) {
 
 /* ---- events ---- */
 
-/* Of a directory with one file for each secret: names that the loader passes over do not matter, but for the volume's switch. */
+/* Of a directory with one file for each secret: names that the loader passes over do not matter, but for the
+ * volume's switch. */
 static bool entry_matters(const char *name) {
         return name[0] != '.' || strcmp(name, "..data") == 0;
 }

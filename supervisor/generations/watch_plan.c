@@ -1,8 +1,9 @@
 /* The walk of watch_plan.h. Pure: the file system is behind the caller's functions.
  *
- * A component that is a directory is watched by itself (moved, deleted): that wakes nobody when its neighbours change, and most
- * components are such. One that is a link, a file or missing can only be seen from the directory that it is in. So for
- * DIR/KEY -> ..data/KEY, ..data -> ..2026: the entries KEY and ..data of DIR, the directory itself, and KEY in ..2026. */
+ * A component that is a directory is watched by itself (moved, deleted): that wakes nobody when its
+ * neighbours change, and most components are such. One that is a link, a file or missing can only be seen
+ * from the directory that it is in. So for DIR/KEY -> ..data/KEY, ..data -> ..2026: the entries KEY and
+ * ..data of DIR, the directory itself, and KEY in ..2026. */
 
 #include "supervisor/generations/watch_plan.h"
 
@@ -36,7 +37,8 @@ static bool join(char out[static PATH_MAX], const char *a, const char *b) {
         return true;
 }
 
-/* Take the next component off `rest`. Returns 1, 0 when there is none, -1 when it is too long for any file system. */
+/* Take the next component off `rest`. Returns 1, 0 when there is none, -1 when it is too long for any file
+ * system. */
 static int component_take(struct walker *walker) {
         const char *at = walker->rest;
         size_t length;
@@ -80,7 +82,8 @@ static enum watch_found component_see(struct walker *walker) {
         const struct watch_walk *walk = walker->walk;
         enum watch_found found = walk->look(walk->context, walker->here, walker->target);
 
-        /* One that may be searched but not read cannot be watched by itself; its rights show in the directory above. */
+        /* One that may be searched but not read cannot be watched by itself; its rights show in the directory
+         * above. */
         if (found == WATCH_DIRECTORY && see(walker, walker->here, WATCH_SELF, NULL) == 0)
                 return found;
         note(walker, see(walker, walker->base, WATCH_ENTRY, walker->component));
@@ -100,7 +103,8 @@ static bool link_follow(struct walker *walker) {
         return true;
 }
 
-/* Walk all of `rest` from `base`. Returns true when it led to something, which is at `here`; *out_found says what. */
+/* Walk all of `rest` from `base`. Returns true when it led to something, which is at `here`; *out_found says
+ * what. */
 static bool path_walk(struct walker *walker, enum watch_found *out_found) {
         int links = 0, taken;
 

@@ -1,9 +1,11 @@
 #pragma once
 
-/* Which directory entries decide what a path leads to: what must be watched so that no change of it is missed.
+/* Which directory entries decide what a path leads to: what must be watched so that no change of it is
+ * missed.
  *
- * A walk as the kernel's own (path_resolution(7)), one component at a time, with the file system behind two functions, so that
- * tests need none. What is to be watched is said before it is looked at: a change in between is then an event, not a loss. */
+ * A walk as the kernel's own (path_resolution(7)), one component at a time, with the file system behind two
+ * functions, so that tests need none. What is to be watched is said before it is looked at: a change in
+ * between is then an event, not a loss. */
 
 #include <limits.h>
 
@@ -29,10 +31,12 @@ struct watch_walk {
         void *context;
         /* A link's target goes to `target`, cut when it is too long. */
         enum watch_found (*look)(void *context, const char *path, char target[static PATH_MAX]);
-        /* Returns 0, WATCH_UNSTEADY when there is no such directory (any more), -1 when it cannot be watched. */
+        /* Returns 0, WATCH_UNSTEADY when there is no such directory (any more), -1 when it cannot be
+         * watched. */
         int (*see)(void *context, const char *directory, enum watch_what what, const char *name);
 };
 
-/* Walk `path`. Returns WATCH_PLANNED, WATCH_UNSTEADY, or -1: something that matters cannot be watched (see() knows what), or the
- * path is too long or leads through more than 40 links. What could be seen has been seen in any case. */
+/* Walk `path`. Returns WATCH_PLANNED, WATCH_UNSTEADY, or -1: something that matters cannot be watched (see()
+ * knows what), or the path is too long or leads through more than 40 links. What could be seen has been seen
+ * in any case. */
 int watch_plan(const char *path, enum watch_kind kind, const struct watch_walk *walk);

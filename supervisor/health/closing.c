@@ -1,9 +1,11 @@
-/* Connections of health checks that end in order: see leaving.h. Called by the checks (probe.c), in the supervisor.
+/* Connections of health checks that end in order: see leaving.h. Called by the checks (probe.c), in the
+ * supervisor.
  *
- * close(2) of a connection in which something is unread is a reset, and so is whatever arrives after it: a server that greets its
- * clients would log one for every check. So the end is told first (shutdown(2)), and the connection is closed when the
- * peer has answered with its own. What it says meanwhile is not looked at. A peer that does not end is left alone after five seconds:
- * it has been told, and resets itself the connection if it still writes. */
+ * close(2) of a connection in which something is unread is a reset, and so is whatever arrives after it: a
+ * server that greets its clients would log one for every check. So the end is told first (shutdown(2)), and
+ * the connection is closed when the peer has answered with its own. What it says meanwhile is not looked at.
+ * A peer that does not end is left alone after five seconds: it has been told, and resets itself the
+ * connection if it still writes. */
 
 #include "supervisor/health/closing.h"
 
@@ -34,7 +36,8 @@ static void connection_on_due(struct loop_timer *timer) {
         connection_close(timer->owner);
 }
 
-/* The child of an http check may have made it a blocking one. MSG_TRUNC: of tcp the bytes are not even copied. */
+/* The child of an http check may have made it a blocking one. MSG_TRUNC: of tcp the bytes are not even
+ * copied. */
 static void connection_on_readable(struct loop_source *source) {
         struct leaving_connection *connection =
                 (struct leaving_connection *)((char *)source - offsetof(struct leaving_connection, source));

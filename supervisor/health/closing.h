@@ -21,6 +21,7 @@ struct leaving {
         struct leaving_connection list[LEAVING_MAX];
 };
 
-/* End a stream connection, tcp or unix, whatever state it is in: no more comes from us, what still comes is thrown away, and it is
- * closed at the peer's end or after five seconds. Never resets unless the peer sends after that. -1 is nothing. */
+/* End a stream connection, tcp or unix, whatever state it is in: no more comes from us, what still comes is
+ * thrown away, and it is closed at the peer's end or after five seconds. Never resets unless the peer sends
+ * after that. -1 is nothing. */
 void leaving_begin(struct leaving *leaving, struct loop *loop, int take_fd);

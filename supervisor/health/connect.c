@@ -1,8 +1,8 @@
 /* Where a health check connects to: see probe.h. Runs in the supervisor; nothing here waits.
  *
- * The private socket of the instance, if it has one. Else the generation's own listening socket on its real port, which no
- * client reaches yet (listeners_probe). Else, where generations never overlap (also because adopting was wanted, but is not to
- * be had here), the address itself: then only one can answer. */
+ * The private socket of the instance, if it has one. Else the generation's own listening socket on its real
+ * port, which no client reaches yet (listeners_probe). Else, where generations never overlap (also because
+ * adopting was wanted, but is not to be had here), the address itself: then only one can answer. */
 
 #include <errno.h>
 #include <netinet/in.h>

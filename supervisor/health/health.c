@@ -1,9 +1,10 @@
 /* When a check is made and what its answer means: see health.h. Runs in the supervisor.
  *
- * Until an instance is ready a failed check only means "not yet": the core's ready_timeout decides, or start_period when one is
- * set; that somebody waits is said once, early. Checks then come often, the longer it takes the less so. Once it is ready they
- * come at `interval`, and `failures` of them in a row make it unhealthy, for good. An instance that somebody stopped (SIGSTOP),
- * that drains or that was told to end is not asked. Without [health] nothing here ever wakes up. */
+ * Until an instance is ready a failed check only means "not yet": the core's ready_timeout decides, or
+ * start_period when one is set; that somebody waits is said once, early. Checks then come often, the longer
+ * it takes the less so. Once it is ready they come at `interval`, and `failures` of them in a row make it
+ * unhealthy, for good. An instance that somebody stopped (SIGSTOP), that drains or that was told to end is
+ * not asked. Without [health] nothing here ever wakes up. */
 
 #include "supervisor/health/health.h"
 

@@ -1,8 +1,8 @@
 /* The child of one HTTP health check: the only place where bytes of the app's answer are read.
  *
- * Forked from the supervisor, which maps no secret, with nothing open but the connection and the pipe for its answer. From the
- * moment the connection stands it can only read, write and end (seccomp's strict mode), so whatever an answer does to it
- * stays here. The supervisor ends it when its time is over. */
+ * Forked from the supervisor, which maps no secret, with nothing open but the connection and the pipe for its
+ * answer. From the moment the connection stands it can only read, write and end (seccomp's strict mode), so
+ * whatever an answer does to it stays here. The supervisor ends it when its time is over. */
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,7 +1,7 @@
 /* Reading the one number of an HTTP answer that a health check wants: see http_status.h.
  *
- * Called in the child that probes, with what the app sent (RFC 9112, section 4). Nothing else of the answer is
- * looked at. */
+ * Called in the child that probes, with what the app sent (RFC 9112, section 4). Nothing else of the answer
+ * is looked at. */
 
 #include "supervisor/health/http_status.h"
 

@@ -8,6 +8,7 @@
 
 enum { HTTP_STATUS_WRONG = -1, HTTP_STATUS_MORE = 0 };
 
-/* The status (200..599) of the final answer in the first `length` bytes of a reply; those of 1xx that come before it are
- * passed over. HTTP_STATUS_MORE when it has not come yet, HTTP_STATUS_WRONG when this is no HTTP/1. */
+/* The status (200..599) of the final answer in the first `length` bytes of a reply; those of 1xx that come
+ * before it are passed over. HTTP_STATUS_MORE when it has not come yet, HTTP_STATUS_WRONG when this is no
+ * HTTP/1. */
 int http_status_read(const char *text, size_t length);

@@ -1,9 +1,10 @@
 /* One health check: see probe.h. Runs in the supervisor.
  *
- * TCP needs no child: nothing is read. A connection to a listening socket stands before the app knows of it, so it is watched
- * until it has left the accept queue. HTTP is a fork whose child reads the answer (probe_child.c). EXEC goes through the
- * shim, as the app does, with the app's user, directory, limits and settings, without its secrets. A child that
- * outlives its time is killed with its group; until it is reaped no other check of that instance begins. */
+ * TCP needs no child: nothing is read. A connection to a listening socket stands before the app knows of it,
+ * so it is watched until it has left the accept queue. HTTP is a fork whose child reads the answer
+ * (probe_child.c). EXEC goes through the shim, as the app does, with the app's user, directory, limits and
+ * settings, without its secrets. A child that outlives its time is killed with its group; until it is reaped
+ * no other check of that instance begins. */
 
 #include "supervisor/health/probe.h"
 

@@ -61,8 +61,8 @@ struct probe {
 /* Is its connection still being made? Then the route to the app is needed (listeners_probe). */
 bool probe_is_connecting(const struct probe *probe);
 
-/* Begin. on_done is called once, later; not after probe_end(). Returns 0; PROBE_LATER when something stands in the way that
- * says nothing about the app; -1 with error when the check has failed already. */
+/* Begin. on_done is called once, later; not after probe_end(). Returns 0; PROBE_LATER when something stands
+ * in the way that says nothing about the app; -1 with error when the check has failed already. */
 enum { PROBE_LATER = 1 };
 int probe_start(struct app *app, struct probe *probe, const struct probe_settings *settings,
         probe_handler *on_done, struct error *error);
@@ -75,8 +75,8 @@ void probe_reaped(struct app *app, struct probe *probe, int wait_status);
 
 /* ---- probe_connect.c ---- */
 
-/* A non-blocking connection to the app for this check, made or in the making. *out_counts: the accept queue that it waits in can
- * be looked at. Returns as probe_start(). */
+/* A non-blocking connection to the app for this check, made or in the making. *out_counts: the accept queue
+ * that it waits in can be looked at. Returns as probe_start(). */
 int probe_reach(struct app *app, const struct probe_settings *settings, int *out_fd, bool *out_counts,
         struct error *error);
 

@@ -1,5 +1,6 @@
-/* What one start of the app is given, beside its secrets and what notify.c and readiness.c add: its sockets, and the variables that
- * say which instance it is. Called by app.c before each start, in the supervisor; opens nothing itself. */
+/* What one start of the app is given, beside its secrets and what notify.c and readiness.c add: its sockets,
+ * and the variables that say which instance it is. Called by app.c before each start, in the supervisor;
+ * opens nothing itself. */
 
 #include <assert.h>
 #include <stdarg.h>
@@ -55,7 +56,8 @@ static int sockets_equip(
         return 0;
 }
 
-/* Numbers that tell one instance from the others. Only where there may be others: a plain init adds nothing. */
+/* Numbers that tell one instance from the others. Only where there may be others: a plain init adds
+ * nothing. */
 static void numbers_equip(struct supervisor *supervisor, const struct app *app, struct app_gear *gear) {
         const struct supervisor_settings *settings = supervisor->settings;
 

@@ -1,7 +1,7 @@
 /* The processes of the fleet: spawning through the shim, and their end. See state.h; ending.c signals them.
  *
- * A pid is only ever signalled between its fork and its reaping, both of which happen in this single thread: the number
- * cannot have become another process's. */
+ * A pid is only ever signalled between its fork and its reaping, both of which happen in this single thread:
+ * the number cannot have become another process's. */
 
 #include <assert.h>
 #include <errno.h>

@@ -1,7 +1,8 @@
 /* Signals to the processes of the fleet: how one is told to end, or to read its secrets again. See state.h.
  *
- * The ladder is the core's: drain, stop, kill. Here each rung is only taken. A pid is signalled between its fork and its
- * reaping alone, both of which happen in this single thread: the number cannot have become another process's. */
+ * The ladder is the core's: drain, stop, kill. Here each rung is only taken. A pid is signalled between its
+ * fork and its reaping alone, both of which happen in this single thread: the number cannot have become
+ * another process's. */
 
 #include <errno.h>
 #include <signal.h>
@@ -32,7 +33,8 @@ void app_signal(struct supervisor *supervisor, struct app *app, int number, cons
         target_signal(app, target, number);
 }
 
-/* TERM stays pending in a stopped process, so it must go on. One that stops later is seen by waitpid: reap.c. */
+/* TERM stays pending in a stopped process, so it must go on. One that stops later is seen by waitpid:
+ * reap.c. */
 static void app_continue(struct supervisor *supervisor, struct app *app) {
         if (app->is_stopped)
                 app_signal(supervisor, app, SIGCONT, NULL);
@@ -83,7 +85,8 @@ void app_reload(struct supervisor *supervisor, struct app *app, uint64_t generat
                 signal_name(supervisor->settings->reload_signal, name));
 }
 
-/* At the deadline the whole group goes, whatever kill_mode says: nothing that the app started may hold its place. */
+/* At the deadline the whole group goes, whatever kill_mode says: nothing that the app started may hold its
+ * place. */
 void app_kill(struct supervisor *supervisor, struct app *app) {
         target_signal(app, app_target(supervisor, app, true), SIGKILL);
         (void)kill(app->pid, SIGKILL);

@@ -1,8 +1,9 @@
 /* Toward the service manager: see manager.h.
  *
- * Runs in the supervisor. What has to be said is kept as bits, not as a queue of messages: a manager that is slow for a while then
- * hears the newest state, in the order that counts (RELOADING=1 before READY=1 before the rest), and nothing grows. What is
- * said is never about the app's own processes: their READY=1 and MAINPID= end at tacet's own socket for them. */
+ * Runs in the supervisor. What has to be said is kept as bits, not as a queue of messages: a manager that is
+ * slow for a while then hears the newest state, in the order that counts (RELOADING=1 before READY=1 before
+ * the rest), and nothing grows. What is said is never about the app's own processes: their READY=1 and
+ * MAINPID= end at tacet's own socket for them. */
 
 #include "supervisor/manager/manager.h"
 
@@ -28,8 +29,8 @@ enum {
         OWED_STORE = 64,
 };
 
-/* Asked for at a time, again after half of it; at the beginning sooner, for systemd arms a timer of its own when the process
- * that `ExecReload=` started ends, and what was asked for before that is forgotten. */
+/* Asked for at a time, again after half of it; at the beginning sooner, for systemd arms a timer of its own
+ * when the process that `ExecReload=` started ends, and what was asked for before that is forgotten. */
 #define EXTEND_NS       (20 * NS_PER_S)
 #define EXTEND_FIRST_NS (125 * NS_PER_MS)
 #define STATUS_PAUSE_NS (200 * NS_PER_MS)
@@ -60,15 +61,17 @@ static int message_format(const struct manager *manager, unsigned parts, char ou
         return length;
 }
 
-/* Descriptors travel in messages of their own, after all others. In one message READY=1 would win over RELOADING=1, so they are
- * two; more time is never asked for with or after a READY=1, where it would move a deadline of the running service. */
+/* Descriptors travel in messages of their own, after all others. In one message READY=1 would win over
+ * RELOADING=1, so they are two; more time is never asked for with or after a READY=1, where it would move a
+ * deadline of the running service. */
 static unsigned parts_next(unsigned owed) {
         if (owed & OWED_RELOADING)
                 return owed & ~(unsigned)(OWED_READY | OWED_STORE);
         return owed == OWED_STORE ? owed : owed & ~(unsigned)OWED_STORE;
 }
 
-/* Later: in a moment when its queue was full or it could not be reached, at the earliest moment for a mere STATUS=. */
+/* Later: in a moment when its queue was full or it could not be reached, at the earliest moment for a mere
+ * STATUS=. */
 static void flush_later(struct supervisor *supervisor, int64_t time_ns) {
         loop_timer_set(&supervisor->loop, &supervisor->manager.retry, time_ns);
 }
@@ -269,7 +272,8 @@ void manager_report(struct supervisor *supervisor, const struct fleet_action *ac
         }
 }
 
-/* More time than the unit says is asked for only where tacet itself has a limit: otherwise the unit's is the only one. */
+/* More time than the unit says is asked for only where tacet itself has a limit: otherwise the unit's is the
+ * only one. */
 static void extend_begin(struct supervisor *supervisor, int64_t until_ns) {
         struct manager *manager = &supervisor->manager;
 

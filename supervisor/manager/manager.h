@@ -2,11 +2,12 @@
 
 /* Toward the service manager that started tacet: sd_notify(3) of a Type=notify or notify-reload service.
  *
- * What is said follows from the fleet alone (fleet_look): READY=1 when the first generation is available in every slot,
- * RELOADING=1 and READY=1 around every reload whatever became of it, STOPPING=1 once, STATUS= with the progress,
- * EXTEND_TIMEOUT_USEC= while something runs that has a deadline of its own, WATCHDOG=1 from the event loop. MAINPID= is never
- * sent: tacet is and stays the main process. Nothing here waits: what does not fit into the manager's queue is said later,
- * the newest state only. Without $NOTIFY_SOCKET every function does nothing. */
+ * What is said follows from the fleet alone (fleet_look): READY=1 when the first generation is available in
+ * every slot, RELOADING=1 and READY=1 around every reload whatever became of it, STOPPING=1 once, STATUS=
+ * with the progress, EXTEND_TIMEOUT_USEC= while something runs that has a deadline of its own, WATCHDOG=1
+ * from the event loop. MAINPID= is never sent: tacet is and stays the main process. Nothing here waits: what
+ * does not fit into the manager's queue is said later, the newest state only. Without $NOTIFY_SOCKET every
+ * function does nothing. */
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,4 +1,5 @@
-/* The line for STATUS=, which `systemctl status` shows: see manager.h. Numbers, and words of the log; a value cannot get here. */
+/* The line for STATUS=, which `systemctl status` shows: see manager.h. Numbers, and words of the log; a value
+ * cannot get here. */
 
 #include <stdarg.h>
 #include <stdio.h>

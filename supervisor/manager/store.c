@@ -1,9 +1,10 @@
 /* What a service manager keeps for the next supervisor (FDSTORE): see manager.h.
  *
- * The socket of every listener that new connections go to. When tacet is killed its app dies with it, but the clients in the
- * queue wait in the copy, and the next tacet gets that: a declared one under its name, one that an app had bound itself under
- * its address, for an app that binds it again (listener_kept.c). What a .socket unit gives is not given back.
- * Called by manager.c; it says what has changed since it was said last, so a queue that is full only delays it. */
+ * The socket of every listener that new connections go to. When tacet is killed its app dies with it, but the
+ * clients in the queue wait in the copy, and the next tacet gets that: a declared one under its name, one
+ * that an app had bound itself under its address, for an app that binds it again (listener_kept.c). What a
+ * .socket unit gives is not given back. Called by manager.c; it says what has changed since it was said last,
+ * so a queue that is full only delays it. */
 
 #include <assert.h>
 #include <stdio.h>
@@ -59,7 +60,8 @@ static const struct listener_settings *declared_find(
         return NULL;
 }
 
-/* The member that gets new connections: the only one, the one with most of them, or the one that waits for the first generation. */
+/* The member that gets new connections: the only one, the one with most of them, or the one that waits for
+ * the first generation. */
 static size_t member_choose(const struct listener_view *view) {
         size_t best = 0;
 
@@ -86,9 +88,9 @@ static int say(struct supervisor *supervisor, const char *what, const char *name
         return notify_send(manager->fd, &manager->address, text, (size_t)length, fd, error);
 }
 
-/* It came from a .socket unit, which will give it again. What later generations have beside it is not kept either: the next
- * tacet would find two sockets for one listener, and clients in the one that it does not take would be lost. Without ours
- * the kernel sends whoever connects in the meantime to the unit's. */
+/* It came from a .socket unit, which will give it again. What later generations have beside it is not kept
+ * either: the next tacet would find two sockets for one listener, and clients in the one that it does not
+ * take would be lost. Without ours the kernel sends whoever connects in the meantime to the unit's. */
 static bool is_managers_own(const struct supervisor *supervisor, const struct listener_view *view,
         const struct manager_kept *kept) {
         const struct listener_settings *declared =

@@ -1,7 +1,8 @@
 /* Reading what an app sends to its NOTIFY_SOCKET: see notify_message.h.
  *
- * Pure: called in the supervisor for every datagram, by the fuzzer for anything. The rules are those of sd_notify(3) and of
- * systemd's own reader: lines of NAME=VALUE, one NUL allowed at the end, STOPPING before READY before RELOADING. */
+ * Pure: called in the supervisor for every datagram, by the fuzzer for anything. The rules are those of
+ * sd_notify(3) and of systemd's own reader: lines of NAME=VALUE, one NUL allowed at the end, STOPPING before
+ * READY before RELOADING. */
 
 #include "supervisor/notify/message.h"
 
@@ -24,7 +25,8 @@ static const char *line_value(const char *line, size_t length, const char *name,
         return line + name_length;
 }
 
-/* Length of the UTF-8 sequence at `at` (RFC 3629, section 4), or 0 when there is none or when it is a control character. */
+/* Length of the UTF-8 sequence at `at` (RFC 3629, section 4), or 0 when there is none or when it is a control
+ * character. */
 static size_t character_length(const unsigned char *at, size_t left) {
         unsigned char low = 0x80, high = 0xbf;
         size_t length = at[0] < 0x80 ? 1 : at[0] < 0xe0 ? 2 : at[0] < 0xf0 ? 3 : 4;

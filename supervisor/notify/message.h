@@ -21,10 +21,11 @@ struct notify_message {
         bool has_status, has_extension, has_watchdog;
         int64_t extension_ns; /* EXTEND_TIMEOUT_USEC */
         int64_t watchdog_ns;  /* WATCHDOG_USEC */
-        char status
-                [NOTIFY_STATUS_BYTES]; /* STATUS=, cut, one line of valid UTF-8 without control characters */
+        /* STATUS=, cut, one line of valid UTF-8 without control characters */
+        char status[NOTIFY_STATUS_BYTES];
 };
 
-/* Read `length` bytes. False, and nothing in *out, when the message must be dropped as a whole: too long, or a NUL that is
- * not its last byte. Of two equal keys the first counts; unknown keys and values that cannot be read are passed over. */
+/* Read `length` bytes. False, and nothing in *out, when the message must be dropped as a whole: too long, or
+ * a NUL that is not its last byte. Of two equal keys the first counts; unknown keys and values that cannot be
+ * read are passed over. */
 bool notify_message_read(const char *text, size_t length, struct notify_message *out);

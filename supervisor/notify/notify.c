@@ -1,10 +1,11 @@
 /* Receiving what apps say by sd_notify(3): see notify.h.
  *
- * Runs in the supervisor. The address is abstract (unix(7)): it needs no directory that both can reach, so it works with a
- * read-only root and for an app that runs as another user, and it is gone with the supervisor; it does need the same network namespace. Its
- * name is random, but nothing rests on that: a message counts only when the kernel's credentials name a process of an
- * instance. Whatever else comes is dropped, one reader's turn is bounded, and descriptors that come along are left to a child, for
- * even to close one can take as long as its sender likes. */
+ * Runs in the supervisor. The address is abstract (unix(7)): it needs no directory that both can reach, so it
+ * works with a read-only root and for an app that runs as another user, and it is gone with the supervisor;
+ * it does need the same network namespace. Its name is random, but nothing rests on that: a message counts
+ * only when the kernel's credentials name a process of an instance. Whatever else comes is dropped, one
+ * reader's turn is bounded, and descriptors that come along are left to a child, for even to close one can
+ * take as long as its sender likes. */
 
 #include "supervisor/notify/notify.h"
 
@@ -103,7 +104,8 @@ static void unhealthy_push(struct supervisor *supervisor, struct app *app) {
         supervisor_push(supervisor, (struct fleet_event){.kind = FLEET_UNHEALTHY, .instance = app->number});
 }
 
-/* What is asked for, or the least there is: we would always be late for a shorter one, excuse that, and do nothing else any more. */
+/* What is asked for, or the least there is: we would always be late for a shorter one, excuse that, and do
+ * nothing else any more. */
 static int64_t watchdog_interval_ns(int64_t asked_ns) {
         if (asked_ns == NS_FOREVER || asked_ns == 0)
                 return 0;
@@ -127,7 +129,8 @@ static void watchdog_on_due(struct loop_timer *timer) {
 
         if (app->is_ending)
                 return;
-        /* Stopped by somebody it cannot speak; and when we are late ourselves, what kept us may have kept it. */
+        /* Stopped by somebody it cannot speak; and when we are late ourselves, what kept us may have kept
+         * it. */
         if (app->is_stopped || late_ns > app->notify.watchdog_ns / 2) {
                 watchdog_set(app->supervisor, app);
                 return;
@@ -249,8 +252,8 @@ struct datagram {
         pid_t sender; /* 0: not to be told */
 };
 
-/* The next one, which stays in the queue. There is room for the credentials alone, and what else comes along stays outside.
- * Returns false when there is none. */
+/* The next one, which stays in the queue. There is room for the credentials alone, and what else comes along
+ * stays outside. Returns false when there is none. */
 static bool datagram_look(int fd, struct datagram *out) {
         union {
                 struct cmsghdr header;
@@ -347,8 +350,9 @@ static void laden_on_done(void *owner, const void *answer, size_t bytes) {
                 reading_pause(supervisor, LADEN_PAUSE_NS);
 }
 
-/* Whoever closes the last copy of a descriptor waits for what it leads to: a file system of the sender's own, or a connection that
- * shall linger. So it is not even received here. Nothing else is read meanwhile: order matters. */
+/* Whoever closes the last copy of a descriptor waits for what it leads to: a file system of the sender's own,
+ * or a connection that shall linger. So it is not even received here. Nothing else is read meanwhile: order
+ * matters. */
 static void laden_drop(struct supervisor *supervisor) {
         const struct errand_order order = {.work = laden_take,
                 .fd = supervisor->notify.source.fd,

@@ -2,8 +2,8 @@
 
 /* The notify socket toward the app: sd_notify(3), the receiving side.
  *
- * One datagram socket for all instances; who sent a message is what the kernel says (SCM_CREDENTIALS), never what the message
- * says. Toward the service manager above see manager.h. */
+ * One datagram socket for all instances; who sent a message is what the kernel says (SCM_CREDENTIALS), never
+ * what the message says. Toward the service manager above see manager.h. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -32,9 +32,10 @@ struct notify_settings {
 struct notify {
         struct loop_source source; /* fd -1: there is none */
         char socket_variable[NOTIFY_VARIABLE_BYTES], watchdog_variable[NOTIFY_VARIABLE_BYTES];
-        int64_t complaint_ns; /* when something was last complained about: not more often than once a second */
-        unsigned hushed;      /* complaints since then */
-        bool is_heard;        /* the datagram at the head of the queue has been taken already */
+        /* when something was last complained about: not more often than once a second */
+        int64_t complaint_ns;
+        unsigned hushed; /* complaints since then */
+        bool is_heard;   /* the datagram at the head of the queue has been taken already */
         struct loop_timer pause;
 };
 
@@ -59,5 +60,6 @@ void notify_ready(struct supervisor *supervisor, struct app *app);
 /* The instance has ended. Idempotent. */
 void notify_ended(struct supervisor *supervisor, struct app *app);
 
-/* Its last STATUS=, one line of printable UTF-8; empty when it never sent one. It is the app's own text: show it as such. */
+/* Its last STATUS=, one line of printable UTF-8; empty when it never sent one. It is the app's own text: show
+ * it as such. */
 const char *notify_status(const struct app *app);

@@ -1,7 +1,7 @@
 /* Cgroups of version 2: see cgroup.h.
  *
- * Used by tree.c in the supervisor, with whatever rights that has. Files of the cgroup file system are opened below a
- * descriptor of our own cgroup, by names that are ours. */
+ * Used by tree.c in the supervisor, with whatever rights that has. Files of the cgroup file system are opened
+ * below a descriptor of our own cgroup, by names that are ours. */
 
 #include "supervisor/process/cgroup.h"
 
@@ -82,7 +82,8 @@ static bool path_find(const char *path, char out[static PATH_BYTES]) {
         return false;
 }
 
-/* systemd is the only writer of its tree, but where it says otherwise: https://systemd.io/CGROUP_DELEGATION */
+/* systemd is the only writer of its tree, but where it says otherwise:
+ * https://systemd.io/CGROUP_DELEGATION */
 static bool is_delegated(const char *path, int fd) {
         static const char *const marks[] = {"trusted.delegate", "user.delegate"};
         char value[2];
@@ -159,7 +160,8 @@ bool cgroup_is_populated(int base_fd, const char *name) {
         return strstr(text, "populated 1");
 }
 
-/* Behind a pidfd the number is looked for once more: it may have become another process's since the list was read. */
+/* Behind a pidfd the number is looked for once more: it may have become another process's since the list was
+ * read. */
 static void member_signal(int base_fd, const char *path, pid_t pid, int number) {
         static char again[PROC_FILE_BYTES];
         CLEANUP_FD int fd = (int)syscall(SYS_pidfd_open, pid, 0);

@@ -1,7 +1,7 @@
 /* Reaping. The only waitpid(2) of the supervisor: two reapers would steal each other's statuses.
  *
- * SIGCHLD coalesces and comes for stopped children and from kill(1) as well, so it only means "look": the loop goes on
- * until the kernel has nothing more to say (signal(7), waitpid(2)). */
+ * SIGCHLD coalesces and comes for stopped children and from kill(1) as well, so it only means "look": the
+ * loop goes on until the kernel has nothing more to say (signal(7), waitpid(2)). */
 
 #include <errno.h>
 #include <signal.h>
@@ -13,9 +13,9 @@
 
 #define REAPED_PER_TURN 2048 /* then signals and deadlines get their turn */
 
-/* The app was stopped. One that is to end goes on at once: its stop signal waits for that. Stopped from its terminal (Ctrl-Z, or
- * reading in the background) it takes us along, so that the shell above takes the terminal and shows a stopped
- * job; when the shell lets us go on, the app goes on. */
+/* The app was stopped. One that is to end goes on at once: its stop signal waits for that. Stopped from its
+ * terminal (Ctrl-Z, or reading in the background) it takes us along, so that the shell above takes the
+ * terminal and shows a stopped job; when the shell lets us go on, the app goes on. */
 static void app_stopped(struct supervisor *supervisor, struct app *app, int number) {
         bool is_job_control = number == SIGTSTP || number == SIGTTIN || number == SIGTTOU;
 

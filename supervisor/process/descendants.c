@@ -1,8 +1,8 @@
 /* Descendants by /proc: see descendants.h.
  *
- * One pass reads (pid, parent, start time) of all processes; a second follows each one's chain of parents. A child of ours cannot
- * lose its number before we reap it, but a grandchild can: so its start time is read again behind an open
- * pidfd before it is signalled (pidfd_open(2), proc(5)). */
+ * One pass reads (pid, parent, start time) of all processes; a second follows each one's chain of parents. A
+ * child of ours cannot lose its number before we reap it, but a grandchild can: so its start time is read
+ * again behind an open pidfd before it is signalled (pidfd_open(2), proc(5)). */
 
 #include "supervisor/process/descendants.h"
 
@@ -34,7 +34,8 @@ struct process_table {
         size_t count, room;
 };
 
-/* Field `number` of /proc/PID/stat as proc(5) counts them, from 4 on; `rest` begins behind the name's last parenthesis. */
+/* Field `number` of /proc/PID/stat as proc(5) counts them, from 4 on; `rest` begins behind the name's last
+ * parenthesis. */
 static bool field_read(const char *rest, unsigned number, uint64_t *out) {
         for (unsigned field = 3; field < number && *rest; field++) {
                 rest += strspn(rest, " ");

@@ -1,9 +1,9 @@
-/* Short processes for what may take long: see errand.h. Started in the supervisor by notify.c and adopt.c; what follows errand_run()
- * runs in the child.
+/* Short processes for what may take long: see errand.h. Started in the supervisor by notify.c and adopt.c;
+ * what follows errand_run() runs in the child.
  *
- * A fork, though the supervisor has no threads to wait for: a thread would share its table of descriptors, and what hangs in
- * there could not be ended. The child waits until its answer has been heard, so that what ends with it (a descriptor that
- * somebody waits to see closed) ends after the supervisor has taken note. */
+ * A fork, though the supervisor has no threads to wait for: a thread would share its table of descriptors,
+ * and what hangs in there could not be ended. The child waits until its answer has been heard, so that what
+ * ends with it (a descriptor that somebody waits to see closed) ends after the supervisor has taken note. */
 
 #include "supervisor/process/errand.h"
 

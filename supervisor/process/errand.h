@@ -1,10 +1,12 @@
 #pragma once
 
-/* A short errand in a process of its own: for what may hold up whoever does it. An app, or a stranger, can make a page of memory, a
- * file or a connection whose read or close(2) takes as long as they like; the supervisor must not be the one that waits.
+/* A short errand in a process of its own: for what may hold up whoever does it. An app, or a stranger, can
+ * make a page of memory, a file or a connection whose read or close(2) takes as long as they like; the
+ * supervisor must not be the one that waits.
  *
- * The child has nothing open but what it was given, says its answer, and ends when the supervisor has heard it; or stays a moment for the
- * next request of its owner, which then costs no fork. One that never comes back holds its place until it is reaped. */
+ * The child has nothing open but what it was given, says its answer, and ends when the supervisor has heard
+ * it; or stays a moment for the next request of its owner, which then costs no fork. One that never comes
+ * back holds its place until it is reaped. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -22,14 +24,16 @@ struct supervisor;
 /* In the supervisor: the answer. NULL: the child ended without one. */
 typedef void errand_handler(void *owner, const void *answer, size_t bytes);
 
-/* In the child: do it with `fd`, and write the answer to `out`. Returns its length, above 0; or 0, and there is none. */
+/* In the child: do it with `fd`, and write the answer to `out`. Returns its length, above 0; or 0, and there
+ * is none. */
 typedef size_t errand_work(const void *request, int fd, void *out, size_t room);
 
 struct errand_order {
         errand_work *work;
         const void *request;
-        size_t request_bytes; /* 0: one request, and the child ends; else it stays, for requests of that length */
-        int fd;               /* all that stays open in the child; -1: nothing */
+        /* 0: one request, and the child ends; else it stays, for requests of that length */
+        size_t request_bytes;
+        int fd; /* all that stays open in the child; -1: nothing */
         errand_handler *on_done;
         void *owner;
 };

@@ -1,7 +1,7 @@
 /* The trees of processes that instances make: see tree.h.
  *
- * Called by app.c and ending.c in the supervisor. Nothing here waits: what is left of an instance is looked at again by a
- * timer, which runs only as long as something is left. The other instances go on meanwhile. */
+ * Called by app.c and ending.c in the supervisor. Nothing here waits: what is left of an instance is looked
+ * at again by a timer, which runs only as long as something is left. The other instances go on meanwhile. */
 
 #include "supervisor/process/tree.h"
 

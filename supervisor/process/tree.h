@@ -2,10 +2,10 @@
 
 /* kill_mode = tree: what an instance has started ends with it, at the latest when it has ended itself.
  *
- * Where tacet may make cgroups (version 2, delegated to it) every instance begins in one of its own: nothing can leave it, and
- * one write kills all. Elsewhere the tree is what /proc shows: the descendants of the instance, and of those that were
- * left behind what is still in its session or process group. A process that has left all three is only found at the end of
- * tacet itself. */
+ * Where tacet may make cgroups (version 2, delegated to it) every instance begins in one of its own: nothing
+ * can leave it, and one write kills all. Elsewhere the tree is what /proc shows: the descendants of the
+ * instance, and of those that were left behind what is still in its session or process group. A process that
+ * has left all three is only found at the end of tacet itself. */
 
 #include <stdint.h>
 #include <sys/types.h>
@@ -42,7 +42,8 @@ struct trees {
 /* At start, where kill_mode = tree. Never fails: what cannot be had is said in the log. */
 void trees_open(struct supervisor *supervisor);
 
-/* Before a start. Returns a descriptor of cgroup.procs for launch_spec.cgroup_fd, to be closed by the caller; 0: none. */
+/* Before a start. Returns a descriptor of cgroup.procs for launch_spec.cgroup_fd, to be closed by the caller;
+ * 0: none. */
 int tree_prepare(struct supervisor *supervisor, uint64_t number);
 
 /* The start has failed before there was a process. */

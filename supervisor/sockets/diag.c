@@ -1,7 +1,8 @@
-/* What the kernel says of the tcp sockets at a port (sock_diag(7)): see listener.h. Called where a handoff begins and while one
- * drains, in the supervisor; never otherwise, because the kernel walks a table for it.
+/* What the kernel says of the tcp sockets at a port (sock_diag(7)): see listener.h. Called where a handoff
+ * begins and while one drains, in the supervisor; never otherwise, because the kernel walks a table for it.
  *
- * No privilege is needed; where the kernel has no sock_diag nothing is seen, and nothing is said to have been. */
+ * No privilege is needed; where the kernel has no sock_diag nothing is seen, and nothing is said to have
+ * been. */
 
 #include <arpa/inet.h>
 #include <linux/inet_diag.h>
@@ -97,7 +98,8 @@ static bool is_member(const struct listener *listener, const struct inet_diag_ms
         return false;
 }
 
-/* Two sockets listen on one address only with SO_REUSEPORT, and as one user; what is bound to an interface is apart. */
+/* Two sockets listen on one address only with SO_REUSEPORT, and as one user; what is bound to an interface is
+ * apart. */
 static bool is_same_place(const struct socket_address *address, const struct inet_diag_msg *message) {
         bool is_ipv6 = address->generic.sa_family == AF_INET6;
 

@@ -1,13 +1,14 @@
 /* One reuse-port group: its members, their order, and the program that chooses among them. See listener.h.
  *
- * The kernel counts members in the order of listen(2); one that leaves is replaced by the last (__reuseport_detach_sock()).
- * Nobody tells the order, so it is kept here by doing the same, and only here are members made and closed. A
- * member is shut down before it is closed: an app that left a process behind, or a service manager that keeps a copy,
- * would hold it in the group, and all indexes would be wrong from then on.
+ * The kernel counts members in the order of listen(2); one that leaves is replaced by the last
+ * (__reuseport_detach_sock()). Nobody tells the order, so it is kept here by doing the same, and only here
+ * are members made and closed. A member is shut down before it is closed: an app that left a process behind,
+ * or a service manager that keeps a copy, would hold it in the group, and all indexes would be wrong from
+ * then on.
  *
- * Between the end of a member and the next program the last one's index is beyond the group, and the kernel chooses by a hash
- * among those that are left. Sockets of generations that have no instance are closed at once (listeners_settle), so
- * that it is one socket that is left, and the choice the right one. */
+ * Between the end of a member and the next program the last one's index is beyond the group, and the kernel
+ * chooses by a hash among those that are left. Sockets of generations that have no instance are closed at
+ * once (listeners_settle), so that it is one socket that is left, and the choice the right one. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -28,7 +29,8 @@ bool listener_is_listening(int fd) {
         return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &is_listening, &length) == 0 && is_listening;
 }
 
-/* What cannot be asked has not shut down: to forget it would leave a socket in the group that nobody counts. */
+/* What cannot be asked has not shut down: to forget it would leave a socket in the group that nobody
+ * counts. */
 static bool has_shut_down(int fd) {
         int is_listening = 0;
         socklen_t length = sizeof is_listening;
@@ -40,7 +42,8 @@ long listener_waiting(int fd) {
         struct tcp_info info;
         socklen_t length = sizeof info;
 
-        /* Of a socket that listens these two are the length of its accept queue and the limit (tcp_get_info()). */
+        /* Of a socket that listens these two are the length of its accept queue and the limit
+         * (tcp_get_info()). */
         if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) < 0 || info.tcpi_state != TCP_LISTEN)
                 return -1;
         return (long)info.tcpi_unacked;
@@ -145,7 +148,8 @@ static struct listener_member *spare_take(struct listener *listener, uint64_t ge
         return best;
 }
 
-/* Before a second one joins the first must have a program, else it would get a part of the connections by a hash. */
+/* Before a second one joins the first must have a program, else it would get a part of the connections by a
+ * hash. */
 struct listener_member *listener_member_need(
         struct listener *listener, uint64_t generation, struct error *error) {
         struct listener_member *member;
@@ -188,8 +192,8 @@ static void member_keep(struct listener_member *member) {
         fd_cleanup(&member->probe_hold);
 }
 
-/* Does the kernel move the queue of a socket that is closed to another one of its group (ip-sysctl, tcp_migrate_req)? It chooses by
- * a hash, so it must be one that is left. */
+/* Does the kernel move the queue of a socket that is closed to another one of its group (ip-sysctl,
+ * tcp_migrate_req)? It chooses by a hash, so it must be one that is left. */
 static bool is_migrated(const struct listener *listener) {
         CLEANUP_FD int fd = open("/proc/sys/net/ipv4/tcp_migrate_req", O_RDONLY | O_CLOEXEC);
         char digit = '0';

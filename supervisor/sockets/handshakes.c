@@ -1,9 +1,11 @@
-/* The handshakes that run when a generation stops getting connections: see listener.h. Called by the watch on the accept queues.
+/* The handshakes that run when a generation stops getting connections: see listener.h. Called by the watch on
+ * the accept queues.
  *
- * A client that had its SYN answered before the switch ends in the queue of the old generation, a round trip later: with an app
- * that accepts at once nobody would ever see it wait there. The kernel lists half-open connections (sock_diag(7)), though not
- * by listener; so those of the port are written down at the switch by their cookies, and asked for until none is left. One whose
- * answer had to be sent again is given up: nobody lives there, or it scans ports.
+ * A client that had its SYN answered before the switch ends in the queue of the old generation, a round trip
+ * later: with an app that accepts at once nobody would ever see it wait there. The kernel lists half-open
+ * connections (sock_diag(7)), though not by listener; so those of the port are written down at the switch by
+ * their cookies, and asked for until none is left. One whose answer had to be sent again is given up: nobody
+ * lives there, or it scans ports.
  *
  * Without sock_diag in the kernel there are none to see, and drain_quiet alone has to do. */
 

@@ -1,9 +1,11 @@
-/* Sockets that apps had bound themselves, and that a service manager kept over our own end: see listeners.h. In the supervisor.
+/* Sockets that apps had bound themselves, and that a service manager kept over our own end: see listeners.h.
+ * In the supervisor.
  *
- * When tacet is killed clients go on connecting to the copy that the manager has. Which address an app will bind is known only when it
- * does, so what came back waits here, listening, until then (listeners_adopt()), or until a generation has proved itself
- * without it. Until then it must never stand in an app's way: a bind that we do not answer, or one of another address with the
- * same port, would fail because of us. What is not wanted is shut down, not only closed, since the manager holds it too. */
+ * When tacet is killed clients go on connecting to the copy that the manager has. Which address an app will
+ * bind is known only when it does, so what came back waits here, listening, until then (listeners_adopt()),
+ * or until a generation has proved itself without it. Until then it must never stand in an app's way: a bind
+ * that we do not answer, or one of another address with the same port, would fail because of us. What is not
+ * wanted is shut down, not only closed, since the manager holds it too. */
 
 #include <errno.h>
 #include <string.h>
@@ -88,7 +90,8 @@ static uint64_t cookie_of(int fd) {
         return getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &size) == 0 ? cookie : 0;
 }
 
-/* Every generation shall have a socket beside it: what was made for one instance at a time cannot be joined. */
+/* Every generation shall have a socket beside it: what was made for one instance at a time cannot be
+ * joined. */
 static bool is_usable(const struct listener *listener, int fd) {
         return is_reachable(&listener->address) && has_same_family_rule(listener, fd) &&
                (listener->why_shared || !listener_inherited_check(listener, fd));

@@ -21,9 +21,11 @@ struct listener_member {
         uint64_t generation;
         bool is_spare;     /* of no generation: the next one gets it */
         bool is_permanent; /* somebody else holds it too, so closing it does not take it out of the group */
-        bool had_clients; /* connections were steered to it: what waits in its queue is more than our own probes */
+        /* connections were steered to it: what waits in its queue is more than our own probes */
+        bool had_clients;
         uint32_t weight;
-        int probe_hold; /* a bound socket that keeps the port of the last probe from others; -1: there was none */
+        /* a bound socket that keeps the port of the last probe from others; -1: there was none */
+        int probe_hold;
         uint16_t probe_port;
 };
 
@@ -77,7 +79,8 @@ bool listeners_are_single(const struct supervisor_settings *settings);
 
 /* ---- listener_open.c: making sockets ---- */
 
-/* A socket bound to the listener's address and listening. `is_first`: nobody else may be there; later ones join. */
+/* A socket bound to the listener's address and listening. `is_first`: nobody else may be there; later ones
+ * join. */
 int listener_socket_open(struct listener *listener, bool is_first, int *out_fd, struct error *error);
 
 /* The file of a unix socket: see struct listener_settings. */
@@ -114,8 +117,8 @@ void listener_member_drop(struct listener *listener, uint64_t generation);
 /* Take note of members that an app has shut down, which left the group by that. */
 void listener_members_check(struct listener *listener);
 
-/* Have the kernel go by the members' weights and probe ports as they are now. Returns 0, or -1 with error: nothing changed, and
- * listeners_settle() tries it again until it is done. */
+/* Have the kernel go by the members' weights and probe ports as they are now. Returns 0, or -1 with error:
+ * nothing changed, and listeners_settle() tries it again until it is done. */
 int listener_program_set(struct listener *listener, struct error *error);
 
 bool listener_is_listening(int fd);
@@ -133,7 +136,8 @@ bool listeners_have_instance(const struct supervisor *supervisor, uint64_t gener
 /* Take over settings->kept; before any socket is opened. */
 void listener_kept_read(struct supervisor *supervisor);
 
-/* The kept socket for a listener that is about to be opened, or -1. A kept one that cannot be used is shut down. */
+/* The kept socket for a listener that is about to be opened, or -1. A kept one that cannot be used is shut
+ * down. */
 int listener_kept_take(struct listeners *listeners, struct listener *listener);
 
 /* Shut down what stands in the way of this address. Returns whether there was anything. */
@@ -144,14 +148,15 @@ void listener_kept_settle(struct supervisor *supervisor);
 
 /* ---- listener_diag.c ---- */
 
-/* Call on_socket for every tcp socket of the family at this port whose state is one of `states` (1 << TCP_...). Returns false when
- * the kernel does not tell, or not all. */
+/* Call on_socket for every tcp socket of the family at this port whose state is one of `states` (1 <<
+ * TCP_...). Returns false when the kernel does not tell, or not all. */
 struct inet_diag_msg;
 typedef void listener_diag_handler(void *context, const struct inet_diag_msg *message);
 bool listener_diag_each(
         uint8_t family, uint16_t port, uint32_t states, listener_diag_handler *on_socket, void *context);
 
-/* Sockets of others in the group are counted by the kernel and not by us: say so when there are any, or none any more. */
+/* Sockets of others in the group are counted by the kernel and not by us: say so when there are any, or none
+ * any more. */
 void listener_strangers_look(struct listener *listener);
 
 /* ---- listener_handshake.c ---- */
@@ -159,7 +164,8 @@ void listener_strangers_look(struct listener *listener);
 /* Write down what is half open at the port of a listener. */
 void listener_handshakes_note(const struct listener *listener, struct listener_handshakes *handshakes);
 
-/* See who of them still is; after all listeners have been looked at: forget the others. Returns how many are left. */
+/* See who of them still is; after all listeners have been looked at: forget the others. Returns how many are
+ * left. */
 void listener_handshakes_look(const struct listener *listener, struct listener_handshakes *handshakes);
 size_t listener_handshakes_left(struct listener_handshakes *handshakes);
 

@@ -1,8 +1,10 @@
-/* The registry of listening sockets: see listeners.h. Called where the core's actions are performed (run.c), where an instance is
- * started (app.c), where one binds (adopt.c), and by the health checks. In the supervisor's process alone.
+/* The registry of listening sockets: see listeners.h. Called where the core's actions are performed (run.c),
+ * where an instance is started (app.c), where one binds (adopt.c), and by the health checks. In the
+ * supervisor's process alone.
  *
- * A socket is opened before there is a generation (so that an address in use is said at the start): it is spare until the
- * first one comes. An error after the start is said, and leaves things as they are: the old generation goes on. */
+ * A socket is opened before there is a generation (so that an address in use is said at the start): it is
+ * spare until the first one comes. An error after the start is said, and leaves things as they are: the old
+ * generation goes on. */
 
 #include "supervisor/sockets/listeners.h"
 
@@ -18,7 +20,8 @@
 #include "lib/log.h"
 #include "supervisor/state.h"
 
-/* Its successor comes when it has gone, and takes over the very queue: nothing has to be steered or emptied. */
+/* Its successor comes when it has gone, and takes over the very queue: nothing has to be steered or
+ * emptied. */
 bool listeners_are_single(const struct supervisor_settings *settings) {
         return settings->fleet.surge_max == 0 && settings->fleet.replicas <= 1;
 }
@@ -245,8 +248,9 @@ int listeners_adopt(struct supervisor *supervisor, uint64_t generation, const st
                                     : member_catch_up(&supervisor->listeners, listener, generation, error);
 }
 
-/* Its instances have died, nobody else serves, and the next generation is to come for all who connect: also for those who wait
- * already, so it gets the very socket. A generation of which a process lives keeps its own: it may accept yet. */
+/* Its instances have died, nobody else serves, and the next generation is to come for all who connect: also
+ * for those who wait already, so it gets the very socket. A generation of which a process lives keeps its
+ * own: it may accept yet. */
 static bool member_inherit(
         const struct supervisor *supervisor, struct listener *listener, uint64_t generation) {
         struct listener_member *best = NULL;

@@ -2,9 +2,9 @@
 
 /* The listening sockets: opened by the supervisor, handed to instances, never touched by their end.
  *
- * A tcp address has one SO_REUSEPORT group with one socket per generation, and a program (core/steering.h) that says which
- * of them gets a new connection. What cannot have a group (unix, udp, a socket that came without SO_REUSEPORT, `shared = yes`)
- * is one socket that all generations share.
+ * A tcp address has one SO_REUSEPORT group with one socket per generation, and a program (core/steering.h)
+ * that says which of them gets a new connection. What cannot have a group (unix, udp, a socket that came
+ * without SO_REUSEPORT, `shared = yes`) is one socket that all generations share.
  *
  * Everything here belongs to the supervisor's process and returns at once. */
 
@@ -32,7 +32,8 @@ struct listener_options {
 };
 #define LISTENER_OPTIONS_DEFAULT ((struct listener_options){.ipv6_only = -1})
 
-/* One socket that an app of our former life had bound, kept by the service manager: for the app that binds it again. */
+/* One socket that an app of our former life had bound, kept by the service manager: for the app that binds it
+ * again. */
 struct listener_kept {
         const char *name; /* in the store; borrowed */
         int fd;           /* -1: taken, or shut down */
@@ -40,11 +41,12 @@ struct listener_kept {
         struct socket_address address;
 };
 
-/* Look at what came back (settings->kept), after listeners_open and before the first app is started: what no app may bind any more
- * goes. */
+/* Look at what came back (settings->kept), after listeners_open and before the first app is started: what no
+ * app may bind any more goes. */
 void listeners_kept_begin(struct supervisor *supervisor);
 
-/* Somebody binds there without us, or what binds cannot be seen: nothing of ours may stand in its way. NULL: everywhere. */
+/* Somebody binds there without us, or what binds cannot be seen: nothing of ours may stand in its way. NULL:
+ * everywhere. */
 void listeners_kept_yield(struct supervisor *supervisor, const struct socket_address *address);
 
 /* Does one wait for an app that binds this address? */
@@ -53,45 +55,49 @@ bool listeners_has_kept(const struct supervisor *supervisor, const struct socket
 /* Open what settings->listeners declares. Once, before the first spawn. */
 int listeners_open(struct supervisor *supervisor, struct error *error);
 
-/* Has some listener a socket per generation, or may one that is adopted later? Then the fleet is steered (fleet.h). Call it
- * after listeners_open. */
+/* Has some listener a socket per generation, or may one that is adopted later? Then the fleet is steered
+ * (fleet.h). Call it after listeners_open. */
 bool listeners_are_steered(const struct supervisor *supervisor);
 
-/* The sockets that were declared, for an instance of `generation`, in their order, made where they are not there yet. `out` has
- * LISTENERS_MAX places; the descriptors stay the registry's. Returns 0, or -1 with error: then the instance must not start. */
+/* The sockets that were declared, for an instance of `generation`, in their order, made where they are not
+ * there yet. `out` has LISTENERS_MAX places; the descriptors stay the registry's. Returns 0, or -1 with
+ * error: then the instance must not start. */
 int listeners_descriptors(struct supervisor *supervisor, uint64_t generation, struct launch_descriptor *out,
         size_t *count, struct error *error);
 
-/* The socket of `generation` for an address that an app wants to bind, found or made, already listening. *out_fd stays the
- * registry's. Returns 0, or -1 with error (error->code EADDRINUSE, EADDRNOTAVAIL, ... is what bind(2) said). */
+/* The socket of `generation` for an address that an app wants to bind, found or made, already listening.
+ * *out_fd stays the registry's. Returns 0, or -1 with error (error->code EADDRINUSE, EADDRNOTAVAIL, ... is
+ * what bind(2) said). */
 int listeners_adopt(struct supervisor *supervisor, uint64_t generation, const struct socket_address *address,
         const struct listener_options *options, int *out_fd, struct error *error);
 
 /* FLEET_DO_STEER: from now on new connections go by these shares. */
 void listeners_steer(struct supervisor *supervisor, const struct fleet_share *shares, size_t count);
 
-/* FLEET_DO_DROP: the generation is gone, and its sockets with it, but for one in whose queue somebody waits: the next new
- * generation gets that. */
+/* FLEET_DO_DROP: the generation is gone, and its sockets with it, but for one in whose queue somebody waits:
+ * the next new generation gets that. */
 void listeners_drop(struct supervisor *supervisor, uint64_t generation);
 
-/* Call after each round of events: begins and ends the watch on the accept queues of what drains (FLEET_EMPTY), and lets
- * go of sockets of generations that have no instance any more. Costs nothing while nothing rolls. */
+/* Call after each round of events: begins and ends the watch on the accept queues of what drains
+ * (FLEET_EMPTY), and lets go of sockets of generations that have no instance any more. Costs nothing while
+ * nothing rolls. */
 void listeners_settle(struct supervisor *supervisor);
 
 /* Connections in the accept queues of `generation`; those of shared sockets are not counted. */
 long listeners_waiting(const struct supervisor *supervisor, uint64_t generation);
 
-/* A non-blocking tcp socket that connects (or has connected) to the listener `name` (NULL: the first that is steered) such that
- * `generation` alone can answer. *out_fd is the caller's; on_readable for EPOLLOUT tells when it stands, SO_ERROR how; leave it
- * by leaving_begin(). The route to the generation is that of the last such connection: one that does not stand yet when the
- * next begins must be given up, or its SYN, sent again, goes astray. Returns 0; LISTENERS_BUSY when no port was free;
- * LISTENERS_SHARED when the listener cannot tell generations apart; LISTENERS_UNKNOWN when there is none; -1 with error. */
+/* A non-blocking tcp socket that connects (or has connected) to the listener `name` (NULL: the first that is
+ * steered) such that `generation` alone can answer. *out_fd is the caller's; on_readable for EPOLLOUT tells
+ * when it stands, SO_ERROR how; leave it by leaving_begin(). The route to the generation is that of the last
+ * such connection: one that does not stand yet when the next begins must be given up, or its SYN, sent again,
+ * goes astray. Returns 0; LISTENERS_BUSY when no port was free; LISTENERS_SHARED when the listener cannot
+ * tell generations apart; LISTENERS_UNKNOWN when there is none; -1 with error. */
 enum { LISTENERS_BUSY = 1, LISTENERS_SHARED, LISTENERS_UNKNOWN };
 int listeners_probe(struct supervisor *supervisor, uint64_t generation, const char *name, int *out_fd,
         struct error *error);
 
-/* Would listeners_probe() reach one generation alone, at a declared socket (NULL: at any)? For the configuration, before the
- * start. */
+/* Would listeners_probe() reach one generation alone, at a declared socket (NULL: at any)? For the
+ * configuration, before the start. */
 struct supervisor_settings;
 bool listeners_can_probe(const struct supervisor_settings *settings, const char *name);
 
@@ -115,5 +121,6 @@ struct listener_view {
 /* The listener with this index; false when there is none: go on until then. */
 bool listeners_look(const struct supervisor *supervisor, size_t index, struct listener_view *out);
 
-/* The app has ended for good: refuse what still comes, remove the files of unix sockets that are still ours. */
+/* The app has ended for good: refuse what still comes, remove the files of unix sockets that are still
+ * ours. */
 void listeners_close(struct supervisor *supervisor);

@@ -1,9 +1,9 @@
-/* Making listening sockets: see listener.h. Called by the registry (listeners.c, listener_group.c), in the supervisor, with the
- * rights that it has: a port below 1024 is opened by tacet, the app needs none.
+/* Making listening sockets: see listener.h. Called by the registry (listeners.c, listener_group.c), in the
+ * supervisor, with the rights that it has: a port below 1024 is opened by tacet, the app needs none.
  *
- * The first socket of a tcp group is bound alone, without SO_REUSEPORT, so that an address in use is found out instead of
- * shared with a stranger of the same user; the option is set before listen(2), which is when the group is made
- * (inet_hash()), and those that follow bind with it. */
+ * The first socket of a tcp group is bound alone, without SO_REUSEPORT, so that an address in use is found
+ * out instead of shared with a stranger of the same user; the option is set before listen(2), which is when
+ * the group is made (inet_hash()), and those that follow bind with it. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -97,7 +97,8 @@ int listener_socket_open(struct listener *listener, bool is_first, int *out_fd, 
 
         if (fd < 0)
                 return open_failed(listener, "socket", errno, error);
-        /* For datagrams it would let two sockets have the address; for a stream it only means: in spite of TIME_WAIT. */
+        /* For datagrams it would let two sockets have the address; for a stream it only means: in spite of
+         * TIME_WAIT. */
         if (is_stream && option_on(fd, SOL_SOCKET, SO_REUSEADDR) < 0)
                 return open_failed(listener, "SO_REUSEADDR", errno, error);
         if (!is_first && option_on(fd, SOL_SOCKET, SO_REUSEPORT) < 0)
@@ -177,8 +178,9 @@ static int local_open(
         return 0;
 }
 
-/* Nobody else does the same until this one listens: between bind and listen it refuses, as one that was left behind does. An
- * adopted one is opened while the supervisor has other things to do: there is no waiting then. */
+/* Nobody else does the same until this one listens: between bind and listen it refuses, as one that was left
+ * behind does. An adopted one is opened while the supervisor has other things to do: there is no waiting
+ * then. */
 int listener_local_open(
         struct listener *listener, const struct listener_file *file, int *out_fd, struct error *error) {
         const char *path = socket_address_path(&listener->address);

@@ -1,8 +1,9 @@
 /* The accept queues of generations that drain, and the sockets of those that are gone: listeners_settle().
  *
- * A generation whose last instance is to be stopped gets no new connection any more, but some may have begun their handshake before
- * the switch, and some may wait to be accepted. When those handshakes are over and its queue, looked at every few milliseconds, has
- * been empty for drain_quiet, the core hears of it. Only while an instance drains: else nothing wakes up here. */
+ * A generation whose last instance is to be stopped gets no new connection any more, but some may have begun
+ * their handshake before the switch, and some may wait to be accepted. When those handshakes are over and its
+ * queue, looked at every few milliseconds, has been empty for drain_quiet, the core hears of it. Only while
+ * an instance drains: else nothing wakes up here. */
 
 #include "lib/duration.h"
 #include "lib/log.h"
@@ -160,8 +161,8 @@ static void again_on_due(struct loop_timer *timer) {
         (void)timer;
 }
 
-/* Where the kernel had no memory for the last program it still sends clients to whom the one before named: until that is mended nobody
- * who drains is taken for idle. The failure was said when it happened. */
+/* Where the kernel had no memory for the last program it still sends clients to whom the one before named:
+ * until that is mended nobody who drains is taken for idle. The failure was said when it happened. */
 static void programs_renew(struct supervisor *supervisor) {
         struct listeners *listeners = &supervisor->listeners;
         struct error error;

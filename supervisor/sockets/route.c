@@ -1,14 +1,16 @@
-/* Connections that reach one generation alone, on its real port: see listeners.h. Called by the health checks.
+/* Connections that reach one generation alone, on its real port: see listeners.h. Called by the health
+ * checks.
  *
- * A probe comes from a port that the generation's socket has for itself, and from an address of this machine that the
- * listener answers to; the program of the group sends what comes from there to that generation. The port is bound by a socket that
- * does nothing else, so no client of this machine is given it by connect(2), and it is taken from outside the range of
- * those if there is any room.
+ * A probe comes from a port that the generation's socket has for itself, and from an address of this machine
+ * that the listener answers to; the program of the group sends what comes from there to that generation. The
+ * port is bound by a socket that does nothing else, so no client of this machine is given it by connect(2),
+ * and it is taken from outside the range of those if there is any room.
  *
- * Every probe has another port. It ends in order (leaving.h), so its port is in TIME_WAIT for a minute, or in FIN_WAIT2 where an app
- * does not close; the kernel lets a port that was bound by hand be used again at once only with timestamps (tcp_twsk_unique()),
- * which a host may have turned off, and what is left of the last connection would answer the next one's SYN. There are
- * thousands of ports, and going on to the next costs a bind(2) and a setsockopt(2). */
+ * Every probe has another port. It ends in order (leaving.h), so its port is in TIME_WAIT for a minute, or in
+ * FIN_WAIT2 where an app does not close; the kernel lets a port that was bound by hand be used again at once
+ * only with timestamps (tcp_twsk_unique()), which a host may have turned off, and what is left of the last
+ * connection would answer the next one's SYN. There are thousands of ports, and going on to the next costs a
+ * bind(2) and a setsockopt(2). */
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -102,8 +104,9 @@ static struct port_range client_ports(void) {
         return (struct port_range){32768, 60999};
 }
 
-/* Where the ports of probes come from: above those of clients, or below, if there are enough for a minute of them; else anywhere.
- * They go round in there, so that probes do not wander over the ports of services that are about to start. */
+/* Where the ports of probes come from: above those of clients, or below, if there are enough for a minute of
+ * them; else anywhere. They go round in there, so that probes do not wander over the ports of services that
+ * are about to start. */
 static struct port_range probe_ports(void) {
         struct port_range clients = client_ports();
 
@@ -114,8 +117,8 @@ static struct port_range probe_ports(void) {
         return (struct port_range){PORT_MIN, PORT_MAX};
 }
 
-/* The port to try after `port`: the one below. Not the same first one after each start: what the last life of this program used may
- * be in TIME_WAIT. */
+/* The port to try after `port`: the one below. Not the same first one after each start: what the last life of
+ * this program used may be in TIME_WAIT. */
 static uint16_t port_next(const struct port_range *range, uint16_t port) {
         if (port == 0)
                 return (uint16_t)(range->low +
@@ -123,8 +126,8 @@ static uint16_t port_next(const struct port_range *range, uint16_t port) {
         return port > range->low && port <= range->high ? port - 1 : (uint16_t)range->high;
 }
 
-/* Bind alone, without SO_REUSEADDR, to the next port that nobody has: none that was used in the last minute, that is. Returns
- * 0, or -1 with errno. */
+/* Bind alone, without SO_REUSEADDR, to the next port that nobody has: none that was used in the last minute,
+ * that is. Returns 0, or -1 with errno. */
 static int port_bind(struct listeners *listeners, int fd, struct socket_address *source) {
         struct port_range range = probe_ports();
 

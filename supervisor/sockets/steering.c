@@ -1,11 +1,12 @@
-/* Builds the program that steers new connections: see steering.h. Called by supervisor/sockets/listeners.c whenever a member joins or
- * leaves a group, or the shares change.
+/* Builds the program that steers new connections: see steering.h. Called by supervisor/sockets/listeners.c
+ * whenever a member joins or leaves a group, or the shares change.
  *
- * What the program sees (net/core/sock_reuseport.c): the data begins behind the tcp header; the header of the network layer is
- * at SKF_NET_OFF. A dual-stack socket gets packets of both versions, so the version is asked first. The source port follows the
- * IPv4 header, whose length varies with its options, or the fixed IPv6 header; behind extension headers it is not
- * searched, no probe of ours has any. The source address is compared before the port: a stranger who happens to use the port
- * of a probe does not get where the probe goes.
+ * What the program sees (net/core/sock_reuseport.c): the data begins behind the tcp header; the header of the
+ * network layer is at SKF_NET_OFF. A dual-stack socket gets packets of both versions, so the version is asked
+ * first. The source port follows the IPv4 header, whose length varies with its options, or the fixed IPv6
+ * header; behind extension headers it is not searched, no probe of ours has any. The source address is
+ * compared before the port: a stranger who happens to use the port of a probe does not get where the probe
+ * goes.
  *
  *              A = version
  *              4?  source == ipv4_source?                 A = port
@@ -28,7 +29,8 @@
 #define IPV6_HEADER 40
 #define NEXT_TCP    6
 
-/* The random number has 32 bits: with a sum of at most 2^20 the remainder favours nobody by more than 1 in 4,096. */
+/* The random number has 32 bits: with a sum of at most 2^20 the remainder favours nobody by more than 1 in
+ * 4,096. */
 #define SUM_MAX (1U << 20)
 
 /* Jumps whose distance is not known yet. */

@@ -1,10 +1,12 @@
 #pragma once
 
-/* The switch between generations: a classic BPF program for one SO_REUSEPORT group (socket(7), SO_ATTACH_REUSEPORT_CBPF).
+/* The switch between generations: a classic BPF program for one SO_REUSEPORT group (socket(7),
+ * SO_ATTACH_REUSEPORT_CBPF).
  *
- * The kernel runs it once for each new connection and takes the number that it returns as the index, in the order of
- * listen(2), of the member of the group that gets the connection. A number that is too large makes the kernel choose by
- * itself, and a load beyond the packet ends the program with 0: neither may happen, and neither does.
+ * The kernel runs it once for each new connection and takes the number that it returns as the index, in the
+ * order of listen(2), of the member of the group that gets the connection. A number that is too large makes
+ * the kernel choose by itself, and a load beyond the packet ends the program with 0: neither may happen, and
+ * neither does.
  *
  * Pure: the supervisor attaches what is built here. */
 
@@ -29,8 +31,8 @@ struct steering_route {
 };
 
 struct steering {
-        uint32_t
-                member_count; /* of the group; an index that is not below it is left out, wherever it stands */
+        /* of the group; an index that is not below it is left out, wherever it stands */
+        uint32_t member_count;
         size_t share_count;
         struct steering_share shares[STEERING_MEMBERS_MAX];
         size_t route_count;
@@ -40,10 +42,11 @@ struct steering {
         uint8_t ipv6_source[16];
 };
 
-/* 4 to tell the version, 5 for IPv4, 13 for IPv6; 2 per route; 2 for the random number and 2 per share; rounded up. */
+/* 4 to tell the version, 5 for IPv4, 13 for IPv6; 2 per route; 2 for the random number and 2 per share;
+ * rounded up. */
 #define STEERING_INSTRUCTIONS_MAX (32 + 4 * STEERING_MEMBERS_MAX)
 
-/* Write the program; returns how many instructions it has. Never fails: shares whose weights are all 0 are taken as no
- * shares, and without shares everybody goes to the first member. */
+/* Write the program; returns how many instructions it has. Never fails: shares whose weights are all 0 are
+ * taken as no shares, and without shares everybody goes to the first member. */
 size_t steering_build(
         const struct steering *steering, struct sock_filter out[static STEERING_INSTRUCTIONS_MAX]);

@@ -23,9 +23,10 @@ static inline void document_end(struct document *document) {
 
 /* ---- no message quotes a value ----
  *
- * Whether some bytes of a message are a leak cannot be told from the bytes: a value may look like a name or like our own words, and
- * libFuzzer soon makes it so. So the harness plants a text of its own into every value of the input and looks for that one:
- * letters that follow from the whole input, so that no input can hold them, of which no eight in a row may be in a message. */
+ * Whether some bytes of a message are a leak cannot be told from the bytes: a value may look like a name or
+ * like our own words, and libFuzzer soon makes it so. So the harness plants a text of its own into every
+ * value of the input and looks for that one: letters that follow from the whole input, so that no input can
+ * hold them, of which no eight in a row may be in a message. */
 
 #define CANARY_BYTES       ((size_t)16)
 #define CANARY_TRACE_BYTES ((size_t)8)
@@ -55,7 +56,8 @@ static inline struct canary canary_make(const uint8_t *data, size_t size) {
         return canary;
 }
 
-/* Length of what certainly belongs to a value that begins at `at`: to the end of its line, or of its JSON string. */
+/* Length of what certainly belongs to a value that begins at `at`: to the end of its line, or of its JSON
+ * string. */
 static inline size_t value_length(bool is_json, bool in_string, const uint8_t *at, size_t room) {
         size_t length = 0;
 
@@ -65,8 +67,9 @@ static inline size_t value_length(bool is_json, bool in_string, const uint8_t *a
         return length;
 }
 
-/* Where the next value begins at or behind `from`, `size` when there is none. In dotenv behind the first '=' of a line; in JSON
- * behind a ':' outside of a string, and the quote that follows. Up to its first error the parser sees the same. */
+/* Where the next value begins at or behind `from`, `size` when there is none. In dotenv behind the first '='
+ * of a line; in JSON behind a ':' outside of a string, and the quote that follows. Up to its first error the
+ * parser sees the same. */
 static inline size_t value_next(
         bool is_json, const uint8_t *data, size_t size, size_t from, bool *in_string) {
         size_t start = from;

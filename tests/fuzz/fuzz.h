@@ -1,6 +1,7 @@
 #pragma once
 
-/* What the fuzz targets share. A property that does not hold ends the program, and libFuzzer keeps the input. */
+/* What the fuzz targets share. A property that does not hold ends the program, and libFuzzer keeps the
+ * input. */
 
 #include <stddef.h>
 #include <stdint.h>

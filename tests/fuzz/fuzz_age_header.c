@@ -1,5 +1,5 @@
-/* The age header: what parses is walked again, its known stanzas are checked, and written anew it is the same bytes
- * (there is only one spelling of a header, else strangers could change it unseen). */
+/* The age header: what parses is walked again, its known stanzas are checked, and written anew it is the same
+ * bytes (there is only one spelling of a header, else strangers could change it unseen). */
 
 #include <string.h>
 

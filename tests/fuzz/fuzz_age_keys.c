@@ -1,5 +1,5 @@
-/* Identity files and recipients files. A message never repeats what stood in the file: no word of it that is as long as a
- * part of a key may be may appear there. */
+/* Identity files and recipients files. A message never repeats what stood in the file: no word of it that is
+ * as long as a part of a key may be may appear there. */
 
 #include <string.h>
 

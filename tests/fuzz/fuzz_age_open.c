@@ -1,5 +1,5 @@
-/* A whole file, armored or not, against an X25519 key, an SSH key and a passphrase (a small scrypt limit keeps it
- * quick). The seeds are files that open, so that what follows the header is reached. */
+/* A whole file, armored or not, against an X25519 key, an SSH key and a passphrase (a small scrypt limit
+ * keeps it quick). The seeds are files that open, so that what follows the header is reached. */
 
 #include <string.h>
 

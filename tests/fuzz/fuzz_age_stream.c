@@ -1,5 +1,5 @@
-/* The payload: any bytes under a fixed key are refused without harm; what is sealed comes back; one changed byte or a
- * cut does not. */
+/* The payload: any bytes under a fixed key are refused without harm; what is sealed comes back; one changed
+ * byte or a cut does not. */
 
 #include <string.h>
 

@@ -1,5 +1,5 @@
-/* The configuration's parser: any bytes as a file. It may refuse, but with a place and a reason; what it accepts must be well
- * formed and must survive the check and be freed. */
+/* The configuration's parser: any bytes as a file. It may refuse, but with a place and a reason; what it
+ * accepts must be well formed and must survive the check and be freed. */
 
 #include <assert.h>
 #include <stdint.h>

@@ -1,4 +1,5 @@
-/* Answers to a health check: any bytes. More bytes never change an answer that was given, and the number is in its range. */
+/* Answers to a health check: any bytes. More bytes never change an answer that was given, and the number is
+ * in its range. */
 
 #include <string.h>
 

@@ -1,5 +1,5 @@
-/* Messages of an app to its notify socket: any bytes. What is read stays within its bounds, and a status is one printable line
- * of UTF-8 whatever was sent. */
+/* Messages of an app to its notify socket: any bytes. What is read stays within its bounds, and a status is
+ * one printable line of UTF-8 whatever was sent. */
 
 #include <string.h>
 

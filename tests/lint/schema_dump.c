@@ -1,4 +1,5 @@
-/* Print the configuration's table for the lint of the manual: one row per line, fields separated by tabs, "-" for none. */
+/* Print the configuration's table for the lint of the manual: one row per line, fields separated by tabs, "-"
+ * for none. */
 
 #include <stdio.h>
 

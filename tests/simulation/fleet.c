@@ -3,8 +3,8 @@
  *      fleet [SEEDS] [FROM]       run so many seeds, beginning with FROM
  *      fleet -v SEED              run one and tell everything
  *
- * A day: start, chaos (faults, reloads, rollbacks, perhaps the end), calm, a last look, the end. A broken promise prints
- * the seed and the reason; the same seed gives the same day. */
+ * A day: start, chaos (faults, reloads, rollbacks, perhaps the end), calm, a last look, the end. A broken
+ * promise prints the seed and the reason; the same seed gives the same day. */
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,8 +1,9 @@
-/* The judge of the simulation: every promise about the fleet that can be seen from outside, checked after every step.
+/* The judge of the simulation: every promise about the fleet that can be seen from outside, checked after
+ * every step.
  *
- * It keeps its own books from facts and actions alone and never asks the fleet why. What a mutant can get wrong without
- * any line here objecting is a promise that nobody watches: tests/simulation/mutants is the list that this file has to
- * pass. */
+ * It keeps its own books from facts and actions alone and never asks the fleet why. What a mutant can get
+ * wrong without any line here objecting is a promise that nobody watches: tests/simulation/mutants is the
+ * list that this file has to pass. */
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -251,7 +252,8 @@ static bool takes_connections(const struct world *world, const struct sim_instan
         return false;
 }
 
-/* New connections go to who has proved itself, or else to the only one in its slot; when there is nobody, to the target. */
+/* New connections go to who has proved itself, or else to the only one in its slot; when there is nobody, to
+ * the target. */
 static bool share_is_earned(const struct world *world, uint64_t generation) {
         bool is_anybody = false;
         struct fleet_view view;

@@ -1,4 +1,5 @@
-/* The judge of what the fleet says about itself: settled, reverted, refused, unchanged must be true when they are said. */
+/* The judge of what the fleet says about itself: settled, reverted, refused, unchanged must be true when they
+ * are said. */
 
 #include "tests/simulation/oracle.h"
 

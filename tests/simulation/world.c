@@ -1,8 +1,8 @@
 /* The world of the simulation: what processes, loaders and operators do, drawn from one seed.
  *
- * A fact is posted with the time at which the fleet is told. Facts come late, twice, out of order and about instances that
- * are long gone, as in life. In the calm at the end of a run nothing new goes wrong: that is when promises about "in the
- * end" are due. */
+ * A fact is posted with the time at which the fleet is told. Facts come late, twice, out of order and about
+ * instances that are long gone, as in life. In the calm at the end of a run nothing new goes wrong: that is
+ * when promises about "in the end" are due. */
 
 #include <stdio.h>
 #include <string.h>

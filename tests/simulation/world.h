@@ -1,9 +1,11 @@
 #pragma once
 
-/* The simulated world around a fleet: processes, loaders, an operator, and everything that goes wrong with them.
+/* The simulated world around a fleet: processes, loaders, an operator, and everything that goes wrong with
+ * them.
  *
- * world.c lives and makes facts; books.c, oracle.c and reports.c watch and judge; fleet.c is the program. Nothing here
- * reads the fleet's own state, but through the functions that an observer has: what is judged is what a user would see. */
+ * world.c lives and makes facts; books.c, oracle.c and reports.c watch and judge; fleet.c is the program.
+ * Nothing here reads the fleet's own state, but through the functions that an observer has: what is judged is
+ * what a user would see. */
 
 #include "lib/duration.h"
 #include "supervisor/core/fleet.h"

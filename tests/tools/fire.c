@@ -1,12 +1,13 @@
-/* fire: start a wrapper many times and send it one SIGTERM at a random moment of its start; count what got lost.
+/* fire: start a wrapper many times and send it one SIGTERM at a random moment of its start; count what got
+ * lost.
  *
  *   fire [--pid1] COUNT WINDOW_US COMMAND...
  *
- * Whatever the moment, the whole must end: before exec by the default action in the new process, later because the wrapper
- * passes the signal on. A run that has not ended 30 s later (as PID 1: 150 ms) has lost it. With --pid1 the wrapper is PID 1
- * of its own PID namespace, where the kernel itself drops a signal that arrives before it is blocked; the run is then
- * ended by SIGKILL.
- * Prints "lost N of COUNT" and exits 0; anything that cannot be set up exits 1. */
+ * Whatever the moment, the whole must end: before exec by the default action in the new process, later
+ * because the wrapper passes the signal on. A run that has not ended 30 s later (as PID 1: 150 ms) has lost
+ * it. With --pid1 the wrapper is PID 1 of its own PID namespace, where the kernel itself drops a signal that
+ * arrives before it is blocked; the run is then ended by SIGKILL. Prints "lost N of COUNT" and exits 0;
+ * anything that cannot be set up exits 1. */
 
 #include <errno.h>
 #include <poll.h>

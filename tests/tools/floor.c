@@ -1,5 +1,6 @@
-/* floor: the least that an init can be, as a yardstick for tests and measurements. It blocks every signal as its first act, starts
- * the program with vfork, forwards what arrives and reaps until the program ends. Nothing else. */
+/* floor: the least that an init can be, as a yardstick for tests and measurements. It blocks every signal as
+ * its first act, starts the program with vfork, forwards what arrives and reaps until the program ends.
+ * Nothing else. */
 
 #include <errno.h>
 #include <signal.h>

@@ -1,4 +1,5 @@
-/* inject: makes system calls of a running process fail, one at a time, while it runs on. Its children are left alone.
+/* inject: makes system calls of a running process fail, one at a time, while it runs on. Its children are
+ * left alone.
  *
  *   inject PID
  *
@@ -6,12 +7,13 @@
  *
  *   count                    forget what was counted          "counting"
  *   seen                     what was called since            "NAME=TIMES NAME=TIMES ..."
- *   fail NAME ERRNO PLACE    let the PLACE-th call from now on with this name fail with that number; counts anew
+ *   fail NAME ERRNO PLACE    let the PLACE-th call from now on with this name fail with that number;
+ *   counts anew
  *                                                             "armed"
  *   calm                     no more failures                 "hit" or "missed", whether there was one
  *
- * At the end of its input it detaches. A call that fails is not made. strace(1) can do the same, but must be started anew for each
- * call, which takes longer than a rotation. */
+ * At the end of its input it detaches. A call that fails is not made. strace(1) can do the same, but must be
+ * started anew for each call, which takes longer than a rotation. */
 
 #include <elf.h>
 #include <errno.h>
@@ -41,7 +43,8 @@ struct call {
 #define CALL(name)                                                                                           \
         { #name, SYS_##name, 0 }
 
-/* Without those that cannot fail for want of something, and those (exit, execve) that nobody comes back from. */
+/* Without those that cannot fail for want of something, and those (exit, execve) that nobody comes back
+ * from. */
 static struct call calls[] = {
         CALL(accept4),
         CALL(bind),
@@ -272,7 +275,8 @@ static void command_do(const char *line) {
         fflush(stdout);
 }
 
-/* Returns false at the end of the input. A command fits into one read: the other side waits for each answer. */
+/* Returns false at the end of the input. A command fits into one read: the other side waits for each
+ * answer. */
 static bool commands_read(void) {
         char line[256];
         ssize_t length = read(STDIN_FILENO, line, sizeof line - 1);

@@ -3,26 +3,29 @@
  *   load [options] ADDRESS          HOST:PORT, [V6]:PORT or a unix socket's /path
  *     --rate N          requests a second (1000)          --seconds N      for so long (20)
  *     --slow N          so many of a thousand ask for /slow (10)
- *     --deadline MS     a request fails that is not answered so long after it was asked (3000); when this program itself did not
- *                       get to run does not count
- *     --progress FILE   where to keep count of the answers, as three int64: good ones, failures, generation of the last one
+ *     --deadline MS     a request fails that is not answered so long after it was asked (3000); when this
+ *                       program itself did not get to run does not count
+ *     --progress FILE   where to keep count of the answers, as three int64: good ones, failures,
+ *                       generation of the last one
  *     --every MS        each so many ms, the last time that long before the end:
  *       --kill SIG:PID    send a signal (HUP, USR2, TERM or a number)
  *       --run COMMAND     start a command of the shell
  *     --window MS       requests due so long after a mark are counted apart (1000)
  *
- * Requests are due at fixed times, whatever became of those before: a server that stands still is seen as all the requests
- * that wait for it. Times are counted from when a request was due. A mark is set by --every and by SIGUSR1; SIGTERM and
- * SIGINT end the load early. One JSON object is printed at the end:
+ * Requests are due at fixed times, whatever became of those before: a server that stands still is seen as all
+ * the requests that wait for it. Times are counted from when a request was due. A mark is set by --every and
+ * by SIGUSR1; SIGTERM and SIGINT end the load early. One JSON object is printed at the end:
  *
- *   requests, ok, failed {refused, reset, cut, timeout, status, local}, all/calm/after {count, p50_ms, p99_ms, max_ms},
- *   silence_ms (longest time without any answer while a request that is not slow was outstanding), silences_ms per mark,
+ *   requests, ok, failed {refused, reset, cut, timeout, status, local}, all/calm/after {count, p50_ms,
+ *   p99_ms, max_ms},
+ *   silence_ms (longest time without any answer while a request that is not slow was outstanding),
+ *   silences_ms per mark,
  *   stall_ms (longest time this program itself was late by: what the machine is to blame for),
  *   marks [{at_ms, at_ns}], answers [{generation, pid, label, count, first_ms, last_ms}], begin_ns
  *
- * An answer is ok when it is complete (Content-Length bytes, or a body up to the end when there is no such line), has status 200,
- * and came in time. Its body says who answered: "GENERATION PID LABEL". A reset after a complete answer is none.
- * Clients come from changing addresses of 127/8, so that no port runs out. */
+ * An answer is ok when it is complete (Content-Length bytes, or a body up to the end when there is no such
+ * line), has status 200, and came in time. Its body says who answered: "GENERATION PID LABEL". A reset after
+ * a complete answer is none. Clients come from changing addresses of 127/8, so that no port runs out. */
 
 #include "load/report.h"
 
@@ -54,10 +57,11 @@
 #define RESPONSE_BYTES 1024
 #define CLIENTS        16
 #define STALL_NS_MIN   (20 * MS)
-#define ADDRESS_NO_PORT                                                                                      \
-        24 /* IP_BIND_ADDRESS_NO_PORT: the port is chosen at connect, from all that are free toward the server */
+/* IP_BIND_ADDRESS_NO_PORT: the port is chosen at connect, from all that are free toward the server. */
+#define ADDRESS_NO_PORT 24
 
-/* One connection; in `open` in the order of its due time. `is_waiting`: connect() was not even begun (a full unix queue). */
+/* One connection; in `open` in the order of its due time. `is_waiting`: connect() was not even begun (a full
+ * unix queue). */
 struct connection {
         int fd;
         uint32_t request;
@@ -112,7 +116,7 @@ static void fail(const char *what) {
         exit(1);
 }
 
-/* ---- connections ------------------------------------------------------------------------------------------------ */
+/* ---- connections --------------------------------------------------------------------------------------- */
 
 static void connection_end(struct connection *connection) {
         connection->previous->next = connection->next;
@@ -307,7 +311,8 @@ static void connection_event(struct connection *connection) {
         connection_read(connection);
 }
 
-/* End what is too late, and try again what could not even connect. Connections are in the order in which they were begun. */
+/* End what is too late, and try again what could not even connect. Connections are in the order in which they
+ * were begun. */
 static void connections_tick(int64_t now) {
         struct connection *next;
         for (struct connection *at = open_list.next; at != &open_list; at = next) {
@@ -326,7 +331,7 @@ static void connections_tick(int64_t now) {
         }
 }
 
-/* ---- marks ------------------------------------------------------------------------------------------------------ */
+/* ---- marks --------------------------------------------------------------------------------------------- */
 
 static void mark_set(void) {
         if (mark_count < MARKS_MAX)
@@ -350,7 +355,7 @@ static void mark_act(void) {
         }
 }
 
-/* ---- the loop ---------------------------------------------------------------------------------------------------- */
+/* ---- the loop ------------------------------------------------------------------------------------------ */
 
 static int64_t due_of(uint32_t number) {
         return begin_ns + (int64_t)number * INT64_C(1000000000) / options.rate;
@@ -407,7 +412,7 @@ static void loop_run(void) {
         }
 }
 
-/* ---- the start --------------------------------------------------------------------------------------------------- */
+/* ---- the start ----------------------------------------------------------------------------------------- */
 
 static void address_parse(const char *text) {
         char host[128];

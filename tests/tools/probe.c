@@ -1,17 +1,20 @@
-/* probe: the application of the tests. One static program that says what it was given and does what it is told, without
- * a C library or a /proc that has to be there. Signals are handled by raw system calls: libraries keep some real-time signals for
- * themselves, and the tests want all 64.
+/* probe: the application of the tests. One static program that says what it was given and does what it is
+ * told, without a C library or a /proc that has to be there. Signals are handled by raw system calls:
+ * libraries keep some real-time signals for themselves, and the tests want all 64.
  *
  *   probe state             print what this process inherited, one "key value" per line, then exit 0
  *   probe env               print the environment
  *   probe env-wait          print it and sleep for ever
  *   probe exit N            exit with N                       probe die SIGNAL     end by that signal
- *   probe log [SIGNAL]      print "ready PID", then the number of every signal that arrives; exit 0 after SIGNAL (15)
+ *   probe log [SIGNAL]      print "ready PID", then the number of every signal that arrives; exit 0 after
+ *   SIGNAL (15)
  *   probe wait              print "ready PID" and sleep for ever with default dispositions
  *   probe deaf              the same with every signal ignored
  *   probe clean MS FILE     at SIGTERM work for MS milliseconds, write FILE, exit 0
- *   probe orphans N         start N children that become orphans one after the other and end at once, then exit 0
- *   probe burst N           let go of N orphans at once; print how long until the last was reaped, and PID 1's time
+ *   probe orphans N         start N children that become orphans one after the other and end at once, then
+ *   exit 0
+ *   probe burst N           let go of N orphans at once; print how long until the last was reaped, and PID
+ *   1's time
  *   probe write FILE TEXT   write a file; exit with errno when that fails */
 
 #include <dirent.h>

@@ -1,24 +1,31 @@
-/* server: a small HTTP server as people write them, which knows nothing of tacet. One thread, HTTP/1.0, closes every connection.
- * It binds its own ADDRESS, or takes what it is given (LISTEN_FDS with LISTEN_PID, or SERVER_STARTER_PORT). At SIGTERM it
- * closes its listeners, finishes the requests it has accepted, and exits 0.
+/* server: a small HTTP server as people write them, which knows nothing of tacet. One thread, HTTP/1.0,
+ * closes every connection. It binds its own ADDRESS, or takes what it is given (LISTEN_FDS with LISTEN_PID,
+ * or SERVER_STARTER_PORT). At SIGTERM it closes its listeners, finishes the requests it has accepted, and
+ * exits 0.
  *
- *   GET /        "GENERATION PID MODE": $TACET_GENERATION, $SERVER_STARTER_GENERATION or $GENERATION, then the pid, then $MODE (good)
+ *   GET /        "GENERATION PID MODE": $TACET_GENERATION, $SERVER_STARTER_GENERATION or $GENERATION, then
+ *   the pid, then $MODE (good)
  *   GET /slow    the same after $SLOW_MS (300)
  *   GET /env?N   the value of the variable N, 404 when there is none
  *
  * How it behaves is said by the environment, and so by a secret: a rotation may bring a bad generation.
  *
  *   MODE         good
- *                exit         exits with 1 at boot                          crash       dies $CRASH_MS (500) after boot
- *                never-ready  stays in its boot, leaves at SIGTERM          hang        the same, deaf to SIGTERM
- *                unhealthy    answers 503                                   deaf        serves, ignores SIGTERM
- *                slow-boot    boots $BOOT_MS, 1500 if unset                 helper      starts a process that keeps the listener
+ *                exit         exits with 1 at boot                          crash       dies $CRASH_MS
+ *                             (500) after boot
+ *                never-ready  stays in its boot, leaves at SIGTERM          hang        the same, deaf to
+ *                             SIGTERM
+ *                unhealthy    answers 503                                   deaf        serves, ignores
+ *                             SIGTERM
+ *                slow-boot    boots $BOOT_MS, 1500 if unset                 helper      starts a process
+ *                             that keeps the listener
  *                any other word is as good as good
  *   ADDRESS      PORT (127.0.0.1), HOST:PORT, [V6]:PORT, *:PORT (dual stack), /PATH
  *   FAIL_FROM    every start that is not good ends with 1 in replicas from this number on
  *   BOOT_MS (0)  from start to listen         WORK_MS (0)  a request takes so long
  *   READY_FD     a descriptor that gets a newline when it serves; $NOTIFY_SOCKET gets READY=1
- *   STARTS       a file that gets a line "GENERATION PID MODE START_NS" (monotonic, at main) when it starts */
+ *   STARTS       a file that gets a line "GENERATION PID MODE START_NS" (monotonic, at main) when it
+ *                starts */
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -90,7 +97,7 @@ static void fail(const char *what) {
         exit(1);
 }
 
-/* ---- listening -------------------------------------------------------------------------------------------------- */
+/* ---- listening ----------------------------------------------------------------------------------------- */
 
 static void listener_add(int fd) {
         fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
@@ -162,7 +169,7 @@ static void listeners_open(void) {
                 fail("no ADDRESS and nothing handed over");
 }
 
-/* ---- answering -------------------------------------------------------------------------------------------------- */
+/* ---- answering ----------------------------------------------------------------------------------------- */
 
 static void connection_end(struct connection *connection) {
         close(connection->fd);
@@ -253,7 +260,7 @@ static void listeners_close(void) {
         is_stopping = true;
 }
 
-/* ---- its life --------------------------------------------------------------------------------------------------- */
+/* ---- its life ------------------------------------------------------------------------------------------ */
 
 static void start_note(int64_t begin_ns) {
         const char *path = getenv("STARTS");

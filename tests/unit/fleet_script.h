@@ -6,8 +6,9 @@
  *      start();                      expect("load 1");
  *      loaded(1, 'a');               expect("spawn 1 g1");
  *
- * Instances, loads and generations are numbered from 1 in the order of their birth. `content` is a letter: the digest.
- * Reports stand in parentheses. The time is `now_ns`; later() lets it pass, waking the fleet when it wants to be woken. */
+ * Instances, loads and generations are numbered from 1 in the order of their birth. `content` is a letter:
+ * the digest. Reports stand in parentheses. The time is `now_ns`; later() lets it pass, waking the fleet when
+ * it wants to be woken. */
 
 #include <setjmp.h>
 #include <stdarg.h>

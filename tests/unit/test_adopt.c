@@ -139,7 +139,8 @@ static void test_every_other_call_runs_unseen(void **state) {
 }
 
 #ifdef __x86_64__
-/* socketcall(2) of 32-bit programs, as such a program enters the kernel. Its pointers have 32 bits; none is needed here. */
+/* socketcall(2) of 32-bit programs, as such a program enters the kernel. Its pointers have 32 bits; none is
+ * needed here. */
 static long call_32(long number, long first, long second) {
         long result;
 

@@ -1,4 +1,5 @@
-/* What an instance's own bind and listen are answered: real children under the filter, and a supervisor's loop that is turned here. */
+/* What an instance's own bind and listen are answered: real children under the filter, and a supervisor's
+ * loop that is turned here. */
 
 #include <setjmp.h>
 #include <stdarg.h>

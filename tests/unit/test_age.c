@@ -1,4 +1,5 @@
-/* age_open, age_seal and age_keygen together: round trips, wrong keys, files torn or flipped at every byte. */
+/* age_open, age_seal and age_keygen together: round trips, wrong keys, files torn or flipped at every
+ * byte. */
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -228,7 +229,8 @@ static void test_each_of_many_recipients_opens_the_file(void **state) {
         free(file.at);
 }
 
-/* A file key of zeros would open anything; a nonce used twice with one key, too, but keys are never used twice. */
+/* A file key of zeros would open anything; a nonce used twice with one key, too, but keys are never used
+ * twice. */
 static void test_every_file_has_its_own_key_and_nonce(void **state) {
         struct fixture *f = *state;
         struct age_header header;

@@ -99,7 +99,8 @@ static void test_headers_with_a_fault_name_its_line(void **state) {
         }
 }
 
-/* NUL and 0x80-0xff, which libsodium 1.0.18 would decode or skip, and everything else outside the alphabet. */
+/* NUL and 0x80-0xff, which libsodium 1.0.18 would decode or skip, and everything else outside the
+ * alphabet. */
 static void test_no_strange_byte_stands_in_a_body_or_in_the_mac(void **state) {
         char text[] = V1 "-> a\nAAAAAA\n" MAC;
         const size_t body = sizeof V1 "-> a\n" - 1, mac = sizeof V1 "-> a\nAAAAAA\n--- " - 1;

@@ -1,4 +1,5 @@
-/* Identity files and recipients: what is taken, what is refused and how it is called, and that no message repeats a key. */
+/* Identity files and recipients: what is taken, what is refused and how it is called, and that no message
+ * repeats a key. */
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -209,7 +210,8 @@ static void test_every_damage_to_an_ssh_key_is_refused(void **state) {
         assert_in_range(taken, 0, 11); /* the characters of the comment, 7 bytes, are under no check */
 }
 
-/* The key file with its binary content changed: `at` of 0xff bytes more are appended when `at` is its length. */
+/* The key file with its binary content changed: `at` of 0xff bytes more are appended when `at` is its
+ * length. */
 static int ssh_changed(size_t at, uint8_t change) {
         char text[1024], joined[1024];
         uint8_t binary[512] = {0};
@@ -231,7 +233,8 @@ static int ssh_changed(size_t at, uint8_t change) {
         return keys_add(text);
 }
 
-/* Offsets into the binary: 15 magic, 3 strings, count, 51 + 4 public key, 4 length, then the private section at 98. */
+/* Offsets into the binary: 15 magic, 3 strings, count, 51 + 4 public key, 4 length, then the private section
+ * at 98. */
 static void test_the_parts_of_an_ssh_key_must_fit_together(void **state) {
         const size_t section = 98, seed = section + 8 + 15 + 36 + 4, comment = seed + 64 + 4,
                      padding = comment + 7;

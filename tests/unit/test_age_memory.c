@@ -1,5 +1,5 @@
-/* What is left in this process's memory after files were written and opened: nothing of an identity, a passphrase, an SSH
- * seed or a plaintext, anywhere but in the arena, and after arena_deinit() nowhere at all.
+/* What is left in this process's memory after files were written and opened: nothing of an identity, a
+ * passphrase, an SSH seed or a plaintext, anywhere but in the arena, and after arena_deinit() nowhere at all.
  *
  * The needles are made at run time and kept only in a changed form, so that the test does not find itself. */
 
@@ -100,7 +100,8 @@ static size_t memory_count(uintptr_t skip_start, uintptr_t skip_end, const struc
         return found;
 }
 
-/* Everything that can be done with keys, its secrets in `arena` alone. Not inlined: its frames end with it. */
+/* Everything that can be done with keys, its secrets in `arena` alone. Not inlined: its frames end with
+ * it. */
 __attribute__((noinline)) static void secrets_use(struct arena *arena) {
         struct error error;
         struct secret_bytes identity, plain = {arena_take(arena, 4096, &error), 4096}, out;

@@ -1,5 +1,5 @@
-/* The text layers of the age format: base64, bech32, armor. What the public vectors miss is here: bytes above 0x7f, NUL,
- * other spellings. */
+/* The text layers of the age format: base64, bech32, armor. What the public vectors miss is here: bytes above
+ * 0x7f, NUL, other spellings. */
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -90,7 +90,8 @@ static int bech32(
         return bech32_decode(bytes_of(text), prefix, out, room, length, error);
 }
 
-/* BIP 173, "Test vectors": those whose checksum constant is 1 and whose data is whole bytes, and the invalid ones. */
+/* BIP 173, "Test vectors": those whose checksum constant is 1 and whose data is whole bytes, and the invalid
+ * ones. */
 static void test_bech32_follows_its_specification(void **state) {
         static const char *const good[] = {"A12UEL5L", "a12uel5l",
                 "an83characterlonghumanreadablepartthatcontainsthenumber1andtheexcludedcharactersbio1tt5tgs",
@@ -233,7 +234,8 @@ static void test_armor_takes_nothing_else(void **state) {
                         fail_msg("was taken: %s", bad[i]);
 }
 
-/* No byte but the alphabet's, in any place of a line: NUL and 0x80-0xff are what libsodium's decoder would have taken. */
+/* No byte but the alphabet's, in any place of a line: NUL and 0x80-0xff are what libsodium's decoder would
+ * have taken. */
 static void test_armor_takes_no_strange_byte_anywhere(void **state) {
         const char text[] = BEGIN "AAAA\n" END;
         const size_t line = sizeof BEGIN - 1;

@@ -1,5 +1,6 @@
-/* The public test vectors of the age format (build/vectors, laid out by tests/vectors/fetch): each must open to the
- * expected bytes, or fail in the expected way. Skipped when nobody fetched them; a failure when fewer ran than exist. */
+/* The public test vectors of the age format (build/vectors, laid out by tests/vectors/fetch): each must open
+ * to the expected bytes, or fail in the expected way. Skipped when nobody fetched them; a failure when fewer
+ * ran than exist. */
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -116,7 +117,8 @@ static void vector_check(struct vector *vector) {
         int status =
                 age_open_telling(vector->file, &vector->keys, &limits, &vector->arena, &out, &fault, &error);
 
-        /* age_open() tells the two forms apart by their first bytes: armor with garbage before it is not armor to it */
+        /* age_open() tells the two forms apart by their first bytes: armor with garbage before it is not
+         * armor to it */
         if (vector->is_armored && !armor_is_present(vector->file) && fault == AGE_FAULT_HEADER)
                 fault = AGE_FAULT_ARMOR;
         if (strcmp(fault_name(fault), vector->expect) != 0)

@@ -1,4 +1,5 @@
-/* Atomic replacement: what is kept, what is refused, and that a failure leaves the old file and nothing else. */
+/* Atomic replacement: what is kept, what is refused, and that a failure leaves the old file and nothing
+ * else. */
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,5 @@
-/* Reading a file: what inih would cut or reinterpret is refused or kept whole, and every message has its line. */
+/* Reading a file: what inih would cut or reinterpret is refused or kept whole, and every message has its
+ * line. */
 
 #include <setjmp.h>
 #include <stdarg.h>

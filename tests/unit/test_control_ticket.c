@@ -1,4 +1,5 @@
-/* What a request to rotate is answered with: the real core is driven, and tickets listen to what it reports. */
+/* What a request to rotate is answered with: the real core is driven, and tickets listen to what it
+ * reports. */
 
 #include "supervisor/control/ticket.h"
 

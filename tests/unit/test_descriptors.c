@@ -1,5 +1,5 @@
-/* The app's descriptors: numbers, places, collisions, and the variables that tell of them. Each case runs in a forked child, whose
- * table of descriptors it may ruin. */
+/* The app's descriptors: numbers, places, collisions, and the variables that tell of them. Each case runs in
+ * a forked child, whose table of descriptors it may ruin. */
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,4 +1,5 @@
-/* Secret documents: what each dialect takes, what it refuses and how, and that edits leave everything else alone. */
+/* Secret documents: what each dialect takes, what it refuses and how, and that edits leave everything else
+ * alone. */
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,8 +1,9 @@
-/* The fleet with one replica, as it is wired: start, the end of the app, restart, stop, and events at the wrong time. */
+/* The fleet with one replica, as it is wired: start, the end of the app, restart, stop, and events at the
+ * wrong time. */
 
 #include "tests/unit/fleet_script.h"
 
-/* ---- start -------------------------------------------------------------------------------------------------------- */
+/* ---- start --------------------------------------------------------------------------------------------- */
 
 static void test_start_loads_then_spawns_then_sleeps_for_ever(void **state) {
         (void)state;
@@ -143,7 +144,7 @@ static void test_a_load_that_hangs_is_cancelled(void **state) {
         expect("");
 }
 
-/* ---- the app ends by itself ------------------------------------------------------------------------------------------ */
+/* ---- the app ends by itself ---------------------------------------------------------------------------- */
 
 static void test_without_restart_the_status_is_passed_on(void **state) {
         (void)state;
@@ -281,7 +282,7 @@ static void test_an_unhealthy_app_is_restarted_where_the_policy_says_so(void **s
         expect("spawn 2 g1");
 }
 
-/* ---- stop ----------------------------------------------------------------------------------------------------------- */
+/* ---- stop ---------------------------------------------------------------------------------------------- */
 
 static void test_stop_before_anything_ran_exits_with_the_signal(void **state) {
         (void)state;
@@ -383,7 +384,7 @@ static void test_stop_ends_the_wait_for_an_app_that_was_stopped_already(void **s
         assert_int_equal(wakes_in(), 4 * S);
 }
 
-/* ---- what comes at the wrong time -------------------------------------------------------------------------------------- */
+/* ---- what comes at the wrong time ---------------------------------------------------------------------- */
 
 static void test_events_about_what_is_gone_change_nothing(void **state) {
         (void)state;

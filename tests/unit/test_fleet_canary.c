@@ -1,4 +1,5 @@
-/* A canary: the first instance of a new generation gets a small share of the clients for a while, and nothing else moves. */
+/* A canary: the first instance of a new generation gets a small share of the clients for a while, and nothing
+ * else moves. */
 
 #include "tests/unit/fleet_script.h"
 

@@ -1,4 +1,5 @@
-/* The time to finish before the stop signal: who gets it, and what cuts it short. And the reports of single steps. */
+/* The time to finish before the stop signal: who gets it, and what cuts it short. And the reports of single
+ * steps. */
 
 #include "tests/unit/fleet_script.h"
 

@@ -2,7 +2,7 @@
 
 #include "tests/unit/fleet_script.h"
 
-/* ---- several replicas ----------------------------------------------------------------------------------------------- */
+/* ---- several replicas ---------------------------------------------------------------------------------- */
 
 static void test_replicas_are_replaced_one_by_one_with_one_more(void **state) {
         (void)state;

@@ -2,7 +2,7 @@
 
 #include "tests/unit/fleet_script.h"
 
-/* ---- reload --------------------------------------------------------------------------------------------------------- */
+/* ---- reload -------------------------------------------------------------------------------------------- */
 
 static void test_an_equal_digest_restarts_nothing(void **state) {
         (void)state;
@@ -136,7 +136,7 @@ static void test_a_new_generation_does_not_wait_for_the_failures_of_the_old(void
         expect("(failed 1 exited 1) (restart 1 later) load 2 (rollout g2) spawn 2 g2");
 }
 
-/* ---- revert --------------------------------------------------------------------------------------------------------- */
+/* ---- revert -------------------------------------------------------------------------------------------- */
 
 static void test_a_new_instance_that_exits_brings_the_old_generation_back(void **state) {
         (void)state;

@@ -2,7 +2,7 @@
 
 #include "tests/unit/fleet_script.h"
 
-/* ---- new beside old ----------------------------------------------------------------------------------------------- */
+/* ---- new beside old ------------------------------------------------------------------------------------ */
 
 static void test_handoff_stops_the_old_only_when_the_new_has_proved_itself(void **state) {
         (void)state;
@@ -97,7 +97,7 @@ static void test_stop_during_a_handoff_stops_both_and_reports_the_one_that_serve
         expect("exit 0");
 }
 
-/* ---- emergency, rollback ---------------------------------------------------------------------------------------------- */
+/* ---- emergency, rollback ------------------------------------------------------------------------------- */
 
 static void test_an_emergency_replaces_all_at_once_and_keeps_no_old_value(void **state) {
         (void)state;
@@ -188,7 +188,7 @@ static void test_rollback_calls_off_a_rollout_and_a_load(void **state) {
         expect("(restored g1) drop g2");
 }
 
-/* ---- steering ----------------------------------------------------------------------------------------------------------- */
+/* ---- steering ------------------------------------------------------------------------------------------ */
 
 static struct fleet_settings settings_steered(uint32_t replicas) {
         struct fleet_settings settings = settings_handoff(replicas);

@@ -1,4 +1,5 @@
-/* What the registry of sockets does when the kernel refuses: setsockopt(2) and getsockopt(2) fail here when they are told to. */
+/* What the registry of sockets does when the kernel refuses: setsockopt(2) and getsockopt(2) fail here when
+ * they are told to. */
 
 #include <setjmp.h>
 #include <stdarg.h>

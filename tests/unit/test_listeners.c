@@ -1,5 +1,5 @@
-/* The registry of listening sockets against the kernel, on the loopback of a network of its own where that can be had: who gets
- * which connection, before, while and after generations come and go. */
+/* The registry of listening sockets against the kernel, on the loopback of a network of its own where that
+ * can be had: who gets which connection, before, while and after generations come and go. */
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -181,7 +181,7 @@ static uint64_t probe_lands(uint64_t generation) {
         return accept_one();
 }
 
-/* ---- who gets a connection -------------------------------------------------------------------------------------------- */
+/* ---- who gets a connection ----------------------------------------------------------------------------- */
 
 static void check_steering(const char *bound, const char *const *hosts) {
         registry_start(bound);
@@ -404,7 +404,8 @@ static void timestamps_set(const char *digit) {
                 assert_int_equal(write(fd, digit, 1), 1);
 }
 
-/* Whatever is left of it in the kernel, and also where that does not let a port in TIME_WAIT be used again. */
+/* Whatever is left of it in the kernel, and also where that does not let a port in TIME_WAIT be used
+ * again. */
 static void test_a_probe_follows_another_at_once_whoever_closes_first(void **state) {
         static int servers[ORDERS * 100];
 
@@ -451,7 +452,7 @@ static void test_a_probe_waits_until_that_of_another_replica_stands(void **state
         registry_end();
 }
 
-/* ---- under load ------------------------------------------------------------------------------------------------------- */
+/* ---- under load ---------------------------------------------------------------------------------------- */
 
 /* Ends with this program, also when a claim of it fails: these children never end by themselves. */
 static pid_t child_fork(void) {
@@ -518,8 +519,8 @@ static void child_end(pid_t pid, int number) {
         waitpid(pid, NULL, 0);
 }
 
-/* Empty for 20 ms, and no handshake left that began before the switch, as the supervisor waits for it; ten seconds at most, for a
- * machine that is busy. */
+/* Empty for 20 ms, and no handshake left that began before the switch, as the supervisor waits for it; ten
+ * seconds at most, for a machine that is busy. */
 static void queue_await_empty(uint64_t generation) {
         struct listener_handshakes handshakes = {0};
 
@@ -534,7 +535,8 @@ static void queue_await_empty(uint64_t generation) {
         }
 }
 
-/* Generation after generation: its server starts, it is steered to, the one before empties its queue and goes. */
+/* Generation after generation: its server starts, it is steered to, the one before empties its queue and
+ * goes. */
 static void test_no_connection_is_lost_while_generations_come_and_go(void **state) {
         struct counts *counts =
                 mmap(NULL, 4 * sizeof *counts, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -573,7 +575,7 @@ static void test_no_connection_is_lost_while_generations_come_and_go(void **stat
         registry_end();
 }
 
-/* ---- queues ------------------------------------------------------------------------------------------------------------- */
+/* ---- queues -------------------------------------------------------------------------------------------- */
 
 static void test_a_probe_that_nobody_took_is_no_client_to_keep_a_socket_for(void **state) {
         struct error error;
@@ -744,7 +746,7 @@ static void test_an_empty_queue_is_said_when_it_was_quiet_long_enough(void **sta
         registry_end();
 }
 
-/* ---- a client at the other end of a wire, who takes his time ------------------------------------------------------------------ */
+/* ---- a client at the other end of a wire, who takes his time ------------------------------------------- */
 
 #define CLIENT_SEQUENCE 1000
 
@@ -932,7 +934,7 @@ static void test_the_socket_of_a_generation_that_nobody_runs_is_closed(void **st
         registry_end();
 }
 
-/* ---- adopted ---------------------------------------------------------------------------------------------------------- */
+/* ---- adopted ------------------------------------------------------------------------------------------- */
 
 static void test_an_app_that_binds_gets_the_socket_of_its_generation(void **state) {
         const struct listener_options options = LISTENER_OPTIONS_DEFAULT;
@@ -988,7 +990,7 @@ static void test_an_address_that_is_not_there_yet_can_be_bound_freely(void **sta
         check_free_bind("[2001:db8::1]");
 }
 
-/* ---- strangers --------------------------------------------------------------------------------------------------------- */
+/* ---- strangers ----------------------------------------------------------------------------------------- */
 
 /* Somebody of our user, on our address. */
 static int stranger_open(const char *text) {
@@ -1054,7 +1056,7 @@ static void test_who_listens_beside_the_group_is_no_stranger(void **state) {
         registry_end();
 }
 
-/* ---- kept by a service manager ------------------------------------------------------------------------------------------ */
+/* ---- kept by a service manager ------------------------------------------------------------------------- */
 
 /* A tcp socket that listens, and another descriptor of it, as the manager has one. */
 static int kept_open(bool is_reused, int *out_copy) {
@@ -1178,7 +1180,7 @@ static void test_an_address_in_use_is_the_apps_own_error(void **state) {
         registry_end();
 }
 
-/* ---- shared ------------------------------------------------------------------------------------------------------------- */
+/* ---- shared -------------------------------------------------------------------------------------------- */
 
 static void assert_shared(const char *why) {
         struct error error = {0};
@@ -1301,7 +1303,7 @@ static void test_a_socket_given_with_reuse_is_steered_and_never_closed(void **st
         close(copy);
 }
 
-/* ---- unix sockets --------------------------------------------------------------------------------------------------------- */
+/* ---- unix sockets -------------------------------------------------------------------------------------- */
 
 static char folder[64];
 
@@ -1378,7 +1380,7 @@ static void test_a_file_that_is_no_socket_is_left_alone(void **state) {
         unlink(path);
 }
 
-/* ---- a network of our own ------------------------------------------------------------------------------------------------- */
+/* ---- a network of our own ------------------------------------------------------------------------------ */
 
 /* Ports are nobody else's there. Without the right to make one the tests share the machine's loopback. */
 static void network_make(void) {

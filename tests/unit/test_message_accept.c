@@ -1,5 +1,5 @@
-/* The loader's message, as its parent takes it when the loader is hostile: nothing but what it may say is believed, and no
- * descriptor is left behind. */
+/* The loader's message, as its parent takes it when the loader is hostile: nothing but what it may say is
+ * believed, and no descriptor is left behind. */
 
 #include <setjmp.h>
 #include <stdarg.h>

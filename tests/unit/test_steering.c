@@ -1,6 +1,7 @@
-/* The program that steers connections, run by an interpreter of classic BPF over made packets. The interpreter is as strict
- * as the kernel (net/core/filter.c): what it does not know, a jump out of the program or a division by nothing fails the
- * test, and a load beyond the packet ends with 0. tests/unit/test_listeners.c asks the kernel itself. */
+/* The program that steers connections, run by an interpreter of classic BPF over made packets. The
+ * interpreter is as strict as the kernel (net/core/filter.c): what it does not know, a jump out of the
+ * program or a division by nothing fails the test, and a load beyond the packet ends with 0.
+ * tests/unit/test_listeners.c asks the kernel itself. */
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,7 +17,7 @@
 #define RESERVED 61001
 #define OTHER    61002
 
-/* ---- packets: the network header and what follows it ------------------------------------------------------------------ */
+/* ---- packets: the network header and what follows it --------------------------------------------------- */
 
 struct packet {
         uint8_t bytes[160];
@@ -61,7 +62,7 @@ static struct packet packet6(const uint8_t source[16], uint8_t next, unsigned so
         return packet;
 }
 
-/* ---- the interpreter ---------------------------------------------------------------------------------------------------- */
+/* ---- the interpreter ----------------------------------------------------------------------------------- */
 
 struct machine {
         const struct packet *packet;
@@ -171,7 +172,7 @@ static struct steering probed(void) {
         return steering;
 }
 
-/* ---- tests ---------------------------------------------------------------------------------------------------------------- */
+/* ---- tests --------------------------------------------------------------------------------------------- */
 
 static void test_one_share_is_a_plain_answer(void **state) {
         struct steering steering = {

@@ -1,4 +1,5 @@
-/* The numbers of a load run: percentiles, silences, who answered. Called once, at the end; nothing here is timed. */
+/* The numbers of a load run: percentiles, silences, who answered. Called once, at the end; nothing here is
+ * timed. */
 
 #include "report.h"
 
@@ -58,7 +59,8 @@ static int64_t waiting_since(const struct report *report, int64_t before_ns, int
         return answer_ns;
 }
 
-/* The longest time within [from, to) without an answer, while a request that is not slow was due and not answered. */
+/* The longest time within [from, to) without an answer, while a request that is not slow was due and not
+ * answered. */
 static int64_t silence_find(
         const struct report *report, const int64_t *answers, size_t count, int64_t from_ns, int64_t to_ns) {
         int64_t longest = 0, before = from_ns;

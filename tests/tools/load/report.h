@@ -1,6 +1,7 @@
 #pragma once
 
-/* What the load generator knows at its end, and the JSON it makes of it: see tests/tools/load.c for the members. */
+/* What the load generator knows at its end, and the JSON it makes of it: see tests/tools/load.c for the
+ * members. */
 
 #include <stdbool.h>
 #include <stddef.h>
