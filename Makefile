@@ -20,10 +20,7 @@ PYTHON     ?= /usr/bin/python3
 MUSL_CC    ?= musl-gcc
 VERSION    := 0.1.0
 
-FOLDERS  := lib conf secrets/age supervisor/core client secrets/document secrets/source secrets shim \
-            supervisor/process supervisor/sockets supervisor/notify supervisor/generations supervisor/adopt \
-            supervisor/health supervisor/manager supervisor/gate supervisor/control supervisor/instance supervisor \
-            cli/common cli/service cli/files cli/ask cli
+FOLDERS  := $(shell sed -n 's/^[0-9][0-9]*  *\([^ ]*\).*/\1/p' floors)
 SOURCES  := $(foreach folder,$(FOLDERS),$(wildcard $(folder)/*.c))
 UNITS    := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
 PACKAGES := libsodium libseccomp libcap inih jansson

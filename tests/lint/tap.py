@@ -1,55 +1,95 @@
-"""What the lints share: the tree's source files, C text without comments and strings, and TAP output."""
+"""What the lints share: the list of floors, the tree's source files, C text without comments and strings, and TAP output."""
 
 from __future__ import annotations
 
 import re
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-FOLDERS = (
-    "lib",
-    "conf",
-    "secrets/age",
-    "supervisor/core",
-    "client",
-    "secrets/document",
-    "secrets/source",
-    "secrets",
-    "shim",
-    "supervisor/process",
-    "supervisor/sockets",
-    "supervisor/notify",
-    "supervisor/generations",
-    "supervisor/adopt",
-    "supervisor/health",
-    "supervisor/manager",
-    "supervisor/gate",
-    "supervisor/control",
-    "supervisor/instance",
-    "supervisor",
-    "cli/common",
-    "cli/service",
-    "cli/files",
-    "cli/ask",
-    "cli",
-)
+
+
+@dataclass(frozen=True)
+class Floor:
+    """A row of the file `floors`: how high a folder lies, and the only folders that it sees when not all lower ones."""
+
+    number: int
+    only: tuple[str, ...] | None
+
+
+def read_floors() -> tuple[dict[str, Floor], dict[str, str], list[str]]:
+    """The folders with a floor, those without one and why, and what is wrong with the file."""
+    floors: dict[str, Floor] = {}
+    apart: dict[str, str] = {}
+    complaints: list[str] = []
+    for number, line in enumerate((ROOT / "floors").read_text().splitlines(), 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        row = re.fullmatch(r"(\d+) +(\S+)(?: +sees((?: +\S+)+))?", line)
+        without = re.fullmatch(r"- +(\S+) +(\S.*)", line)
+        if row and row.group(2) not in floors and int(row.group(1)) >= max((f.number for f in floors.values()), default=0):
+            floors[row.group(2)] = Floor(int(row.group(1)), tuple(row.group(3).split()) if row.group(3) else None)
+        elif without:
+            apart[without.group(1)] = without.group(2)
+        else:
+            complaints.append(f"floors:{number}: no row of the form FLOOR FOLDER, or a second one, or not in order: {line}")
+    complaints += [
+        f"floors: {folder} may see {name}, which is not below it"
+        for folder, floor in floors.items()
+        for name in floor.only or ()
+        if name not in floors or floors[name].number >= floor.number
+    ]
+    return floors, apart, complaints
+
+
+FLOORS, APART, FLOORS_COMPLAINTS = read_floors()
+FOLDERS = tuple(FLOORS)
+
+
+def may_see(own: str, other: str) -> bool:
+    """Whether files of one folder may use those of another: their own, and lower floors."""
+    if own == other:
+        return True
+    if other not in FLOORS:
+        return False
+    only = FLOORS[own].only
+    return FLOORS[other].number < FLOORS[own].number and (only is None or other in only)
 
 
 def folder_of(path: Path) -> str:
-    """The folder of FOLDERS that a file belongs to (the deepest one)."""
+    """The folder of FOLDERS that a file belongs to (the deepest one), or that of an unknown file as it is."""
     parent = path.relative_to(ROOT).parent.as_posix()
     candidates = [folder for folder in FOLDERS if parent == folder or parent.startswith(folder + "/")]
-    return max(candidates, key=len)
+    return max(candidates, key=len, default=parent)
+
+
+def tree_of(path: Path) -> str:
+    """The part of the program that a file belongs to: `cli` for every folder in it."""
+    return path.relative_to(ROOT).parts[0]
 
 
 def product_files(*suffixes: str) -> list[Path]:
     """The program's own sources, in the order of the floors. `lib/musl` is linked into the static program only."""
-    found: list[Path] = []
-    for folder in FOLDERS:
-        found += sorted(path for path in (ROOT / folder).glob("*") if path.suffix in suffixes)
-    return found + sorted(path for path in (ROOT / "lib/musl").glob("*") if path.suffix in suffixes)
+    return [
+        path
+        for folder in (*FOLDERS, "lib/musl")
+        for path in sorted((ROOT / folder).glob("*"))
+        if path.suffix in suffixes
+    ]
+
+
+def stray_files() -> list[Path]:
+    """C files in folders that the file `floors` does not name: no build has them and no lint would read them."""
+    others = {"build", "tests", "bench"}
+    return sorted(
+        path
+        for top in ROOT.iterdir()
+        if top.is_dir() and top.name not in others and not top.name.startswith(".") or top.suffix in (".c", ".h")
+        for path in (top.rglob("*.[ch]") if top.is_dir() else [top])
+        if path.relative_to(ROOT).parent.as_posix() not in {*FOLDERS, *APART}
+    )
 
 
 def test_files() -> list[Path]:
