@@ -16,8 +16,8 @@
 
 static void groups_signal(const struct supervisor *supervisor, int number) {
         for (size_t i = 0; i < FLEET_REPLICAS_MAX; i++)
-                if (supervisor->last_groups[i] > 0)
-                        (void)kill(-supervisor->last_groups[i], number);
+                if (supervisor->launcher.last_groups[i] > 0)
+                        (void)kill(-supervisor->launcher.last_groups[i], number);
 }
 
 static void remaining_signal(const struct supervisor *supervisor, int number) {
@@ -29,12 +29,12 @@ static void remaining_signal(const struct supervisor *supervisor, int number) {
 
 /* Turn the loop until nobody is left, the time is up, or (`until_told`) somebody asks for the end. */
 static void wait_for_remaining(struct supervisor *supervisor, int64_t deadline_ns, bool until_told) {
-        children_reap(supervisor);
-        while (!supervisor->has_no_children && time_now_ns() < deadline_ns &&
+        children_reap(&supervisor->children);
+        while (!supervisor->children.has_none && time_now_ns() < deadline_ns &&
                 !(until_told && supervisor->is_told_to_stop)) {
-                loop_wait(&supervisor->loop, supervisor->is_reaping_due ? 0 : deadline_ns);
-                supervisor->event_count = 0; /* the fleet is over: nobody wants to know */
-                children_reap(supervisor);
+                loop_wait(&supervisor->loop, supervisor->children.is_due ? 0 : deadline_ns);
+                facts_forget(&supervisor->facts); /* the fleet is over: nobody wants to know */
+                children_reap(&supervisor->children);
         }
 }
 
@@ -46,16 +46,16 @@ void remaining_end(struct supervisor *supervisor) {
                 groups_signal(supervisor, SIGTERM);
         if (settings->waits_for_all)
                 wait_for_remaining(supervisor, NS_FOREVER, true);
-        manager_ending(supervisor);
-        children_reap(supervisor);
-        if (supervisor->has_no_children)
+        manager_ending(&supervisor->manager, supervisor->exit_status);
+        children_reap(&supervisor->children);
+        if (supervisor->children.has_none)
                 return;
         log_write(LOG_INFO, "the app has ended; ending what it left behind");
         remaining_signal(supervisor, SIGTERM);
         remaining_signal(supervisor, SIGCONT);
         supervisor->is_told_to_stop = false;
         wait_for_remaining(supervisor, time_add(time_now_ns(), settings->remaining_timeout_ns), true);
-        for (int try = 0; try < KILL_TRIES && !supervisor->has_no_children; try++) {
+        for (int try = 0; try < KILL_TRIES && !supervisor->children.has_none; try++) {
                 if (try == 0)
                         log_write(
                                 LOG_WARNING, "processes that the app left behind did not end: killing them");

@@ -4,7 +4,6 @@
 
 #include "lib/duration.h"
 #include "lib/log.h"
-#include "supervisor/control/server.h"
 #include "supervisor/state.h"
 
 /* What a FLEET_REPORT line says and how loud. %g generation, %r reason, %s status, %d delay, %a the app or
@@ -61,7 +60,7 @@ static void reason_format(const struct fleet_action *action, char out[static 96]
         }
 }
 
-static int app_format(
+static int instance_format(
         const struct supervisor *supervisor, char *out, size_t room, const struct fleet_action *action) {
         if (supervisor->settings->fleet.replicas > 1)
                 return snprintf(out, room, "replica %u", action->slot);
@@ -72,15 +71,16 @@ static int app_format(
  * alone. */
 static int step_format(
         const struct supervisor *supervisor, char *out, size_t room, const struct fleet_action *action) {
-        unsigned long long own = action->generation, target = supervisor->rotation_target;
-        char app[32];
+        unsigned long long own = action->generation, target = supervisor->rotation.target;
+        char instance[32];
 
-        app_format(supervisor, app, sizeof app, action);
-        if (!supervisor->rotation_began_ns)
-                return snprintf(out, room, "%s", app);
+        instance_format(supervisor, instance, sizeof instance, action);
+        if (!supervisor->rotation.began_ns)
+                return snprintf(out, room, "%s", instance);
         if (own == target)
-                return snprintf(out, room, "rotation to generation %llu: %s", target, app);
-        return snprintf(out, room, "rotation to generation %llu: %s of generation %llu", target, app, own);
+                return snprintf(out, room, "rotation to generation %llu: %s", target, instance);
+        return snprintf(
+                out, room, "rotation to generation %llu: %s of generation %llu", target, instance, own);
 }
 
 /* Expand one %x; returns how many characters were wanted. */
@@ -90,7 +90,7 @@ static int place_format(const struct supervisor *supervisor, char *out, size_t r
 
         switch (what) {
         case 'a':
-                return app_format(supervisor, out, room, action);
+                return instance_format(supervisor, out, room, action);
         case 'i':
                 return step_format(supervisor, out, room, action);
         case 'g':
@@ -114,7 +114,7 @@ static bool report_is_step(enum fleet_report report) {
 /* The first generation to be up may be one that took the place of another during the start: then its rotation
  * is done. */
 static enum fleet_report report_kind(const struct supervisor *supervisor, const struct fleet_action *action) {
-        bool is_rotation = action->report == FLEET_REPORT_STARTED && supervisor->rotation_began_ns;
+        bool is_rotation = action->report == FLEET_REPORT_STARTED && supervisor->rotation.began_ns;
 
         return is_rotation ? FLEET_REPORT_COMMITTED : action->report;
 }
@@ -125,26 +125,25 @@ static enum log_level report_level(const struct supervisor *supervisor, const st
 
         if (is_plain && (action->report == FLEET_REPORT_FAILED || action->report == FLEET_REPORT_GAVE_UP))
                 return LOG_INFO;
-        if (action->report == FLEET_REPORT_UNCHANGED && rotation_was_quiet(supervisor))
+        if (action->report == FLEET_REPORT_UNCHANGED && action->is_quiet)
                 return LOG_INFO;
-        if (report_is_step(action->report) && !supervisor->rotation_began_ns)
+        if (report_is_step(action->report) && !supervisor->rotation.began_ns)
                 return LOG_INFO;
         return report_texts[report_kind(supervisor, action)].level;
 }
 
-/* A rotation is under way from its first report to its last. */
-static void rotation_note(struct supervisor *supervisor, const struct fleet_action *action) {
-        const bool has_ended =
-                action->report == FLEET_REPORT_COMMITTED || action->report == FLEET_REPORT_STARTED ||
-                action->report == FLEET_REPORT_RESTORED || action->report == FLEET_REPORT_HALTED ||
-                action->report == FLEET_REPORT_STOPPING;
+void rotation_note_begin(struct supervisor *supervisor, const struct fleet_action *action) {
+        if (action->report != FLEET_REPORT_ROLLOUT)
+                return;
+        supervisor->rotation.target = action->generation;
+        supervisor->rotation.began_ns = generations_asked_ns(&supervisor->generations, action->generation);
+}
 
-        if (action->report == FLEET_REPORT_ROLLOUT) {
-                supervisor->rotation_target = action->generation;
-                supervisor->rotation_began_ns = rotation_asked(supervisor, action->generation);
-        } else if (has_ended) {
-                supervisor->rotation_began_ns = 0;
-        }
+void rotation_note_end(struct supervisor *supervisor, const struct fleet_action *action) {
+        if (action->report == FLEET_REPORT_COMMITTED || action->report == FLEET_REPORT_STARTED ||
+                action->report == FLEET_REPORT_RESTORED || action->report == FLEET_REPORT_HALTED ||
+                action->report == FLEET_REPORT_STOPPING)
+                supervisor->rotation.began_ns = 0;
 }
 
 /* How long the rotation has taken so far: on every line about it. */
@@ -154,39 +153,37 @@ static const char *elapsed_format(
                               report == FLEET_REPORT_REFUSED || report == FLEET_REPORT_STOPPING;
 
         out[0] = '\0';
-        if (supervisor->rotation_began_ns && !is_apart)
+        if (supervisor->rotation.began_ns && !is_apart)
                 snprintf(out, 32, " (+%lld ms)",
-                        (long long)((time_now_ns() - supervisor->rotation_began_ns) / NS_PER_MS));
+                        (long long)((time_now_ns() - supervisor->rotation.began_ns) / NS_PER_MS));
         return out;
 }
 
-void report_write(struct supervisor *supervisor, const struct fleet_action *action) {
-        bool is_first = action->report == FLEET_REPORT_LOAD_FAILED && supervisor->generation_last == 0;
+void report_format(const struct supervisor *supervisor, const struct fleet_action *action,
+        char out[static REPORT_LINE_BYTES]) {
+        bool is_first = action->report == FLEET_REPORT_LOAD_FAILED && supervisor->generations.last == 0;
         const char *at = is_first ? "secrets not loaded; nothing was started"
                                   : report_texts[report_kind(supervisor, action)].text;
-        char line[512], elapsed[32];
-        enum log_level level;
         size_t used = 0;
-        const struct app *app = app_by_number(supervisor, action->instance);
 
-        if (action->report == FLEET_REPORT_ROLLOUT)
-                rotation_note(supervisor, action);
-        for (; *at && used < sizeof line - 1; at++) {
+        for (; *at && used < REPORT_LINE_BYTES - 1; at++) {
                 if (*at != '%') {
-                        line[used++] = *at;
+                        out[used++] = *at;
                         continue;
                 }
-                used += (size_t)place_format(supervisor, line + used, sizeof line - used, *++at, action);
+                used += (size_t)place_format(supervisor, out + used, REPORT_LINE_BYTES - used, *++at, action);
         }
-        line[used < sizeof line ? used : sizeof line - 1] = '\0';
+        out[used < REPORT_LINE_BYTES ? used : REPORT_LINE_BYTES - 1] = '\0';
+}
+
+void report_write(struct supervisor *supervisor, const struct fleet_action *action, const char *line) {
+        const struct instance *instance = instance_by_number(&supervisor->instances, action->instance);
+        char elapsed[32];
+
         elapsed_format(supervisor, action->report, elapsed);
-        level = report_level(supervisor, action);
-        rotation_note(supervisor, action);
-        log_write(level, "%s%s", line, elapsed);
-        if (action->report == FLEET_REPORT_FAILED && action->reason == FLEET_REASON_NOT_READY && app)
-                readiness_explain(app);
-        manager_report(supervisor, action, line);
-        control_report(supervisor, action, line);
+        log_write(report_level(supervisor, action), "%s%s", line, elapsed);
+        if (action->report == FLEET_REPORT_FAILED && action->reason == FLEET_REASON_NOT_READY && instance)
+                readiness_explain(&supervisor->gate, instance);
 }
 
 void report_steer(const struct supervisor *supervisor) {
@@ -201,6 +198,6 @@ void report_steer(const struct supervisor *supervisor) {
                 used += (size_t)snprintf(line + used, sizeof line - used, "%s%.4g%% to generation %llu",
                         i ? ", " : "", 100.0 * actions->shares[i].weight / (double)all,
                         (unsigned long long)actions->shares[i].generation);
-        log_write(supervisor->rotation_began_ns ? LOG_NOTICE : LOG_INFO, "new connections: %s%s", line,
+        log_write(supervisor->rotation.began_ns ? LOG_NOTICE : LOG_INFO, "new connections: %s%s", line,
                 elapsed_format(supervisor, FLEET_REPORT_READY, elapsed));
 }

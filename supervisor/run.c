@@ -29,90 +29,6 @@
 /* One supervisor per process: static, because its size is known and PID 1 should not depend on malloc. */
 static struct supervisor the_supervisor;
 
-void supervisor_push(struct supervisor *supervisor, struct fleet_event event) {
-        /* An action makes at most two events and a step at most FLEET_ACTIONS_MAX actions; the queue is empty
-         * before other facts are looked at. */
-        assert(supervisor->event_count < EVENTS_MAX);
-        event.now_ns = time_now_ns();
-        if (supervisor->event_count == 0)
-                supervisor->event_first = 0; /* so that a quiet queue stays in its first page */
-        supervisor->events[(supervisor->event_first + supervisor->event_count++) % EVENTS_MAX] = event;
-}
-
-static void stop_again(struct supervisor *supervisor) {
-        for (size_t i = 0; i < supervisor->app_places; i++)
-                if (supervisor->apps[i].is_used)
-                        app_stop(supervisor, &supervisor->apps[i]);
-}
-
-static void perform_on_instance(struct supervisor *supervisor, const struct fleet_action *action) {
-        struct app *app = app_by_number(supervisor, action->instance);
-
-        if (app && action->kind == FLEET_DO_STOP)
-                app_stop_as(supervisor, app, action);
-        else if (app && action->kind == FLEET_DO_SIGNAL)
-                app_reload(supervisor, app, action->generation);
-        else if (app)
-                app_kill(supervisor, app);
-}
-
-static void perform(struct supervisor *supervisor, const struct fleet_action *action) {
-        switch (action->kind) {
-        case FLEET_DO_LOAD:
-                rotation_load(supervisor, action->load);
-                return;
-        case FLEET_DO_CANCEL_LOAD:
-                rotation_cancel(supervisor);
-                return;
-        case FLEET_DO_SPAWN:
-                app_spawn(supervisor, action);
-                return;
-        case FLEET_DO_SIGNAL:
-        case FLEET_DO_STOP:
-        case FLEET_DO_KILL:
-                perform_on_instance(supervisor, action);
-                return;
-        case FLEET_DO_DROP:
-                adopt_drop(supervisor, action->generation);
-                listeners_drop(supervisor, action->generation);
-                rotation_drop(supervisor, action->generation);
-                return;
-        case FLEET_DO_STEER:
-                report_steer(supervisor);
-                listeners_steer(supervisor, supervisor->actions.shares, supervisor->actions.share_count);
-                return;
-        case FLEET_DO_REPORT:
-                report_write(supervisor, action);
-                if (action->report == FLEET_REPORT_STOP_AGAIN && !action->is_delivered)
-                        stop_again(supervisor);
-                return;
-        case FLEET_DO_EXIT:
-                rotation_cancel(supervisor);
-                supervisor->is_over = true;
-                supervisor->exit_status = action->status;
-                return;
-        }
-}
-
-static void step(struct supervisor *supervisor, const struct fleet_event *event) {
-        /* While a step's actions are performed new events only queue: `actions` is not touched again. */
-        fleet_step(&supervisor->fleet, event, &supervisor->actions);
-        for (size_t i = 0; i < supervisor->actions.count; i++)
-                perform(supervisor, &supervisor->actions.list[i]);
-        if (supervisor->has_started)
-                supervisor->held_signals = 0;
-}
-
-static void events_handle(struct supervisor *supervisor) {
-        while (supervisor->event_count && !supervisor->is_over) {
-                struct fleet_event event = supervisor->events[supervisor->event_first];
-
-                supervisor->event_first = (supervisor->event_first + 1) % EVENTS_MAX;
-                supervisor->event_count--;
-                step(supervisor, &event);
-        }
-}
-
 #define DESCRIPTORS_LOOKED_AT 4096 /* without /proc */
 
 static void close_if_inherited(int fd) {
@@ -170,35 +86,32 @@ static void listen_descriptors_keep(const struct supervisor_settings *settings) 
                 (void)fcntl(3 + (int)n, F_SETFD, FD_CLOEXEC);
 }
 
-static void fleet_begin(struct supervisor *supervisor) {
-        struct fleet_settings fleet = supervisor->settings->fleet;
-
-        adopt_begin(supervisor, &fleet);
-        listeners_kept_begin(supervisor);
-        fleet.is_steered = listeners_are_steered(supervisor);
-        if (fleet.canary_percent && !fleet.is_steered)
-                log_write(LOG_WARNING,
-                        "canary has no effect: there is no tcp socket of which tacet could give a share");
-        fleet_init(&supervisor->fleet, &fleet);
+/* As the settings want them; what the kernel makes of that is seen at the start. */
+static struct socket_rules rules_of(const struct supervisor_settings *settings) {
+        return (struct socket_rules){.fleet = &settings->fleet,
+                .adopts = settings->sockets.adopts,
+                .adopt_count = settings->sockets.adopt_count};
 }
 
-void supervisor_settle(struct supervisor *supervisor) {
-        events_handle(supervisor);
+static struct gate_subject gate_subject_of(
+        const struct supervisor_settings *settings, const struct socket_rules *rules) {
+        return (struct gate_subject){.readiness = &settings->readiness,
+                .health = &settings->health,
+                .sockets = &settings->sockets,
+                .rules = rules};
 }
 
-static int set_up(
-        struct supervisor *supervisor, const struct supervisor_settings *settings, struct error *error) {
-        /* Field by field: it is zero already, and writing all of it would make pages resident that are never
-         * used. */
-        supervisor->settings = settings;
-        supervisor->loop.epoll_fd = -1;
-        supervisor->signals =
-                (struct loop_source){.fd = -1, .on_readable = signals_on_readable, .owner = supervisor};
-        supervisor->terminal.fd = -1;
-        supervisor->load_channel.fd = -1;
-        supervisor->load.channel = -1;
-        supervisor->notify.source.fd = -1;
-        supervisor->stop_signal = settings->stop_signal;
+int supervisor_check(const struct supervisor_settings *settings, bool knows_sockets, struct error *error) {
+        const struct socket_rules rules = rules_of(settings);
+        const struct gate_subject subject = gate_subject_of(settings, &rules);
+
+        return gate_check(&subject, knows_sockets, error);
+}
+
+/* What there is of descriptors and tables before anything is opened. */
+static int ground_open(struct supervisor *supervisor, struct error *error) {
+        const struct supervisor_settings *settings = supervisor->settings;
+
         listen_descriptors_keep(settings);
         /* Ignored, children would vanish unseen; the app gets the caller's choice back. */
         (void)signal(SIGCHLD, SIG_DFL);
@@ -206,40 +119,201 @@ static int set_up(
                 log_write(LOG_WARNING, "cannot adopt orphans (PR_SET_CHILD_SUBREAPER): %s", strerror(errno));
         if (loop_init(&supervisor->loop, error) < 0)
                 return -1;
-        supervisor->signals.fd = signals_open(SIGNAL_MASK_ALL);
+        supervisor->signals = (struct loop_source){
+                .fd = signals_open(SIGNAL_MASK_ALL), .on_readable = signals_on_readable, .owner = supervisor};
         if (supervisor->signals.fd < 0)
                 return error_set(error, errno, "read signals from a descriptor (signalfd)");
-        if (loop_add(&supervisor->loop, &supervisor->signals, error) < 0)
-                return -1;
-        if (notify_listen(supervisor, error) < 0)
+        return loop_add(&supervisor->loop, &supervisor->signals, error);
+}
+
+static int process_rooms_open(struct supervisor *supervisor, struct error *error) {
+        const struct supervisor_settings *settings = supervisor->settings;
+        const struct tree_settings tree = {.is_on = settings->kills_tree,
+                .has_groups = settings->launch.session != LAUNCH_SAME_GROUP,
+                .has_replicas = settings->fleet.replicas > 1,
+                .remaining_timeout_ns = settings->remaining_timeout_ns};
+        const struct notify_rooms notify = {.loop = &supervisor->loop,
+                .facts = &supervisor->facts,
+                .instances = &supervisor->instances,
+                .errands = &supervisor->errands};
+
+        supervisor->children.is_chatty = settings->reports_reaped;
+        errands_open(&supervisor->errands, &supervisor->loop, &supervisor->children);
+        generations_open(&supervisor->generations, &supervisor->loop, &supervisor->facts,
+                &supervisor->children, settings->load);
+        if (notify_listen(&supervisor->notify, &notify, &settings->notify, error) < 0)
                 return -1;
         terminal_open(&supervisor->terminal);
-        trees_open(supervisor);
-        if (control_open(supervisor, error) < 0)
+        trees_open(&supervisor->trees, &supervisor->loop, &supervisor->instances, &tree);
+        return 0;
+}
+
+static int socket_rooms_open(struct supervisor *supervisor, struct error *error) {
+        const struct supervisor_settings *settings = supervisor->settings;
+        const struct listeners_rooms listeners = {.loop = &supervisor->loop,
+                .facts = &supervisor->facts,
+                .instances = &supervisor->instances,
+                .fleet = &supervisor->fleet,
+                .rules = &supervisor->rules};
+        const struct adopt_rooms adopt = {.loop = &supervisor->loop,
+                .errands = &supervisor->errands,
+                .instances = &supervisor->instances,
+                .listeners = &supervisor->listeners,
+                .rules = &supervisor->rules};
+
+        supervisor->rules = rules_of(settings);
+        adopt_open(&supervisor->adopt, &adopt);
+        return listeners_open(&supervisor->listeners, &listeners, &settings->sockets, error);
+}
+
+static int control_room_open(struct supervisor *supervisor, struct error *error) {
+        const struct control_rooms rooms = {.loop = &supervisor->loop,
+                .facts = &supervisor->facts,
+                .fleet = &supervisor->fleet,
+                .instances = &supervisor->instances,
+                .notify = &supervisor->notify,
+                .listeners = &supervisor->listeners,
+                .rules = &supervisor->rules,
+                .generations = &supervisor->generations};
+
+        return control_open(&rooms, supervisor->settings->control_path, error);
+}
+
+/* What the kernel lets us have decides how the fleet goes about it. */
+static void fleet_open(struct supervisor *supervisor) {
+        struct fleet_settings *fleet = &supervisor->fleet_settings;
+
+        *fleet = supervisor->settings->fleet;
+        adopt_try(&supervisor->rules, fleet);
+        listeners_kept_begin(&supervisor->listeners);
+        fleet->is_steered = listeners_are_steered(&supervisor->listeners);
+        if (fleet->canary_percent && !fleet->is_steered)
+                log_write(LOG_WARNING,
+                        "canary has no effect: there is no tcp socket of which tacet could give a share");
+        fleet_init(&supervisor->fleet, fleet);
+}
+
+static void gate_rooms_open(struct supervisor *supervisor) {
+        const struct supervisor_settings *settings = supervisor->settings;
+        const struct health_rooms health = {.loop = &supervisor->loop,
+                .facts = &supervisor->facts,
+                .children = &supervisor->children,
+                .instances = &supervisor->instances,
+                .listeners = &supervisor->listeners,
+                .rules = &supervisor->rules,
+                .launch = &settings->launch};
+        const struct readiness_rooms gate = {.loop = &supervisor->loop,
+                .facts = &supervisor->facts,
+                .instances = &supervisor->instances,
+                .notify = &supervisor->notify,
+                .health = &supervisor->health};
+        const struct gate_subject subject = gate_subject_of(settings, &supervisor->rules);
+
+        health_open(&supervisor->health, &health, &settings->health, settings->fleet.ready_timeout_ns);
+        readiness_open(&supervisor->gate, &gate, &settings->readiness,
+                listeners_can_probe(&settings->sockets, &supervisor->rules, NULL));
+        gate_advise(&subject);
+}
+
+static void launcher_room_open(struct supervisor *supervisor) {
+        const struct supervisor_settings *settings = supervisor->settings;
+        const struct launcher_rooms rooms = {.loop = &supervisor->loop,
+                .facts = &supervisor->facts,
+                .children = &supervisor->children,
+                .instances = &supervisor->instances,
+                .terminal = &supervisor->terminal,
+                .trees = &supervisor->trees,
+                .listeners = &supervisor->listeners,
+                .rules = &supervisor->rules,
+                .adopt = &supervisor->adopt,
+                .notify = &supervisor->notify,
+                .gate = &supervisor->gate,
+                .generations = &supervisor->generations};
+        const struct launcher_settings launcher = {.launch = &settings->launch,
+                .has_replicas = settings->fleet.replicas > 1,
+                .has_generations = settings->load != NULL,
+                .signals_group = settings->signals_group,
+                .stop_signal = settings->stop_signal,
+                .drain_signal = settings->drain_signal,
+                .reload_signal = settings->reload_signal,
+                .passed = settings->passed,
+                .passed_count = settings->passed_count};
+
+        launcher_open(&supervisor->launcher, &rooms, &launcher);
+}
+
+static void manager_room_open(struct supervisor *supervisor) {
+        const struct supervisor_settings *settings = supervisor->settings;
+        const struct manager_rooms rooms = {.loop = &supervisor->loop,
+                .fleet = &supervisor->fleet,
+                .instances = &supervisor->instances,
+                .listeners = &supervisor->listeners,
+                .notify = &supervisor->notify};
+        const struct manager_service service = {.sockets = &settings->sockets,
+                .has_generations = settings->load != NULL,
+                .remaining_timeout_ns = settings->remaining_timeout_ns};
+
+        manager_open(&supervisor->manager, &rooms, &settings->manager, &service);
+}
+
+/* Field by field: the_supervisor is zero already, and writing all of it would make pages resident that are never
+ * used. */
+static int set_up(struct supervisor *supervisor, struct error *error) {
+        supervisor->loop.epoll_fd = -1;
+        supervisor->terminal.fd = -1;
+        if (ground_open(supervisor, error) < 0 || process_rooms_open(supervisor, error) < 0 ||
+                control_room_open(supervisor, error) < 0)
                 return -1;
-        if (listeners_open(supervisor, error) < 0) {
-                control_close(supervisor);
+        if (socket_rooms_open(supervisor, error) < 0) {
+                control_close();
                 return -1;
         }
-        fleet_begin(supervisor);
-        gate_advise(settings);
-        manager_open(supervisor);
-        watch_open(supervisor);
+        fleet_open(supervisor);
+        gate_rooms_open(supervisor);
+        launcher_room_open(supervisor);
+        manager_room_open(supervisor);
+        watch_open(&supervisor->loop, &supervisor->facts, supervisor->settings->load,
+                supervisor->settings->watch_delay_ns);
         return 0;
+}
+
+/* Requests are served one by one, each when the core knows all that came before. */
+static void requests_serve(struct supervisor *supervisor) {
+        while (!supervisor->is_over && control_serve())
+                facts_handle(supervisor);
+}
+
+/* Which instances are emptying is looked for until the core says it. */
+static void emptying_follow(struct supervisor *supervisor) {
+        for (uint32_t slot = 0; slot < supervisor->fleet.settings.replicas; slot++)
+                for (uint32_t place = 0; place < 2; place++) {
+                        const struct fleet_instance *known =
+                                fleet_instance_at(&supervisor->fleet, slot, place);
+                        struct instance *instance =
+                                known ? instance_by_number(&supervisor->instances, known->number) : NULL;
+
+                        if (!instance)
+                                continue;
+                        instance->is_emptying = known->state == INSTANCE_DRAINING;
+                        if (instance->is_emptying)
+                                listeners_empty(&supervisor->listeners, instance->generation);
+                }
 }
 
 static void turn(struct supervisor *supervisor) {
         int64_t deadline_ns = fleet_deadline(&supervisor->fleet);
 
-        loop_wait(&supervisor->loop, supervisor->is_reaping_due ? 0 : deadline_ns);
-        events_handle(supervisor);
-        children_reap(supervisor);
-        events_handle(supervisor);
+        loop_wait(&supervisor->loop, supervisor->children.is_due ? 0 : deadline_ns);
+        facts_handle(supervisor);
+        children_reap(&supervisor->children);
+        facts_handle(supervisor);
         if (!supervisor->is_over && time_now_ns() >= fleet_deadline(&supervisor->fleet)) {
-                supervisor_push(supervisor, (struct fleet_event){.kind = FLEET_TICK});
-                events_handle(supervisor);
+                facts_push(&supervisor->facts, time_now_ns(), (struct fleet_event){.kind = FLEET_TICK});
+                facts_handle(supervisor);
         }
-        listeners_settle(supervisor);
+        requests_serve(supervisor);
+        emptying_follow(supervisor);
+        listeners_settle(&supervisor->listeners);
 }
 
 int supervisor_run(const struct supervisor_settings *settings) {
@@ -247,26 +321,28 @@ int supervisor_run(const struct supervisor_settings *settings) {
         bool was_started = false;
         struct error error;
 
-        if (set_up(supervisor, settings, &error) < 0) {
+        supervisor->settings = settings;
+        if (set_up(supervisor, &error) < 0) {
                 log_error(LOG_ERROR, &error);
                 return EXIT_STATUS_SUPERVISOR;
         }
-        supervisor_push(
-                supervisor, (struct fleet_event){.kind = FLEET_START, .has_generation = !settings->load});
-        events_handle(supervisor);
-        manager_update(supervisor);
+        facts_push(&supervisor->facts, time_now_ns(),
+                (struct fleet_event){.kind = FLEET_START, .has_generation = !settings->load});
+        facts_handle(supervisor);
+        manager_update(&supervisor->manager);
         while (!supervisor->is_over) {
-                if (supervisor->has_started && !was_started) {
+                if (supervisor->launcher.has_started && !was_started) {
                         after_first_start(supervisor);
                         was_started = true;
                 }
                 turn(supervisor);
-                manager_update(supervisor);
+                manager_update(&supervisor->manager);
         }
-        control_close(supervisor);
-        listeners_close(supervisor);
+        control_close();
+        manager_files_leave(&supervisor->manager);
+        listeners_close(&supervisor->listeners);
         remaining_end(supervisor);
-        trees_close(supervisor);
-        manager_close(supervisor);
+        trees_close(&supervisor->trees);
+        manager_close(&supervisor->manager);
         return supervisor->exit_status;
 }

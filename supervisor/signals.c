@@ -6,6 +6,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "lib/duration.h"
 #include "lib/log.h"
 #include "supervisor/state.h"
 
@@ -17,25 +18,29 @@ static void forward_to_all(struct supervisor *supervisor, int number, const stru
         const union sigval value = {
                 .sival_ptr = (void *)(uintptr_t)info->ssi_ptr}; // NOLINT: the kernel carries it so
         bool has_value = info->ssi_code == SI_QUEUE;
+        struct instance *instance = NULL;
+        size_t next = 0;
 
-        if (!supervisor->has_started)
-                supervisor->held_signals |= signal_bit(number);
-        for (size_t i = 0; i < supervisor->app_places; i++)
-                if (supervisor->apps[i].is_used)
-                        app_signal(supervisor, &supervisor->apps[i], number, has_value ? &value : NULL);
+        if (!supervisor->launcher.has_started)
+                supervisor->launcher.held_signals |= signal_bit(number);
+        while ((instance = instance_from(&supervisor->instances, next))) {
+                next = instance_place(instance) + 1;
+                launcher_signal(&supervisor->launcher, instance, number, has_value ? &value : NULL);
+        }
 }
 
 /* A signal that asks for the end. The app gets it at once in every state: the core answers with STOP for each
  * instance. */
 static void ask_to_stop(struct supervisor *supervisor, int received, int forwarded, bool is_delivered) {
-        supervisor->stop_signal =
+        supervisor->launcher.settings.stop_signal =
                 received == SIGTERM && forwarded == SIGTERM ? supervisor->settings->stop_signal : forwarded;
         supervisor->is_told_to_stop = true;
         /* SIGTERM is a request of somebody who waits; the others are of somebody who is impatient. */
-        supervisor_push(supervisor, (struct fleet_event){.kind = FLEET_STOP,
-                                            .signal = received,
-                                            .is_at_once = received != SIGTERM,
-                                            .is_delivered = is_delivered});
+        facts_push(&supervisor->facts, time_now_ns(),
+                (struct fleet_event){.kind = FLEET_STOP,
+                        .signal = received,
+                        .is_at_once = received != SIGTERM,
+                        .is_delivered = is_delivered});
 }
 
 /* The terminal sends Ctrl-C and its like to the whole foreground group: an app in our own group has it
@@ -57,16 +62,18 @@ static bool goes_on_by_itself(const struct supervisor *supervisor) {
 
 /* The shell said `fg` (or `bg`): hand on the foreground if we were given it, and let the whole job go on. */
 static void job_continued(struct supervisor *supervisor, const struct signalfd_siginfo *info) {
-        for (size_t i = 0; i < supervisor->app_places; i++) {
-                struct app *app = &supervisor->apps[i];
+        struct instance *instance = NULL;
+        size_t next = 0;
 
-                if (!app->is_used || supervisor->settings->launch.session != LAUNCH_OWN_GROUP)
-                        continue;
-                terminal_give(&supervisor->terminal, app->pid);
-                (void)kill(-app->pid, SIGCONT);
-        }
-        if (supervisor->settings->launch.session != LAUNCH_OWN_GROUP)
+        if (supervisor->settings->launch.session != LAUNCH_OWN_GROUP) {
                 forward_to_all(supervisor, SIGCONT, info);
+                return;
+        }
+        while ((instance = instance_from(&supervisor->instances, next))) {
+                next = instance_place(instance) + 1;
+                terminal_give(&supervisor->terminal, instance->pid);
+                (void)kill(-instance->pid, SIGCONT);
+        }
 }
 
 static void suspend_like_app(void) {
@@ -84,9 +91,9 @@ static void signal_handle(struct supervisor *supervisor, const struct signalfd_s
                 return;
         log_write(LOG_DEBUG, "signal %s from process %u", signal_name(received, name), info->ssi_pid);
         if (received == SIGHUP)
-                manager_reload_asked(supervisor);
+                manager_reload_asked(&supervisor->manager);
         if (received == SIGHUP && supervisor->settings->load) {
-                rotation_ask(supervisor, false, false, false);
+                facts_push(&supervisor->facts, time_now_ns(), (struct fleet_event){.kind = FLEET_RELOAD});
                 return;
         }
         if (number == 0)

@@ -15,46 +15,10 @@
 #include "secrets/load.h"
 #include "shim/launch.h"
 #include "supervisor/core/fleet.h"
-#include "supervisor/health/health.h"
-#include "supervisor/manager/manager.h"
-#include "supervisor/notify/notify.h"
 #include "supervisor/gate/readiness.h"
-
-#define LISTENERS_MAX 32
-
-/* One socket that is opened before the app starts and outlives it: [socket NAME]. */
-struct listener_settings {
-        const char *name; /* what LISTEN_FDNAMES calls it */
-        struct socket_address address;
-        int backlog;   /* listen(2); 0: 4096 */
-        bool has_mode; /* of the file of a unix socket; else by umask */
-        mode_t mode;
-        uid_t user;       /* who owns that file; (uid_t)-1: unchanged */
-        gid_t group;      /* (gid_t)-1: unchanged */
-        int ipv6_only;    /* 1 or 0; -1: what the address says, else the system's default */
-        bool is_free;     /* bound although no interface has the address (yet) */
-        bool is_shared;   /* one socket for all generations, even where each could have its own */
-        int inherited_fd; /* it is open already: a service manager gave it. Taken. -1: to be opened */
-};
-
-/* A listener that a service manager keeps for the next supervisor (FDSTORE) has this before its name there,
- * so that what the manager gives by itself is told from what comes back. */
-#define LISTENER_KEPT_PREFIX "tacet-kept."
-
-/* The same of one that an app had bound itself; its address follows. */
-#define LISTENER_ADOPTED_PREFIX "tacet-adopted."
-
-/* One of those, come back. */
-struct kept_descriptor {
-        int fd;           /* taken */
-        const char *name; /* in the store, with the prefix; borrowed for as long as the program runs */
-};
-
-/* A descriptor that a service manager gave and that is no listening socket: every instance gets it. */
-struct passed_descriptor {
-        struct launch_descriptor descriptor;
-        size_t position; /* how many listeners come before it */
-};
+#include "supervisor/manager/manager.h"
+#include "supervisor/process/gear.h"
+#include "supervisor/sockets/listeners.h"
 
 struct supervisor_settings {
         struct launch_spec launch; /* secrets and terminal are filled in by the supervisor for each start */
@@ -63,8 +27,7 @@ struct supervisor_settings {
         struct manager_settings manager;
         struct notify_settings notify;
         struct health_settings health;
-        const struct socket_address *adopts; /* addresses that instances bind themselves: adopt.h */
-        size_t adopt_count;
+        struct socket_settings sockets;
         struct load_request *load;    /* NULL: no source; then SIGHUP is forwarded like any signal */
         int64_t watch_delay_ns;       /* quiet time after a change of a watched file, before it is loaded */
         const char *control_path;     /* of the control socket; NULL: none */
@@ -80,16 +43,14 @@ struct supervisor_settings {
         bool reports_reaped;          /* one log line per adopted orphan that ended */
         bool keeps_directory;         /* another start may follow: stay in the working directory */
         int64_t remaining_timeout_ns; /* TERM to KILL for the descendants that the app left behind */
-        const struct listener_settings *listeners;
-        size_t listener_count; /* at most LISTENERS_MAX */
         const struct passed_descriptor *passed;
         size_t passed_count;
-        const struct kept_descriptor *kept; /* at most LAUNCH_LISTEN_MAX */
-        size_t kept_count;
-        /* how long an accept queue must have been empty before its generation is stopped */
-        int64_t drain_quiet_ns;
         uint8_t rewrites[SIGNAL_MAX + 1]; /* by signal number: what is forwarded instead; 0: nothing */
 };
+
+/* Refuse settings whose gate cannot work, before anything is started: see gate/check.h. knows_sockets: those of a
+ * service manager are among the listeners already. Returns 0, or -1 with error (status 78). */
+int supervisor_check(const struct supervisor_settings *settings, bool knows_sockets, struct error *error);
 
 /* Forward every signal as itself. */
 void supervisor_rewrites_init(uint8_t rewrites[static SIGNAL_MAX + 1]);

@@ -27,7 +27,7 @@
 #include "cli/verbs.h"
 #include "conf/config.h"
 #include "secrets/load.h"
-#include "supervisor/gate/check.h"
+#include "supervisor/supervisor.h"
 
 enum { CHECK_OPTION_JSON = CONFIG_OPTION_OWN };
 
@@ -241,7 +241,7 @@ static int check_all(struct check *check, const struct option_table *table, char
                         table, error, "there is nothing to check: give -c FILE, -s URI or --listen");
         if (config_check(&check->config, false, error) < 0 ||
                 service_init(&check->service, &check->config, NULL, error) < 0 ||
-                gate_check(&check->service.settings, check->config.socket_count > 0, error) < 0)
+                supervisor_check(&check->service.settings, check->config.socket_count > 0, error) < 0)
                 return -1;
         if (check->config.source_count == 0)
                 return 0;

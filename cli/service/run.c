@@ -14,7 +14,7 @@
 #include "cli/common/terminal.h"
 #include "cli/verbs.h"
 #include "lib/log.h"
-#include "supervisor/gate/check.h"
+#include "supervisor/supervisor.h"
 
 static const char run_notes[] =
         "Signals: HUP loads the secrets anew and moves the command to them; TERM, INT and QUIT stop it; all "
@@ -38,7 +38,7 @@ int verb_run(int argc, char **argv) {
                 manager_settings_read(&verb.service.settings.manager);
                 verb.service.settings.manager.forwards_status =
                         verb.config.service.notify_forward == CONFIG_NOTIFY_FORWARD_STATUS;
-                if (gate_check(&verb.service.settings, true, &error) < 0)
+                if (supervisor_check(&verb.service.settings, true, &error) < 0)
                         status = cli_error_exit(&error);
                 else /* at its end the kernel takes back everything: nobody waits for a tidy heap */
                         return supervisor_run(&verb.service.settings);

@@ -82,20 +82,21 @@ static unsigned protocols_of(uint32_t protocols) {
 static void sockets_point(struct service *service) {
         struct supervisor_settings *settings = &service->settings;
 
-        settings->listeners = service->sockets.listeners;
-        settings->listener_count = service->sockets.listener_count;
+        settings->sockets.declared = service->sockets.listeners;
+        settings->sockets.declared_count = service->sockets.listener_count;
         settings->passed = service->sockets.passed;
         settings->passed_count = service->sockets.passed_count;
-        settings->kept = service->sockets.kept;
-        settings->kept_count = service->sockets.kept_count;
-        if (settings->listener_count || settings->passed_count)
+        settings->sockets.kept = service->sockets.kept;
+        settings->sockets.kept_count = service->sockets.kept_count;
+        if (settings->sockets.declared_count || settings->passed_count)
                 settings->launch.suspends_parent = false; /* the shim allocates when there are any */
 }
 
 /* The app's sockets have the numbers from 3 on; how many came from a service manager no configuration can
  * know. */
 static int ready_fd_check(const struct supervisor_settings *settings, struct error *error) {
-        int count = (int)(settings->listener_count + settings->passed_count) + settings->health.has_socket;
+        int count = (int)(settings->sockets.declared_count + settings->passed_count) +
+                    settings->health.has_socket;
         int number = settings->readiness.fd_number;
 
         if (settings->readiness.ready != READINESS_FD || number < 3 || number >= 3 + count)
@@ -116,8 +117,8 @@ static int adopts_fill(struct service *out, const struct config *config, struct 
         for (size_t i = 0; i < words->count; i++)
                 if (socket_address_path(&out->adopts[i]))
                         out->settings.launch.adopts_paths = true;
-        out->settings.adopts = out->adopts;
-        out->settings.adopt_count = words->count;
+        out->settings.sockets.adopts = out->adopts;
+        out->settings.sockets.adopt_count = words->count;
         out->settings.readiness.has_adopted = words->count > 0;
         return 0;
 }
@@ -202,7 +203,7 @@ int service_init(
                                        "an app that runs; it has to "
                                        "read its secrets itself");
         settings->load = load;
-        settings->drain_quiet_ns = config->rollout.drain_quiet_ns;
+        settings->sockets.queue_quiet_ns = config->rollout.drain_quiet_ns;
         settings->control_path = config->control.path;
         settings->watch_delay_ns = config->rollout.watch_delay_ns;
         settings->stop_signal = service->stop_signal;

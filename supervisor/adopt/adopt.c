@@ -20,16 +20,15 @@
 #include "lib/log.h"
 #include "supervisor/adopt/call.h"
 #include "supervisor/adopt/caller.h"
-#include "supervisor/state.h"
 
 #define CALLS_PER_TURN 16
 #define LOOKS_MAX      100
 #define LOOK_AGAIN_NS  (20 * NS_PER_MS)
 
-static void tree_close(struct supervisor *supervisor, struct adopt_tree *tree) {
-        errands_call_off(supervisor, tree);
-        loop_timer_clear(&supervisor->loop, &tree->again);
-        loop_remove(&supervisor->loop, &tree->source);
+static void tree_close(struct adopt_tree *tree) {
+        errands_call_off(tree->adopt->rooms.errands, tree);
+        loop_timer_clear(tree->adopt->rooms.loop, &tree->again);
+        loop_remove(tree->adopt->rooms.loop, &tree->source);
         fd_cleanup(&tree->source.fd);
         tree->is_used = false;
 }
@@ -39,22 +38,22 @@ static struct adopt_tree all_trees[ADOPT_TREES_MAX];
 
 /* Instances are never more than there is room for: what must go is the tree whose instance has ended longest
  * ago. Its processes get ENOSYS from then on. */
-static struct adopt_tree *tree_take(struct supervisor *supervisor) {
+static struct adopt_tree *tree_take(struct adopt *adopt) {
         struct adopt_tree *oldest = NULL;
 
-        for (size_t i = 0; i < supervisor->adopt.tree_places; i++) {
-                struct adopt_tree *tree = &supervisor->adopt.trees[i];
+        for (size_t i = 0; i < adopt->tree_places; i++) {
+                struct adopt_tree *tree = &adopt->trees[i];
 
                 if (!tree->is_used)
                         return tree;
-                if (!app_by_number(supervisor, tree->instance) &&
+                if (!instance_by_number(adopt->rooms.instances, tree->instance) &&
                         (!oldest || tree->instance < oldest->instance))
                         oldest = tree;
         }
-        if (supervisor->adopt.tree_places < ADOPT_TREES_MAX)
-                return &supervisor->adopt.trees[supervisor->adopt.tree_places++];
+        if (adopt->tree_places < ADOPT_TREES_MAX)
+                return &adopt->trees[adopt->tree_places++];
         if (oldest)
-                tree_close(supervisor, oldest);
+                tree_close(oldest);
         return oldest;
 }
 
@@ -69,28 +68,11 @@ void adopt_complain(struct adopt_tree *tree, pid_t thread, int code, const char 
         if (tree->has_complained)
                 return;
         tree->has_complained = true;
-        listeners_kept_yield(tree->supervisor, NULL);
+        listeners_kept_yield(tree->adopt->rooms.listeners, NULL);
         log_write(LOG_WARNING,
                 "cannot %s of process %d: %s; what it binds stays its own and is not handed over (it takes "
                 "the app's user or CAP_SYS_PTRACE, /proc, and free descriptors)",
                 what, (int)thread, strerror(code));
-}
-
-int adopt_match(const struct socket_address rules[], size_t count, const struct socket_address *address) {
-        bool is_internet = address->generic.sa_family == AF_INET || address->generic.sa_family == AF_INET6;
-
-        for (size_t i = 0; i < count; i++) {
-                if (rules[i].is_any && is_internet && address->type == SOCK_STREAM &&
-                        socket_address_port(&rules[i]) == socket_address_port(address))
-                        return (int)i;
-                if (!rules[i].is_any && socket_address_equal(&rules[i], address))
-                        return (int)i;
-        }
-        return -1;
-}
-
-int adopt_rule_of(const struct supervisor *supervisor, const struct socket_address *address) {
-        return adopt_match(supervisor->settings->adopts, supervisor->settings->adopt_count, address);
 }
 
 static bool call_read(struct adopt_request *call, const struct seccomp_notif *request) {
@@ -115,21 +97,20 @@ static bool call_read(struct adopt_request *call, const struct seccomp_notif *re
  * app's may shrink. It is the sign that the instance is ready, once every address of the configuration has
  * had its own. */
 static int answer_listen(const struct adopt_request *call) {
-        struct supervisor *supervisor = call->supervisor;
         struct adopt_tree *tree = call->tree;
-        struct app *app = app_by_number(supervisor, tree->instance);
+        const struct socket_rules *rules = tree->adopt->rooms.rules;
+        struct instance *instance = instance_by_number(tree->adopt->rooms.instances, tree->instance);
         uint64_t inode = caller_inode(call->thread, call->number);
         const struct adopt_socket *entry = adopt_socket_by_inode(tree, inode);
-        int rule = entry ? adopt_rule_of(supervisor, &entry->address) : -1;
+        int rule = entry ? rules_match(rules, &entry->address) : -1;
 
         if (!inode && adopt_is_our_lack(errno))
                 adopt_complain(tree, call->thread, errno, "see the sockets");
         if (rule >= 0)
                 tree->listened |= UINT32_C(1) << rule;
         /* What could not be adopted is at least seen to listen. */
-        if (app && (tree->has_complained ||
-                           tree->listened + 1 == UINT32_C(1) << supervisor->settings->adopt_count))
-                readiness_note(supervisor, app, READINESS_LISTEN);
+        if (instance && (tree->has_complained || tree->listened + 1 == UINT32_C(1) << rules->adopt_count))
+                signs_note(instance, READINESS_LISTEN);
         return rule >= 0 ? 0 : ADOPT_GOES_ON;
 }
 
@@ -172,12 +153,12 @@ static int decide(struct adopt_request *call, const struct adopt_sight *sight) {
 static void tree_wait(struct adopt_tree *tree, uint32_t events) {
         struct error error;
 
-        loop_remove(&tree->supervisor->loop, &tree->source);
+        loop_remove(tree->adopt->rooms.loop, &tree->source);
         tree->source.events = events;
-        if (loop_add(&tree->supervisor->loop, &tree->source, &error) == 0)
+        if (loop_add(tree->adopt->rooms.loop, &tree->source, &error) == 0)
                 return;
         log_error(LOG_ERROR, &error);
-        tree_close(tree->supervisor, tree);
+        tree_close(tree);
 }
 
 static void again_on_due(struct loop_timer *timer);
@@ -189,7 +170,7 @@ static bool look_again(struct adopt_tree *tree) {
         if (tree->tries++ >= LOOKS_MAX)
                 return false;
         tree->again = (struct loop_timer){.on_due = again_on_due, .owner = tree};
-        loop_timer_set(&tree->supervisor->loop, &tree->again, time_add(time_now_ns(), LOOK_AGAIN_NS));
+        loop_timer_set(tree->adopt->rooms.loop, &tree->again, time_add(time_now_ns(), LOOK_AGAIN_NS));
         return true;
 }
 
@@ -229,7 +210,7 @@ static void look_begin(struct adopt_tree *tree, const struct adopt_request *call
 }
 
 static void notification_handle(struct adopt_tree *tree) {
-        struct adopt_request call = {.supervisor = tree->supervisor, .tree = tree};
+        struct adopt_request call = {.tree = tree};
         union {
                 struct seccomp_notif request;
                 char room[256];
@@ -261,7 +242,7 @@ static void notify_on_readable(struct loop_source *source) {
                 if (poll(&ready, 1, 0) <= 0)
                         return;
                 if (ready.revents & POLLHUP) {
-                        tree_close(tree->supervisor, tree);
+                        tree_close(tree);
                         return;
                 }
                 if (tree->is_looking || !(ready.revents & POLLIN))
@@ -272,7 +253,6 @@ static void notify_on_readable(struct loop_source *source) {
 
 static void channel_on_readable(struct loop_source *source) {
         struct adopt_tree *tree = source->owner;
-        struct supervisor *supervisor = tree->supervisor;
         int fd = adopt_descriptor_receive(source->fd);
         struct error error;
 
@@ -283,27 +263,32 @@ static void channel_on_readable(struct loop_source *source) {
                 if (errno != EPIPE)
                         log_write(LOG_ERROR, "cannot watch what the app binds, so it cannot bind: %s",
                                 strerror(errno));
-                tree_close(supervisor, tree);
+                tree_close(tree);
                 return;
         }
-        loop_remove(&supervisor->loop, source);
+        loop_remove(tree->adopt->rooms.loop, source);
         fd_close(source->fd);
         *source = (struct loop_source){.fd = fd, .on_readable = notify_on_readable, .owner = tree};
-        if (loop_add(&supervisor->loop, source, &error) < 0) {
+        if (loop_add(tree->adopt->rooms.loop, source, &error) < 0) {
                 log_error(LOG_ERROR, &error);
-                tree_close(supervisor, tree);
+                tree_close(tree);
         }
 }
 
 /* ---- the start ---- */
 
-void adopt_begin(struct supervisor *supervisor, struct fleet_settings *fleet) {
+void adopt_open(struct adopt *adopt, const struct adopt_rooms *rooms) {
+        adopt->rooms = *rooms;
+        adopt->trees = all_trees;
+}
+
+void adopt_try(struct socket_rules *rules, struct fleet_settings *fleet) {
         struct error error;
 
-        supervisor->adopt.trees = all_trees;
-        if (supervisor->settings->adopt_count == 0 || adopt_probe(&error) == 0)
+        rules->is_adopting = rules->adopt_count > 0;
+        if (!rules->is_adopting || adopt_probe(&error) == 0)
                 return;
-        supervisor->adopt.is_off = true;
+        rules->is_adopting = false;
         error_wrap(
                 &error, "sockets of the app cannot be adopted, so instances are replaced and do not overlap");
         log_error(LOG_WARNING, &error);
@@ -312,34 +297,34 @@ void adopt_begin(struct supervisor *supervisor, struct fleet_settings *fleet) {
                 fleet->unavailable_max = 1;
 }
 
-void adopt_drop(struct supervisor *supervisor, uint64_t generation) {
-        for (size_t i = 0; i < supervisor->adopt.tree_places; i++)
-                if (supervisor->adopt.trees[i].is_used && supervisor->adopt.trees[i].generation == generation)
-                        supervisor->adopt.trees[i].is_dropped = true;
+void adopt_drop(struct adopt *adopt, uint64_t generation) {
+        for (size_t i = 0; i < adopt->tree_places; i++)
+                if (adopt->trees[i].is_used && adopt->trees[i].generation == generation)
+                        adopt->trees[i].is_dropped = true;
 }
 
-int adopt_prepare(struct supervisor *supervisor, uint64_t instance, uint64_t generation, int *out_fd,
-        struct error *error) {
+int adopt_prepare(
+        struct adopt *adopt, uint64_t instance, uint64_t generation, int *out_fd, struct error *error) {
         struct adopt_tree *tree;
         int ends[2];
 
         *out_fd = -1;
-        if (supervisor->settings->adopt_count == 0 || supervisor->adopt.is_off)
+        if (!adopt->rooms.rules->is_adopting)
                 return 0;
-        tree = tree_take(supervisor);
+        tree = tree_take(adopt);
         if (!tree)
                 return error_set(error, 0, "more than %d instances with adopted sockets", ADOPT_TREES_MAX);
         if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
                 return error_set(error, errno, "make a channel for adopted sockets (socketpair)");
         *tree = (struct adopt_tree){
                 .is_used = true,
-                .supervisor = supervisor,
+                .adopt = adopt,
                 .instance = instance,
                 .generation = generation,
                 .source = {.fd = ends[0], .on_readable = channel_on_readable, .owner = tree},
         };
-        if (loop_add(&supervisor->loop, &tree->source, error) < 0) {
-                tree_close(supervisor, tree);
+        if (loop_add(tree->adopt->rooms.loop, &tree->source, error) < 0) {
+                tree_close(tree);
                 fd_close(ends[1]);
                 return -1;
         }

@@ -4,7 +4,7 @@
  * place.
  *
  * shim/adopt.h reports every bind(2) and listen(2) of an instance and of all that it starts. A bind to an
- * address of settings->adopts is answered by putting the generation's socket (listeners.h) on the very
+ * address of the rules is answered by putting the generation's socket (listeners.h) on the very
  * descriptor number of the call; every other call goes on as if nobody had looked. The app notices nothing,
  * and its listen is the sign that it is ready. */
 
@@ -17,8 +17,9 @@
 #include "lib/socket_address.h"
 #include "shim/adopt.h"
 #include "supervisor/core/fleet.h"
-
-struct supervisor;
+#include "supervisor/process/errand.h"
+#include "supervisor/process/instances.h"
+#include "supervisor/sockets/listeners.h"
 
 #define ADOPT_RULES_MAX   16
 #define ADOPT_BACKLOG     4096
@@ -36,11 +37,11 @@ struct adopt_socket {
         bool is_unanswered; /* the descriptor is in place, but the call was interrupted before it heard so */
 };
 
+struct adopt;
 struct adopt_tree;
 
 /* One reported call. */
 struct adopt_request {
-        struct supervisor *supervisor;
         struct adopt_tree *tree;
         uint64_t id;
         pid_t thread;
@@ -59,33 +60,42 @@ struct adopt_tree {
         unsigned tries; /* to look at it, which have failed */
         struct loop_timer again;
         bool has_complained; /* said once what cannot be done for it */
-        struct supervisor *supervisor;
+        struct adopt *adopt;
         int failure; /* the errno of the last refused bind: each is said once */
         uint64_t instance, generation;
-        uint32_t listened; /* bits: index in settings->adopts */
+        uint32_t listened; /* bits: index in the rules */
         /* the descriptor that reports, or before it the channel on which it comes */
         struct loop_source source;
         size_t socket_count;
         struct adopt_socket sockets[ADOPT_SOCKETS_MAX];
 };
 
+/* The rooms that this one stands on; all borrowed. */
+struct adopt_rooms {
+        struct loop *loop;
+        struct errands *errands;
+        struct instances *instances;
+        struct listeners *listeners;
+        const struct socket_rules *rules;
+};
+
 struct adopt {
-        bool is_off;              /* wanted, but not to be had here: instances listen on their own */
+        struct adopt_rooms rooms;
         size_t tree_places;       /* that were ever used: the others are not even looked at */
         struct adopt_tree *trees; /* ADOPT_TREES_MAX */
 };
 
-/* Once, before fleet_init and the first child: try whether adopting works. When it does not, say so, and let
- * instances be replaced instead of overlapping: two cannot bind the same port. */
-void adopt_begin(struct supervisor *supervisor, struct fleet_settings *fleet);
+/* Before anything else here. `adopt` is all zero. */
+void adopt_open(struct adopt *adopt, const struct adopt_rooms *rooms);
+
+/* Once, before fleet_init and the first child: try whether adopting works, and say so in `rules`. When it does not, say so in
+ * the log, and let instances be replaced instead of overlapping: two cannot bind the same port. */
+void adopt_try(struct socket_rules *rules, struct fleet_settings *fleet);
 
 /* Before the start of an instance. *out_fd is for launch_spec.adopt_fd, to be closed after launch_start(); -1
  * when nothing is adopted. Returns 0, or -1 with error: then it must not be started now. */
-int adopt_prepare(struct supervisor *supervisor, uint64_t instance, uint64_t generation, int *out_fd,
-        struct error *error);
+int adopt_prepare(
+        struct adopt *adopt, uint64_t instance, uint64_t generation, int *out_fd, struct error *error);
 
 /* FLEET_DO_DROP: what may still run of this generation gets no socket any more. */
-void adopt_drop(struct supervisor *supervisor, uint64_t generation);
-
-/* Index of the rule that asks for this address, or -1. */
-int adopt_match(const struct socket_address rules[], size_t count, const struct socket_address *address);
+void adopt_drop(struct adopt *adopt, uint64_t generation);

@@ -18,7 +18,6 @@
 #include "supervisor/adopt/call.h"
 #include "supervisor/adopt/caller.h"
 #include "supervisor/sockets/listeners.h"
-#include "supervisor/state.h"
 
 static struct adopt_socket *socket_by_address(struct adopt_tree *tree, const struct socket_address *address) {
         for (size_t i = 0; i < tree->socket_count; i++)
@@ -83,7 +82,8 @@ static int socket_find(struct adopt_request *call, const struct socket_address *
         options.ipv6_only = ipv6_only;
         if (socket_address_path(address))
                 caller_identity_borrow(call->thread, &identity);
-        return listeners_adopt(call->supervisor, call->tree->generation, address, &options, out_fd, error);
+        return listeners_adopt(
+                call->tree->adopt->rooms.listeners, call->tree->generation, address, &options, out_fd, error);
 }
 
 static int adopt_now(struct adopt_request *call, const struct socket_address *address,
@@ -168,13 +168,14 @@ int adopt_answer_bind(struct adopt_request *call, const struct adopt_sight *sigh
         struct socket_address address;
         int code = sight->socket_code;
 
-        if (!bind_address_take(call, sight, &address) || adopt_rule_of(call->supervisor, &address) < 0)
+        if (!bind_address_take(call, sight, &address) ||
+                rules_match(call->tree->adopt->rooms.rules, &address) < 0)
                 return ADOPT_GOES_ON;
         if (adopt_is_our_lack(code))
                 adopt_complain(call->tree, call->thread, code, "see the sockets");
         if (code != 0 || !is_suitable(call, socket, address.generic.sa_family)) {
                 if (socket->type == SOCK_STREAM)
-                        listeners_kept_yield(call->supervisor, &address);
+                        listeners_kept_yield(call->tree->adopt->rooms.listeners, &address);
                 return ADOPT_GOES_ON;
         }
         return bind_answer(call, &address, socket);

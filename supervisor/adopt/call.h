@@ -70,7 +70,6 @@ static inline bool adopt_is_our_lack(int code) {
 /* A stream address of that path as the caller sees it. Returns false when that cannot be told. */
 bool adopt_path_address(const struct adopt_request *call, const char *path, struct socket_address *out);
 
-int adopt_rule_of(const struct supervisor *supervisor, const struct socket_address *address);
 struct adopt_socket *adopt_socket_by_inode(struct adopt_tree *tree, uint64_t inode);
 
 /* Say once per instance what will not work. */

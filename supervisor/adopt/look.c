@@ -70,5 +70,5 @@ int adopt_look(const struct adopt_request *call, errand_handler *on_seen, struct
                 .on_done = on_seen,
                 .owner = call->tree};
 
-        return errand_start(call->supervisor, &order, error);
+        return errand_start(call->tree->adopt->rooms.errands, &order, error);
 }

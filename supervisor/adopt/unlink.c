@@ -12,7 +12,6 @@
 #include "supervisor/adopt/call.h"
 #include "supervisor/adopt/caller.h"
 #include "supervisor/sockets/listeners.h"
-#include "supervisor/state.h"
 
 bool adopt_path_address(const struct adopt_request *call, const char *path, struct socket_address *out) {
         struct sockaddr_un local = {.sun_family = AF_UNIX};
@@ -36,9 +35,9 @@ static const char *last_part(const char *path) {
 }
 
 /* Most removals are of something else: told by the name alone, without another look at the caller. */
-static bool is_likely(const struct supervisor *supervisor, const char *path) {
-        for (size_t i = 0; i < supervisor->settings->adopt_count; i++) {
-                const char *rule = socket_address_path(&supervisor->settings->adopts[i]);
+static bool is_likely(const struct socket_rules *rules, const char *path) {
+        for (size_t i = 0; i < rules->adopt_count; i++) {
+                const char *rule = socket_address_path(&rules->adopts[i]);
 
                 if (rule && strcmp(last_part(rule), last_part(path)) == 0)
                         return true;
@@ -46,15 +45,15 @@ static bool is_likely(const struct supervisor *supervisor, const char *path) {
         return false;
 }
 
-static bool is_kept(const struct supervisor *supervisor, const struct socket_address *address) {
+static bool is_kept(const struct listeners *listeners, const struct socket_address *address) {
         char text[SOCKET_ADDRESS_TEXT_BYTES];
         struct listener_view view;
 
         socket_address_format(address, text);
-        for (size_t i = 0; listeners_look(supervisor, i, &view); i++)
+        for (size_t i = 0; listeners_look(listeners, i, &view); i++)
                 if (strcmp(view.address, text) == 0)
                         return true;
-        return listeners_has_kept(supervisor, address);
+        return listeners_has_kept(listeners, address);
 }
 
 int adopt_answer_unlink(const struct adopt_request *call, const struct adopt_sight *sight) {
@@ -63,12 +62,14 @@ int adopt_answer_unlink(const struct adopt_request *call, const struct adopt_sig
 
         if (call->kind == ADOPT_CALL_UNLINKAT && (call->length & AT_REMOVEDIR))
                 return ADOPT_GOES_ON;
-        if (sight->memory_code != 0 || !adopt_is_waiting(call) || !is_likely(call->supervisor, path))
+        if (sight->memory_code != 0 || !adopt_is_waiting(call) ||
+                !is_likely(call->tree->adopt->rooms.rules, path))
                 return ADOPT_GOES_ON;
         /* Relative to a directory that is open there: not followed. */
         if (path[0] != '/' && call->number != AT_FDCWD)
                 return ADOPT_GOES_ON;
-        if (!adopt_path_address(call, path, &address) || adopt_rule_of(call->supervisor, &address) < 0)
+        if (!adopt_path_address(call, path, &address) ||
+                rules_match(call->tree->adopt->rooms.rules, &address) < 0)
                 return ADOPT_GOES_ON;
-        return is_kept(call->supervisor, &address) ? 0 : ADOPT_GOES_ON;
+        return is_kept(call->tree->adopt->rooms.listeners, &address) ? 0 : ADOPT_GOES_ON;
 }

@@ -1,4 +1,4 @@
-/* Building replies: see control_reply.h. Runs in the supervisor, for peers that were let in; jansson escapes
+/* Building replies: see control_reply.h. Runs in the rooms, for peers that were let in; jansson escapes
  * what has to be. docs/PROTOCOL.md is written for who reads them; the interface text below is what a Varlink
  * client is told. */
 
@@ -11,7 +11,7 @@
 #include "lib/duration.h"
 #include "supervisor/sockets/listeners.h"
 #include "supervisor/notify/notify.h"
-#include "supervisor/state.h"
+#include "supervisor/control/server.h"
 
 static const char interface_tacet[] =
         "# The control socket of a tacet supervisor. No method returns a secret or the name of one.\n"
@@ -104,34 +104,26 @@ static json_t *text_or_null(const char *text) {
         return string ? string : json_null();
 }
 
-static const struct app *app_of(const struct supervisor *supervisor, uint64_t number) {
-        for (size_t i = 0; i < supervisor->app_places; i++)
-                if (supervisor->apps[i].is_used && supervisor->apps[i].number == number)
-                        return &supervisor->apps[i];
-        return NULL;
-}
-
 static json_t *instance_json(
-        const struct supervisor *supervisor, uint32_t slot, const struct fleet_instance *instance) {
-        const struct app *app = app_of(supervisor, instance->number);
+        const struct control_rooms *rooms, uint32_t slot, const struct fleet_instance *known) {
+        const struct instance *instance = instance_by_number(rooms->instances, known->number);
 
         return json_pack("{s:I, s:s, s:I, s:o, s:I, s:o}", "slot", (json_int_t)slot, "state",
-                instance_state_name(instance->state), "generation", (json_int_t)instance->generation, "pid",
-                number_or_null(app ? (uint64_t)app->pid : 0, app != NULL), "age_ms",
-                milliseconds(time_now_ns() - instance->started_ns), "status",
-                text_or_null(app ? notify_status(app) : NULL));
+                instance_state_name(known->state), "generation", (json_int_t)known->generation, "pid",
+                number_or_null(instance ? (uint64_t)instance->pid : 0, instance != NULL), "age_ms",
+                milliseconds(time_now_ns() - known->started_ns), "status",
+                text_or_null(instance ? notify_status(rooms->notify, instance) : NULL));
 }
 
-static json_t *instances_json(const struct supervisor *supervisor) {
+static json_t *instances_json(const struct control_rooms *rooms) {
         json_t *list = json_array();
 
-        for (uint32_t slot = 0; list && slot < supervisor->fleet.settings.replicas; slot++)
+        for (uint32_t slot = 0; list && slot < rooms->fleet->settings.replicas; slot++)
                 for (uint32_t place = 0; place < 2; place++) {
-                        const struct fleet_instance *instance =
-                                fleet_instance_at(&supervisor->fleet, slot, place);
+                        const struct fleet_instance *instance = fleet_instance_at(rooms->fleet, slot, place);
 
                         if (instance)
-                                (void)json_array_append_new(list, instance_json(supervisor, slot, instance));
+                                (void)json_array_append_new(list, instance_json(rooms, slot, instance));
                 }
         return list;
 }
@@ -150,11 +142,11 @@ static json_t *members_json(const struct listener_view *view) {
         return list;
 }
 
-static json_t *listeners_json(const struct supervisor *supervisor) {
+static json_t *listeners_json(const struct control_rooms *rooms) {
         json_t *list = json_array();
         struct listener_view view;
 
-        for (size_t i = 0; list && listeners_look(supervisor, i, &view); i++)
+        for (size_t i = 0; list && listeners_look(rooms->listeners, i, &view); i++)
                 (void)json_array_append_new(
                         list, json_pack("{s:o, s:o, s:o, s:o}", "name", text_or_null(view.name), "address",
                                       text_or_null(view.address), "reason", text_or_null(view.why_shared),
@@ -163,21 +155,21 @@ static json_t *listeners_json(const struct supervisor *supervisor) {
 }
 
 /* null: nothing is to be adopted; false: it is, but cannot be had here. */
-static json_t *adopting_json(const struct supervisor *supervisor) {
-        return supervisor->settings->adopt_count ? json_boolean(!supervisor->adopt.is_off) : json_null();
+static json_t *adopting_json(const struct control_rooms *rooms) {
+        return rooms->rules->adopt_count ? json_boolean(rooms->rules->is_adopting) : json_null();
 }
 
 /* How the generation that runs is held. */
-static json_t *memory_json(const struct supervisor *supervisor, uint64_t generation) {
-        const struct bundle *bundle = rotation_bundle(supervisor, generation);
+static json_t *memory_json(const struct control_rooms *rooms, uint64_t generation) {
+        const struct bundle *bundle = generations_bundle(rooms->generations, generation);
 
         return bundle ? json_string(bundle->is_encrypted ? "encrypted" : "memfd_secret") : json_null();
 }
 
-size_t control_reply_status(char *out, size_t room, const struct supervisor *supervisor) {
+size_t control_reply_status(char *out, size_t room, const struct control_rooms *rooms) {
         struct fleet_view view;
 
-        fleet_look(&supervisor->fleet, &view);
+        fleet_look(rooms->fleet, &view);
         return reply_write(out, room,
                 json_pack("{s:{s:s, s:I, s:s, s:b, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, "
                           "s:o}}",
@@ -186,11 +178,11 @@ size_t control_reply_status(char *out, size_t room, const struct supervisor *sup
                         number_or_null(view.stable, view.has_stable), "target",
                         number_or_null(view.target, view.has_target), "previous",
                         number_or_null(view.previous, view.has_previous), "replicas",
-                        (json_int_t)supervisor->fleet.settings.replicas, "live", (json_int_t)view.live,
-                        "ready", (json_int_t)view.ready, "available", (json_int_t)view.available, "failures",
-                        (json_int_t)view.failures, "secret_memory", memory_json(supervisor, view.target),
-                        "adopting", adopting_json(supervisor), "instances", instances_json(supervisor),
-                        "listeners", listeners_json(supervisor)));
+                        (json_int_t)rooms->fleet->settings.replicas, "live", (json_int_t)view.live, "ready",
+                        (json_int_t)view.ready, "available", (json_int_t)view.available, "failures",
+                        (json_int_t)view.failures, "secret_memory", memory_json(rooms, view.target),
+                        "adopting", adopting_json(rooms), "instances", instances_json(rooms), "listeners",
+                        listeners_json(rooms)));
 }
 
 /* ---- org.varlink.service ---- */

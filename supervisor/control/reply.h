@@ -12,7 +12,7 @@
 #include "supervisor/control/request.h"
 #include "supervisor/control/ticket.h"
 
-struct supervisor;
+struct control_rooms;
 
 /* An error; `key` and `value` are its one parameter, or NULL. */
 size_t control_reply_error(char *out, size_t room, const char *name, const char *key, const char *value);
@@ -28,7 +28,7 @@ size_t control_reply_result(
 /* Nothing to say but that it is done. */
 size_t control_reply_done(char *out, size_t room);
 
-size_t control_reply_status(char *out, size_t room, const struct supervisor *supervisor);
+size_t control_reply_status(char *out, size_t room, const struct control_rooms *rooms);
 size_t control_reply_info(char *out, size_t room);
 
 /* The interface in Varlink's own language; an error when it is none of ours. */

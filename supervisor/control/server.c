@@ -22,7 +22,6 @@
 #include "lib/file_lock.h"
 #include "lib/log.h"
 #include "supervisor/control/reply.h"
-#include "supervisor/state.h"
 
 #define CLIENTS_MAX       8
 #define BACKLOG           16
@@ -49,7 +48,8 @@ struct client {
 /* One per process, as the supervisor. All zero until control_open(), so that it takes no room in the
  * program's file; pages of clients that never come are never touched. */
 static struct control {
-        struct supervisor *supervisor;
+        bool is_open;
+        struct control_rooms rooms;
         struct loop_source listener;
         struct loop_timer pause;
         char path[sizeof((struct sockaddr_un *)0)->sun_path];
@@ -64,8 +64,8 @@ static void client_drop(struct client *client, const char *why) {
         if (!client->is_used)
                 return;
         log_write(LOG_DEBUG, "control: client let go: %s", why);
-        loop_timer_clear(&control.supervisor->loop, &client->timer);
-        loop_remove(&control.supervisor->loop, &client->source);
+        loop_timer_clear(control.rooms.loop, &client->timer);
+        loop_remove(control.rooms.loop, &client->source);
         fd_cleanup(&client->source.fd);
         client->is_used = client->is_waiting = false;
 }
@@ -77,7 +77,7 @@ static bool client_has_request(const struct client *client) {
 /* What is waited for: room to write, a request, or only the peer's end while it waits itself (errors and
  * hang-ups always come). The clock of what was begun goes on. */
 static void client_arm(struct client *client) {
-        struct loop *loop = &control.supervisor->loop;
+        struct loop *loop = control.rooms.loop;
         uint32_t events = client->out_used             ? EPOLLOUT
                           : client->is_waiting         ? EPOLLERR
                           : client_has_request(client) ? EPOLLOUT /* at once */
@@ -113,7 +113,7 @@ static bool client_flush(struct client *client) {
                 client->out_used -= (size_t)sent;
                 memmove(client->out, client->out + sent, client->out_used);
                 if (client->out_used == 0)
-                        loop_timer_clear(&control.supervisor->loop, &client->timer);
+                        loop_timer_clear(control.rooms.loop, &client->timer);
         }
         return true;
 }
@@ -152,24 +152,26 @@ static void reply_result(struct client *client, const char *result, uint64_t gen
 
 /* ---- requests ---- */
 
-static void rotate(struct client *client, const struct control_request *request) {
-        struct supervisor *supervisor = control.supervisor;
+static void rotation_ask(struct client *client, const struct control_request *request) {
         struct fleet_view view;
         size_t room;
         char *out;
 
-        if (!supervisor->settings->load) {
+        if (!control.rooms.generations->request) {
                 reply_error(client, "io.tacet.NoSource", NULL, NULL);
                 return;
         }
         client->asked_ns = time_now_ns();
-        fleet_look(&supervisor->fleet, &view);
+        fleet_look(control.rooms.fleet, &view);
         if (view.phase == FLEET_PHASE_STOPPING || view.phase == FLEET_PHASE_OVER) {
                 reply_result(client, control_result_name(CONTROL_STOPPED), 0);
                 return;
         }
-        client->ticket = control_ticket_take(&supervisor->fleet);
-        rotation_ask(supervisor, request->is_forced, request->is_emergency, false);
+        client->ticket = control_ticket_take(control.rooms.fleet);
+        facts_push(control.rooms.facts, time_now_ns(),
+                (struct fleet_event){.kind = FLEET_RELOAD,
+                        .is_forced = request->is_forced,
+                        .is_emergency = request->is_emergency});
         if (request->waits && !request->is_oneway) {
                 client->is_waiting = true;
                 client->wants_steps = request->is_more;
@@ -190,10 +192,10 @@ static void request_serve(struct client *client, const struct control_request *r
                 return;
         switch (request->method) {
         case CONTROL_ROTATE:
-                rotate(client, request);
+                rotation_ask(client, request);
                 return;
         case CONTROL_STATUS:
-                client_replied(client, control_reply_status(out, room, control.supervisor));
+                client_replied(client, control_reply_status(out, room, &control.rooms));
                 return;
         case CONTROL_GET_INFO:
                 client_replied(client, control_reply_info(out, room));
@@ -213,27 +215,39 @@ static void request_serve(struct client *client, const struct control_request *r
         }
 }
 
-/* Serve the requests that have come whole, until one has to be waited for. */
-static void client_serve(struct client *client) {
+/* Serve the request at the head of what has come, when it has come whole and the last one is answered. Returns
+ * false when there is none. */
+static bool client_serve(struct client *client) {
         struct control_request request;
+        const char *end;
+        size_t length;
 
-        while (client->is_used && !client->is_waiting && client->out_used == 0) {
-                const char *end = memchr(client->in, '\0', client->in_used);
-                size_t length = end ? (size_t)(end - client->in) : 0;
-
-                if (!end && client->in_used == sizeof client->in)
-                        client_drop(client, "its request is too long");
-                if (!end)
-                        return;
-                if (control_request_parse(client->in, length, &request) < 0) {
-                        client_drop(client, "that is no request");
-                        return;
-                }
-                client->in_used -= length + 1;
-                memmove(client->in, end + 1, client->in_used);
-                loop_timer_clear(&control.supervisor->loop, &client->timer);
-                request_serve(client, &request);
+        if (!client->is_used || client->is_waiting || client->out_used)
+                return false;
+        end = memchr(client->in, '\0', client->in_used);
+        if (!end && client->in_used == sizeof client->in)
+                client_drop(client, "its request is too long");
+        if (!end)
+                return false;
+        length = (size_t)(end - client->in);
+        if (control_request_parse(client->in, length, &request) < 0) {
+                client_drop(client, "that is no request");
+                return false;
         }
+        client->in_used -= length + 1;
+        memmove(client->in, end + 1, client->in_used);
+        loop_timer_clear(control.rooms.loop, &client->timer);
+        request_serve(client, &request);
+        if (client->is_used)
+                client_arm(client);
+        return true;
+}
+
+bool control_serve(void) {
+        for (size_t i = 0; control.is_open && i < CLIENTS_MAX; i++)
+                if (client_serve(&control.clients[i]))
+                        return true;
+        return false;
 }
 
 static void client_read(struct client *client) {
@@ -253,15 +267,10 @@ static void client_on_event(struct loop_source *source) {
                 client_drop(client, "it hung up while it waited");
                 return;
         }
-        /* The number of the next load is only sure when the core knows all that came before. */
-        supervisor_settle(control.supervisor);
-        if (!client->is_used || !client_flush(client))
+        if (!client_flush(client))
                 return;
-        if (client->out_used == 0 && !client->is_waiting) {
-                if (!client_has_request(client))
-                        client_read(client);
-                client_serve(client);
-        }
+        if (client->out_used == 0 && !client->is_waiting && !client_has_request(client))
+                client_read(client);
         if (client->is_used)
                 client_arm(client);
 }
@@ -270,8 +279,8 @@ static void client_on_due(struct loop_timer *timer) {
         client_drop(timer->owner, "it took too long");
 }
 
-void control_report(struct supervisor *supervisor, const struct fleet_action *action, const char *line) {
-        if (!supervisor->settings->control_path)
+void control_report(const struct fleet_action *action, const char *line) {
+        if (!control.is_open)
                 return;
         for (size_t i = 0; i < CLIENTS_MAX; i++) {
                 struct client *client = &control.clients[i];
@@ -287,7 +296,7 @@ void control_report(struct supervisor *supervisor, const struct fleet_action *ac
                                 client, control_reply_step(out, room, line, action->generation,
                                                 time_now_ns() - client->asked_ns, action->generation != 0));
                 }
-                result = control_ticket_hear(&client->ticket, &supervisor->fleet, action);
+                result = control_ticket_hear(&client->ticket, control.rooms.fleet, action);
                 if (client->is_used && result != CONTROL_PENDING)
                         reply_result(client, control_result_name(result), client->ticket.generation);
         }
@@ -339,7 +348,7 @@ static void peer_accept(int take_fd) {
         client->timer = (struct loop_timer){.on_due = client_on_due, .owner = client};
         client->source = (struct loop_source){
                 .fd = fd_take(&fd), .on_readable = client_on_event, .owner = client, .events = EPOLLIN};
-        if (loop_add(&control.supervisor->loop, &client->source, &error) < 0)
+        if (loop_add(control.rooms.loop, &client->source, &error) < 0)
                 client_drop(client, error.text);
         else
                 client_arm(client);
@@ -355,9 +364,9 @@ static void listener_on_readable(struct loop_source *source) {
                 }
                 /* Whoever waits goes on waiting, and must not keep the loop turning. */
                 if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
-                        loop_remove(&control.supervisor->loop, source);
-                        loop_timer_set(&control.supervisor->loop, &control.pause,
-                                time_add(time_now_ns(), ACCEPT_PAUSE_NS));
+                        loop_remove(control.rooms.loop, source);
+                        loop_timer_set(
+                                control.rooms.loop, &control.pause, time_add(time_now_ns(), ACCEPT_PAUSE_NS));
                 }
                 return;
         }
@@ -366,8 +375,8 @@ static void listener_on_readable(struct loop_source *source) {
 static void pause_on_due(struct loop_timer *timer) {
         struct error error;
 
-        if (loop_add(&control.supervisor->loop, &control.listener, &error) < 0)
-                loop_timer_set(&control.supervisor->loop, timer, time_add(time_now_ns(), ACCEPT_PAUSE_NS));
+        if (loop_add(control.rooms.loop, &control.listener, &error) < 0)
+                loop_timer_set(control.rooms.loop, timer, time_add(time_now_ns(), ACCEPT_PAUSE_NS));
 }
 
 static int socket_new(struct error *error) {
@@ -439,14 +448,13 @@ static int listener_bind_alone(int fd, const struct sockaddr_un *address, struct
         return result;
 }
 
-int control_open(struct supervisor *supervisor, struct error *error) {
-        const char *path = supervisor->settings->control_path;
+int control_open(const struct control_rooms *rooms, const char *path, struct error *error) {
         struct sockaddr_un address = {.sun_family = AF_UNIX};
         CLEANUP_FD int fd = -1;
 
         if (!path)
                 return 0;
-        control.supervisor = supervisor;
+        control.rooms = *rooms;
         control.listener.fd = -1;
         if (strlen(path) >= sizeof address.sun_path) {
                 error_set(error, ENAMETOOLONG, "control socket '%s'", path);
@@ -461,18 +469,20 @@ int control_open(struct supervisor *supervisor, struct error *error) {
         control.pause = (struct loop_timer){.on_due = pause_on_due, .owner = &control};
         control.listener = (struct loop_source){
                 .fd = fd_take(&fd), .on_readable = listener_on_readable, .owner = &control};
-        if (loop_add(&supervisor->loop, &control.listener, error) == 0)
+        control.is_open = true;
+        if (loop_add(control.rooms.loop, &control.listener, error) == 0)
                 return 0;
-        control_close(supervisor);
+        control_close();
         return -1;
 }
 
-void control_close(struct supervisor *supervisor) {
+void control_close(void) {
         struct stat status;
         int lock;
 
-        if (!supervisor->settings->control_path || control.listener.fd < 0)
+        if (!control.is_open)
                 return;
+        control.is_open = false;
         for (size_t i = 0; i < CLIENTS_MAX; i++) {
                 struct client *client = &control.clients[i];
 
@@ -480,8 +490,8 @@ void control_close(struct supervisor *supervisor) {
                         reply_result(client, control_result_name(CONTROL_STOPPED), 0);
                 client_drop(client, "the end");
         }
-        loop_timer_clear(&supervisor->loop, &control.pause);
-        loop_remove(&supervisor->loop, &control.listener);
+        loop_timer_clear(control.rooms.loop, &control.pause);
+        loop_remove(control.rooms.loop, &control.listener);
         fd_cleanup(&control.listener.fd);
         lock = folder_lock(control.path, LAST_LOCK_WAIT_NS);
         if (lstat(control.path, &status) == 0 && status.st_dev == control.device &&

@@ -122,6 +122,7 @@ struct fleet_event {
         bool has_generation;
         bool is_forced;
         bool is_emergency;
+        bool is_quiet;
         bool is_permanent;
         bool is_signal;
         bool is_hard;
@@ -205,6 +206,7 @@ struct fleet_action {
         uint64_t generation;
         int64_t delay_ns;
         bool is_delivered;
+        bool is_quiet;
 };
 
 /* How many of every 'total of all weights' new connections a generation gets. */

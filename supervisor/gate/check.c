@@ -11,8 +11,6 @@
 #include <string.h>
 
 #include "lib/log.h"
-#include "supervisor/sockets/listener.h"
-#include "supervisor/supervisor.h"
 
 #define OWN_SIGNS "ready = notify or ready = fd, an exec: probe, or socket = yes in [health]"
 
@@ -20,23 +18,22 @@ static int refuse(struct error *error) {
         return error_status(error, EXIT_STATUS_CONFIG);
 }
 
-static const struct listener_settings *listener_named(
-        const struct supervisor_settings *settings, const char *name) {
-        for (size_t i = 0; i < settings->listener_count; i++)
-                if (strcmp(settings->listeners[i].name, name) == 0)
-                        return &settings->listeners[i];
+static const struct listener_settings *listener_named(const struct gate_subject *subject, const char *name) {
+        for (size_t i = 0; i < subject->sockets->declared_count; i++)
+                if (strcmp(subject->sockets->declared[i].name, name) == 0)
+                        return &subject->sockets->declared[i];
         return NULL;
 }
 
 /* A sign that only the instance itself can give. */
-static bool has_own_sign(const struct supervisor_settings *settings) {
-        switch (settings->readiness.ready) {
+static bool has_own_sign(const struct gate_subject *subject) {
+        switch (subject->readiness->ready) {
         case READINESS_NOTIFY:
         case READINESS_FD:
                 return true;
         case READINESS_AUTO:
         case READINESS_LISTEN:
-                return settings->readiness.has_adopted;
+                return subject->readiness->has_adopted;
         case READINESS_EXEC:
         case READINESS_PROBE:
         case READINESS_DELAY:
@@ -45,9 +42,9 @@ static bool has_own_sign(const struct supervisor_settings *settings) {
         return false;
 }
 
-static bool has_tcp_adopt(const struct supervisor_settings *settings) {
-        for (size_t i = 0; i < settings->adopt_count; i++)
-                if (!socket_address_is_unix(&settings->adopts[i]))
+static bool has_tcp_adopt(const struct gate_subject *subject) {
+        for (size_t i = 0; i < subject->rules->adopt_count; i++)
+                if (!socket_address_is_unix(&subject->rules->adopts[i]))
                         return true;
         return false;
 }
@@ -57,12 +54,12 @@ static const char *target_name(const struct probe_settings *probe) {
         return probe->listener ? probe->listener : "the socket";
 }
 
-static int check_exists(const struct supervisor_settings *settings, bool knows_sockets, struct error *error) {
-        const struct probe_settings *probe = &settings->health.probe;
+static int check_exists(const struct gate_subject *subject, bool knows_sockets, struct error *error) {
+        const struct probe_settings *probe = &subject->health->probe;
         const struct listener_settings *named;
 
         if (!probe->listener) {
-                if (settings->listener_count || settings->adopt_count || !knows_sockets)
+                if (subject->sockets->declared_count || subject->rules->adopt_count || !knows_sockets)
                         return 0;
                 error_set(error, 0, "there is no socket that the probe of [health] could connect to");
                 error_hint(error,
@@ -70,7 +67,7 @@ static int check_exists(const struct supervisor_settings *settings, bool knows_s
                         "(http://127.0.0.1:8080/), or use socket = yes");
                 return refuse(error);
         }
-        named = listener_named(settings, probe->listener);
+        named = listener_named(subject, probe->listener);
         if (!named && knows_sockets) {
                 error_set(error, 0, "the probe of [health] names '%s', and there is no such socket",
                         probe->listener);
@@ -88,12 +85,13 @@ static int check_exists(const struct supervisor_settings *settings, bool knows_s
 
 /* The kernel accepts for the app: on a socket whose queue cannot be looked at, to be connected says
  * nothing. */
-static int check_tcp(const struct supervisor_settings *settings, struct error *error) {
-        const struct probe_settings *probe = &settings->health.probe;
+static int check_tcp(const struct gate_subject *subject, struct error *error) {
+        const struct probe_settings *probe = &subject->health->probe;
 
-        if (probe->kind != PROBE_TCP || probe->address || settings->health.has_socket ||
-                settings->listener_count == 0 || listeners_can_probe(settings, probe->listener) ||
-                (!probe->listener && has_tcp_adopt(settings)))
+        if (probe->kind != PROBE_TCP || probe->address || subject->health->has_socket ||
+                subject->sockets->declared_count == 0 ||
+                listeners_can_probe(subject->sockets, subject->rules, probe->listener) ||
+                (!probe->listener && has_tcp_adopt(subject)))
                 return 0;
         error_set(error, 0,
                 "a tcp: probe of %s says nothing: it is open whether or not the app takes connections",
@@ -102,15 +100,16 @@ static int check_tcp(const struct supervisor_settings *settings, struct error *e
         return refuse(error);
 }
 
-static int check_identity(const struct supervisor_settings *settings, struct error *error) {
-        const struct probe_settings *probe = &settings->health.probe;
-        bool reaches_one = probe->address ? false
-                                          : listeners_can_probe(settings, probe->listener) ||
-                                                    (!probe->listener && has_tcp_adopt(settings));
+static int check_identity(const struct gate_subject *subject, struct error *error) {
+        const struct probe_settings *probe = &subject->health->probe;
+        bool reaches_one = probe->address
+                                   ? false
+                                   : listeners_can_probe(subject->sockets, subject->rules, probe->listener) ||
+                                             (!probe->listener && has_tcp_adopt(subject));
 
-        if (listeners_are_single(settings) || reaches_one || has_own_sign(settings))
+        if (rules_are_single(subject->rules) || reaches_one || has_own_sign(subject))
                 return 0;
-        if (settings->listener_count == 0 && settings->adopt_count == 0 && !probe->address)
+        if (subject->sockets->declared_count == 0 && subject->rules->adopt_count == 0 && !probe->address)
                 return 0; /* not known yet */
         if (probe->address) {
                 error_set(error, 0,
@@ -126,9 +125,10 @@ static int check_identity(const struct supervisor_settings *settings, struct err
         return refuse(error);
 }
 
-static int check_sign(const struct supervisor_settings *settings, bool knows_sockets, struct error *error) {
-        if (settings->readiness.ready == READINESS_LISTEN && knows_sockets &&
-                !settings->readiness.has_adopted && !listeners_can_probe(settings, NULL)) {
+static int check_sign(const struct gate_subject *subject, bool knows_sockets, struct error *error) {
+        if (subject->readiness->ready == READINESS_LISTEN && knows_sockets &&
+                !subject->readiness->has_adopted &&
+                !listeners_can_probe(subject->sockets, subject->rules, NULL)) {
                 error_set(error, 0, "ready = listen: nobody can see the app listen or accept");
                 error_hint(error, "declare a tcp socket that is not shared (--listen), or adopt the address "
                                   "that the app "
@@ -138,24 +138,24 @@ static int check_sign(const struct supervisor_settings *settings, bool knows_soc
         return 0;
 }
 
-int gate_check(const struct supervisor_settings *settings, bool knows_sockets, struct error *error) {
-        const struct health_settings *health = &settings->health;
+int gate_check(const struct gate_subject *subject, bool knows_sockets, struct error *error) {
+        const struct health_settings *health = subject->health;
 
-        if (check_sign(settings, knows_sockets, error) < 0)
+        if (check_sign(subject, knows_sockets, error) < 0)
                 return -1;
         if (health->probe.kind == PROBE_NONE || health->probe.kind == PROBE_EXEC || health->has_socket)
                 return 0;
-        if (!health->probe.address && check_exists(settings, knows_sockets, error) < 0)
+        if (!health->probe.address && check_exists(subject, knows_sockets, error) < 0)
                 return -1;
-        if (check_tcp(settings, error) < 0)
+        if (check_tcp(subject, error) < 0)
                 return -1;
-        return check_identity(settings, error);
+        return check_identity(subject, error);
 }
 
-void gate_advise(const struct supervisor_settings *settings) {
-        if (settings->fleet.surge_max == 0 || settings->readiness.ready != READINESS_AUTO ||
-                settings->health.probe.kind != PROBE_NONE || settings->readiness.has_adopted ||
-                listeners_can_probe(settings, NULL))
+void gate_advise(const struct gate_subject *subject) {
+        if (subject->rules->fleet->surge_max == 0 || subject->readiness->ready != READINESS_AUTO ||
+                subject->health->probe.kind != PROBE_NONE || subject->readiness->has_adopted ||
+                listeners_can_probe(subject->sockets, subject->rules, NULL))
                 return;
         log_write(LOG_NOTICE,
                 "nothing says when a new instance is ready: it counts as soon as it has been executed "

@@ -11,20 +11,15 @@
 
 #include "lib/error.h"
 #include "lib/loop.h"
+#include "supervisor/core/facts.h"
+#include "supervisor/health/health.h"
+#include "supervisor/notify/notify.h"
+#include "supervisor/process/gear.h"
+#include "supervisor/process/instances.h"
 
-struct app;
-struct app_gear;
+struct instance;
+struct gear;
 struct supervisor;
-
-enum readiness {
-        READINESS_AUTO,   /* only in settings: the best sign that is to be had */
-        READINESS_EXEC,   /* execve(2) succeeded */
-        READINESS_LISTEN, /* it listens */
-        READINESS_NOTIFY, /* READY=1 of sd_notify(3) */
-        READINESS_FD,     /* a newline on a descriptor that it was given */
-        READINESS_PROBE,  /* the probe of [health] succeeded often enough */
-        READINESS_DELAY,  /* it has been up for a while */
-};
 
 struct readiness_settings {
         enum readiness ready;
@@ -33,31 +28,49 @@ struct readiness_settings {
         bool has_adopted; /* the app's own bind is answered: its listen is seen */
 };
 
-/* Part of struct app; all zero while there is none. */
+struct readiness_gate;
+
+/* What is kept of one instance; all zero at first. */
 struct readiness_watch {
-        unsigned wanted, seen; /* bits: 1 << enum readiness */
-        bool is_running;       /* SPAWNED has been said */
-        bool is_said;          /* READY has been said */
+        struct readiness_gate *gate;
+        struct instance *instance;
         struct loop_timer delay;
         struct loop_source pipe; /* of READINESS_FD; is open while is_piped */
         bool is_piped;
 };
 
-/* An instance is about to be started: add what it needs to give its sign. Returns 0, or -1 with error: then
- * it cannot be. */
+/* The rooms that this one stands on; all borrowed. */
+struct readiness_rooms {
+        struct loop *loop;
+        struct facts *facts;
+        struct instances *instances;
+        struct notify *notify;
+        struct health *health;
+};
+
+struct readiness_gate {
+        const struct readiness_settings *settings;
+        struct readiness_rooms rooms;
+        unsigned wanted;                                     /* sign_bit() of every instance */
+        char fd_variable[32];                                /* TACET_READY_FD=N */
+        struct readiness_watch watches[FLEET_INSTANCES_MAX]; /* by instance_place() */
+};
+
+/* Begin. `gate` is all zero; `settings` are borrowed. sees_listen: a declared socket's first accept(2) can be
+ * seen, so that `auto` may rest on it. */
+void readiness_open(struct readiness_gate *gate, const struct readiness_rooms *rooms,
+        const struct readiness_settings *settings, bool sees_listen);
+
+/* An instance is about to be started: add what it needs to give its signs. Returns 0, or -1 with error: then it
+ * cannot be. */
 int readiness_equip(
-        struct supervisor *supervisor, struct app *app, struct app_gear *gear, struct error *error);
+        struct readiness_gate *gate, struct instance *instance, struct gear *gear, struct error *error);
 
-/* The app's first instruction has been reached: FLEET_SPAWNED has been pushed, signs are waited for from here
- * on. */
-void readiness_spawned(struct supervisor *supervisor, struct app *app);
-
-/* A sign has come. One that nobody waits for is harmless, and so is one that comes twice or before
- * readiness_spawned(). */
-void readiness_note(struct supervisor *supervisor, struct app *app, enum readiness sign);
+/* The app's first instruction has been reached: FLEET_SPAWNED has been pushed, signs count from here on. */
+void readiness_spawned(struct readiness_gate *gate, struct instance *instance);
 
 /* It was not ready in time: say in the log what is missing. */
-void readiness_explain(const struct app *app);
+void readiness_explain(const struct readiness_gate *gate, const struct instance *instance);
 
 /* The instance has ended, or could not be started: nothing of it is watched any more. Idempotent. */
-void readiness_ended(struct supervisor *supervisor, struct app *app);
+void readiness_ended(struct readiness_gate *gate, struct instance *instance);

@@ -18,7 +18,6 @@
 #include "lib/duration.h"
 #include "lib/fd.h"
 #include "lib/log.h"
-#include "supervisor/state.h"
 #include "supervisor/generations/watch_plan.h"
 
 #define RECORDS_MAX    1024 /* some ten for each path */
@@ -38,7 +37,10 @@ struct watch_record {
 
 /* One per process, as the supervisor; all zero until watch_open(). */
 static struct watch {
-        struct supervisor *supervisor;
+        struct loop *loop;
+        struct facts *facts;
+        const struct load_request *request;
+        int64_t delay_ns;
         struct loop_source events;
         struct loop_timer timer; /* the end of the quiet time, or the next poll */
         bool is_pending;         /* something changed, its load has not been asked for yet */
@@ -181,14 +183,14 @@ static int paths_walk(const struct load_request *request) {
 /* ---- when to load ---- */
 
 static void change_note(void) {
-        int64_t delay_ns = watch.supervisor->settings->watch_delay_ns, now_ns = time_now_ns(), last_ns;
+        int64_t delay_ns = watch.delay_ns, now_ns = time_now_ns(), last_ns;
 
         if (!watch.is_pending)
                 watch.first_change_ns = now_ns;
         watch.is_pending = true;
         last_ns = time_add(watch.first_change_ns, delay_ns * DELAYS_MAX);
         now_ns = time_add(now_ns, delay_ns);
-        loop_timer_set(&watch.supervisor->loop, &watch.timer, now_ns < last_ns ? now_ns : last_ns);
+        loop_timer_set(watch.loop, &watch.timer, now_ns < last_ns ? now_ns : last_ns);
 }
 
 /* The kernel's own words for its limits lead to disks and descriptors. */
@@ -222,7 +224,7 @@ static int events_open(void) {
         watch.events.fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
         if (watch.events.fd < 0)
                 return blind_note("inotify", errno);
-        if (loop_add(&watch.supervisor->loop, &watch.events, &error) == 0)
+        if (loop_add(watch.loop, &watch.events, &error) == 0)
                 return 0;
         fd_cleanup(&watch.events.fd);
         return blind_note("inotify", error.code);
@@ -237,7 +239,7 @@ static void watches_renew(void) {
         watch.round++;
         result = events_open();
         if (result == 0) {
-                result = paths_walk(watch.supervisor->settings->load);
+                result = paths_walk(watch.request);
                 records_sweep();
         }
         if (watch.is_look_blocked)
@@ -248,7 +250,7 @@ static void watches_renew(void) {
         if (result == WATCH_UNSTEADY)
                 change_note();
         else if (result < 0)
-                loop_timer_set(&watch.supervisor->loop, &watch.timer, time_add(time_now_ns(), POLL_NS));
+                loop_timer_set(watch.loop, &watch.timer, time_add(time_now_ns(), POLL_NS));
 }
 
 /* ---- events ---- */
@@ -321,25 +323,28 @@ static void timer_on_due(struct loop_timer *timer) {
                 (void)events_drain();
         watch.is_pending = false;
         watches_renew();
-        rotation_ask(watch.supervisor, false, false, true);
+        facts_push(watch.facts, time_now_ns(), (struct fleet_event){.kind = FLEET_RELOAD, .is_quiet = true});
 }
 
 void watch_load_begins(void) {
         if (!watch.is_polling || watch.is_pending)
                 return;
-        loop_timer_clear(&watch.supervisor->loop, &watch.timer);
+        loop_timer_clear(watch.loop, &watch.timer);
         watches_renew();
 }
 
-void watch_open(struct supervisor *supervisor) {
-        const struct load_request *request = supervisor->settings->load;
+void watch_open(
+        struct loop *loop, struct facts *facts, const struct load_request *request, int64_t delay_ns) {
         bool is_wanted = false;
 
         for (size_t i = 0; request && i < request->source_count; i++)
                 is_wanted |= request->sources[i].is_watched;
         if (!is_wanted)
                 return;
-        watch.supervisor = supervisor;
+        watch.loop = loop;
+        watch.facts = facts;
+        watch.request = request;
+        watch.delay_ns = delay_ns;
         watch.events = (struct loop_source){.fd = -1, .on_readable = events_on_readable, .owner = &watch};
         watch.timer = (struct loop_timer){.on_due = timer_on_due, .owner = &watch};
         watches_renew();

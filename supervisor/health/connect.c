@@ -11,8 +11,8 @@
 #include <unistd.h>
 
 #include "lib/fd.h"
-#include "supervisor/health/probe.h"
-#include "supervisor/state.h"
+#include "supervisor/health/health.h"
+#include "supervisor/sockets/listeners.h"
 
 static int connect_to(
         int family, const struct sockaddr *address, socklen_t length, int *out_fd, struct error *error) {
@@ -35,11 +35,12 @@ static int address_connect(struct socket_address address, int *out_fd, struct er
         return connect_to(address.generic.sa_family, &address.generic, address.length, out_fd, error);
 }
 
-static int shared_connect(struct supervisor *supervisor, const char *name, int *out_fd, struct error *error) {
+static int shared_connect(
+        const struct listeners *listeners, const char *name, int *out_fd, struct error *error) {
         struct socket_address address;
         struct listener_view view;
 
-        for (size_t i = 0; listeners_look(supervisor, i, &view); i++) {
+        for (size_t i = 0; listeners_look(listeners, i, &view); i++) {
                 if (name && strcmp(view.name, name) != 0)
                         continue;
                 if (socket_address_parse(view.address, &address, error) < 0)
@@ -50,40 +51,45 @@ static int shared_connect(struct supervisor *supervisor, const char *name, int *
 }
 
 /* The generation's reserved port leads one connection at a time (listeners_probe). */
-static bool is_route_in_use(const struct app *app) {
-        for (size_t i = 0; i < app->supervisor->app_places; i++) {
-                const struct app *other = &app->supervisor->apps[i];
+static bool is_route_in_use(const struct health_watch *watch) {
+        struct health *health = watch->health;
+        struct instance *other = NULL;
+        size_t next = 0;
 
-                if (other->is_used && other != app && other->generation == app->generation &&
-                        probe_is_connecting(&other->health.probe))
+        while ((other = instance_from(health->rooms.instances, next))) {
+                next = instance_place(other) + 1;
+                if (other != watch->instance && other->generation == watch->instance->generation &&
+                        probe_is_connecting(&health->watches[instance_place(other)].probe))
                         return true;
         }
         return false;
 }
 
-int probe_reach(struct app *app, const struct probe_settings *settings, int *out_fd, bool *out_counts,
-        struct error *error) {
-        const struct health_watch *health = &app->health;
+int probe_reach(const struct health_watch *watch, const struct probe_settings *settings, int *out_fd,
+        bool *out_counts, struct error *error) {
+        const struct health_rooms *rooms = &watch->health->rooms;
+        const struct socket_rules *rules = rooms->rules;
 
         *out_counts = false;
-        if (health->address_length)
-                return connect_to(AF_UNIX, (const struct sockaddr *)&health->address, health->address_length,
+        if (watch->address_length)
+                return connect_to(AF_UNIX, (const struct sockaddr *)&watch->address, watch->address_length,
                         out_fd, error);
         if (settings->address)
                 return address_connect(*settings->address, out_fd, error);
-        if (is_route_in_use(app))
+        if (is_route_in_use(watch))
                 return PROBE_LATER;
-        switch (listeners_probe(app->supervisor, app->generation, settings->listener, out_fd, error)) {
+        switch (listeners_probe(
+                rooms->listeners, watch->instance->generation, settings->listener, out_fd, error)) {
         case 0:
                 *out_counts = true;
                 return 0;
         case LISTENERS_BUSY:
                 return PROBE_LATER;
         case LISTENERS_SHARED:
-                return shared_connect(app->supervisor, settings->listener, out_fd, error);
+                return shared_connect(rooms->listeners, settings->listener, out_fd, error);
         case LISTENERS_UNKNOWN:
-                if (app->supervisor->adopt.is_off && app->supervisor->settings->adopt_count)
-                        return address_connect(app->supervisor->settings->adopts[0], out_fd, error);
+                if (!rules->is_adopting && rules->adopt_count)
+                        return address_connect(rules->adopts[0], out_fd, error);
                 return error_set(error, 0, "the app has not bound its socket yet");
         default:
                 return -1;

@@ -17,7 +17,6 @@
 #include "lib/duration.h"
 #include "lib/fd.h"
 #include "lib/log.h"
-#include "supervisor/state.h"
 
 #define LATER_NS           (20 * NS_PER_MS)
 #define EARLY_PAUSE_NS     (50 * NS_PER_MS)
@@ -30,49 +29,50 @@ static const struct probe_settings listen_settings = {.kind = PROBE_TCP, .timeou
 
 static void next_on_due(struct loop_timer *timer);
 
-int health_equip(struct supervisor *supervisor, struct app *app, struct app_gear *gear, struct error *error) {
-        struct health_watch *health = &app->health;
-        socklen_t length = sizeof health->address;
+void health_open(struct health *health, const struct health_rooms *rooms,
+        const struct health_settings *settings, int64_t ready_timeout_ns) {
+        health->settings = settings;
+        health->rooms = *rooms;
+        health->ready_timeout_ns = ready_timeout_ns;
+}
+
+static struct health_watch *watch_of(struct health *health, const struct instance *instance) {
+        return &health->watches[instance_place(instance)];
+}
+
+/* A socket of its own: an address of its family alone, so the kernel chooses an abstract name (unix(7),
+ * autobind). */
+static int own_socket_equip(struct health_watch *watch, struct gear *gear, struct error *error) {
+        socklen_t length = sizeof watch->address;
         CLEANUP_FD int fd = -1;
 
-        health->probe.connection = health->probe.fd = -1;
-        if (!supervisor->settings->health.has_socket)
-                return 0;
-        /* An address of its family alone: the kernel chooses an abstract name (unix(7), autobind). */
-        health->address = (struct sockaddr_un){.sun_family = AF_UNIX};
+        watch->address = (struct sockaddr_un){.sun_family = AF_UNIX};
         fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        if (fd < 0 || bind(fd, (struct sockaddr *)&health->address, sizeof(sa_family_t)) < 0 ||
+        if (fd < 0 || bind(fd, (struct sockaddr *)&watch->address, sizeof(sa_family_t)) < 0 ||
                 listen(fd, HEALTH_BACKLOG) < 0 ||
-                getsockname(fd, (struct sockaddr *)&health->address, &length) < 0)
+                getsockname(fd, (struct sockaddr *)&watch->address, &length) < 0)
                 return error_set(error, errno, "make the health socket of the app");
-        health->address_length = length;
-        app_gear_descriptor(gear, (struct launch_descriptor){.fd = fd, .name = "health"});
-        app_gear_temporary(gear, fd_take(&fd));
+        watch->address_length = length;
+        gear_descriptor(gear, (struct launch_descriptor){.fd = fd, .name = "health"});
+        gear_temporary(gear, fd_take(&fd));
         return 0;
 }
 
-static void next_set(struct app *app, int64_t delay_ns) {
-        loop_timer_set(&app->supervisor->loop, &app->health.next, time_add(time_now_ns(), delay_ns));
+int health_equip(struct health *health, struct instance *instance, struct gear *gear, struct error *error) {
+        return health->settings->has_socket ? own_socket_equip(watch_of(health, instance), gear, error) : 0;
 }
 
-static bool is_draining(const struct app *app) {
-        const struct fleet *fleet = &app->supervisor->fleet;
-
-        for (uint32_t place = 0; place < 2; place++) {
-                const struct fleet_instance *instance = fleet_instance_at(fleet, app->slot, place);
-
-                if (instance && instance->number == app->number)
-                        return instance->state == INSTANCE_DRAINING;
-        }
-        return false;
+static void next_set(struct health_watch *watch, int64_t delay_ns) {
+        loop_timer_set(watch->health->rooms.loop, &watch->next, time_add(time_now_ns(), delay_ns));
 }
 
 /* A tenth of its age: quick for what starts quickly, calm for what takes minutes. */
-static int64_t pause_of(const struct app *app) {
-        const struct health_settings *settings = &app->supervisor->settings->health;
-        int64_t age_ns = time_now_ns() - app->health.started_ns, pause_ns = age_ns / 10;
+static int64_t pause_of(const struct health_watch *watch) {
+        const struct health_settings *settings = watch->health->settings;
+        int64_t age_ns = time_now_ns() - watch->started_ns, pause_ns = age_ns / 10;
 
-        if (app->readiness.is_said || (settings->start_period_ns && age_ns >= settings->start_period_ns))
+        if (watch->instance->signs.is_complete ||
+                (settings->start_period_ns && age_ns >= settings->start_period_ns))
                 return settings->interval_ns;
         if (pause_ns < EARLY_PAUSE_NS)
                 pause_ns = EARLY_PAUSE_NS;
@@ -81,149 +81,143 @@ static int64_t pause_of(const struct app *app) {
         return pause_ns < settings->interval_ns ? pause_ns : settings->interval_ns;
 }
 
-static bool failure_counts(const struct app *app) {
-        const struct health_settings *settings = &app->supervisor->settings->health;
+static bool failure_counts(const struct health_watch *watch) {
+        const struct health_settings *settings = watch->health->settings;
 
-        return app->readiness.is_said ||
-               (settings->start_period_ns &&
-                       time_now_ns() - app->health.started_ns >= settings->start_period_ns);
+        return watch->instance->signs.is_complete ||
+               (settings->start_period_ns && time_now_ns() - watch->started_ns >= settings->start_period_ns);
 }
 
 /* Most are ready within moments: one that is not is worth a word while there is time left to do something. */
-static bool is_slow_news(struct app *app) {
-        int64_t timeout_ns = app->supervisor->settings->fleet.ready_timeout_ns;
+static bool is_slow_news(struct health_watch *watch) {
+        int64_t timeout_ns = watch->health->ready_timeout_ns;
         int64_t slow_ns = timeout_ns > 0 && timeout_ns / 10 < SLOW_NS_MAX ? timeout_ns / 10 : SLOW_NS_MAX;
 
-        if (app->health.is_slow || time_now_ns() - app->health.started_ns < slow_ns)
+        if (watch->is_slow || time_now_ns() - watch->started_ns < slow_ns)
                 return false;
-        return app->health.is_slow = true;
+        return watch->is_slow = true;
 }
 
-static void slow_say(const struct app *app, const char *reason) {
-        int64_t timeout_ns = app->supervisor->settings->fleet.ready_timeout_ns;
+static void slow_write(const struct health_watch *watch, const char *reason) {
+        int64_t timeout_ns = watch->health->ready_timeout_ns;
         char age[32], timeout[32];
 
         log_write(LOG_NOTICE,
                 "process %d is still not ready after %s: health check: %s (ready_timeout is %s)",
-                (int)app->pid,
-                duration_format((time_now_ns() - app->health.started_ns) / NS_PER_MS * NS_PER_MS, age),
-                reason, timeout_ns > 0 ? duration_format(timeout_ns, timeout) : "infinity");
+                (int)watch->instance->pid,
+                duration_format((time_now_ns() - watch->started_ns) / NS_PER_MS * NS_PER_MS, age), reason,
+                timeout_ns > 0 ? duration_format(timeout_ns, timeout) : "infinity");
 }
 
-static void failed(struct app *app, const char *reason) {
-        const struct health_settings *settings = &app->supervisor->settings->health;
-        struct health_watch *health = &app->health;
-        bool is_news = strcmp(health->reason, reason) != 0;
+static void check_failed(struct health_watch *watch, const char *reason) {
+        const struct health_settings *settings = watch->health->settings;
+        bool is_news = strcmp(watch->reason, reason) != 0;
 
-        health->successes = 0;
-        snprintf(health->reason, sizeof health->reason, "%s", reason);
-        if (!failure_counts(app)) {
-                if (is_slow_news(app))
-                        slow_say(app, reason);
+        watch->successes = 0;
+        snprintf(watch->reason, sizeof watch->reason, "%s", reason);
+        if (!failure_counts(watch)) {
+                if (is_slow_news(watch))
+                        slow_write(watch, reason);
                 else
                         log_write(is_news ? LOG_INFO : LOG_DEBUG,
-                                "process %d is not ready yet: health check: %s", (int)app->pid, reason);
+                                "process %d is not ready yet: health check: %s", (int)watch->instance->pid,
+                                reason);
                 return;
         }
-        health->failures++;
-        log_write(LOG_WARNING, "process %d: health check failed (%d of %d): %s", (int)app->pid,
-                health->failures, settings->failures, reason);
-        if (health->failures < settings->failures)
+        watch->failures++;
+        log_write(LOG_WARNING, "process %d: health check failed (%d of %d): %s", (int)watch->instance->pid,
+                watch->failures, settings->failures, reason);
+        if (watch->failures < settings->failures)
                 return;
-        health->is_on = false;
-        supervisor_push(
-                app->supervisor, (struct fleet_event){.kind = FLEET_UNHEALTHY, .instance = app->number});
+        watch->is_on = false;
+        facts_push(watch->health->rooms.facts, time_now_ns(),
+                (struct fleet_event){.kind = FLEET_UNHEALTHY, .instance = watch->instance->number});
 }
 
-static void succeeded(struct app *app) {
-        struct health_watch *health = &app->health;
-
-        if (health->failures)
-                log_write(LOG_NOTICE, "process %d: health check succeeded again", (int)app->pid);
-        health->failures = 0;
-        health->reason[0] = '\0';
-        if (health->successes < app->supervisor->settings->health.successes)
-                health->successes++;
-        if (health->successes == app->supervisor->settings->health.successes)
-                readiness_note(app->supervisor, app, READINESS_PROBE);
+static void check_succeeded(struct health_watch *watch) {
+        if (watch->failures)
+                log_write(LOG_NOTICE, "process %d: health check succeeded again", (int)watch->instance->pid);
+        watch->failures = 0;
+        watch->reason[0] = '\0';
+        if (watch->successes < watch->health->settings->successes)
+                watch->successes++;
+        if (watch->successes == watch->health->settings->successes)
+                signs_note(watch->instance, READINESS_PROBE);
 }
 
-static void probe_on_done(struct app *app, bool is_well, const char *reason) {
-        struct health_watch *health = &app->health;
-
-        if (app->is_ending)
+static void probe_on_done(struct health_watch *watch, bool is_well, const char *reason) {
+        if (watch->instance->is_ending)
                 return;
-        if (health->asks_listen && is_well) {
-                health->asks_listen = false;
-                readiness_note(app->supervisor, app, READINESS_LISTEN);
-                health->is_on = app->supervisor->settings->health.probe.kind != PROBE_NONE;
-                if (health->is_on)
-                        next_set(app, 0);
+        if (watch->asks_listen && is_well) {
+                watch->asks_listen = false;
+                signs_note(watch->instance, READINESS_LISTEN);
+                watch->is_on = watch->health->settings->probe.kind != PROBE_NONE;
+                if (watch->is_on)
+                        next_set(watch, 0);
                 return;
         }
         /* Whoever was stopped could not answer. */
         if (is_well)
-                succeeded(app);
-        else if (!app->is_stopped)
-                failed(app, reason);
-        if (health->is_on)
-                next_set(app, pause_of(app));
+                check_succeeded(watch);
+        else if (!watch->instance->is_stopped)
+                check_failed(watch, reason);
+        if (watch->is_on)
+                next_set(watch, pause_of(watch));
 }
 
 static void next_on_due(struct loop_timer *timer) {
-        struct app *app = timer->owner;
-        const struct health_settings *settings = &app->supervisor->settings->health;
-        struct health_watch *health = &app->health;
+        struct health_watch *watch = timer->owner;
+        const struct health_settings *settings = watch->health->settings;
         struct error error;
         int result;
 
-        if (app->is_ending || !health->is_on)
+        if (watch->instance->is_ending || !watch->is_on)
                 return;
-        if (app->is_stopped || is_draining(app)) {
-                next_set(app, settings->interval_ns);
+        if (watch->instance->is_stopped || watch->instance->is_emptying) {
+                next_set(watch, settings->interval_ns);
                 return;
         }
-        result = probe_start(app, &health->probe, health->asks_listen ? &listen_settings : &settings->probe,
-                probe_on_done, &error);
+        result = probe_start(
+                watch, watch->asks_listen ? &listen_settings : &settings->probe, probe_on_done, &error);
         if (result == PROBE_LATER)
-                next_set(app, LATER_NS);
+                next_set(watch, LATER_NS);
         else if (result < 0)
-                probe_on_done(app, false, error.text);
+                probe_on_done(watch, false, error.text);
 }
 
-void health_begin(struct supervisor *supervisor, struct app *app, bool wants_listen) {
-        struct health_watch *health = &app->health;
+void health_begin(struct health *health, struct instance *instance, bool wants_listen) {
+        struct health_watch *watch = watch_of(health, instance);
 
-        health->asks_listen = wants_listen;
-        health->is_on = wants_listen || supervisor->settings->health.probe.kind != PROBE_NONE;
-        health->started_ns = time_now_ns();
-        health->next = (struct loop_timer){.on_due = next_on_due, .owner = app};
-        if (health->is_on)
-                next_set(app, 0);
+        if (!wants_listen && health->settings->probe.kind == PROBE_NONE)
+                return;
+        watch->health = health;
+        watch->instance = instance;
+        watch->asks_listen = wants_listen;
+        watch->is_on = true;
+        watch->started_ns = time_now_ns();
+        watch->next = (struct loop_timer){.on_due = next_on_due, .owner = watch};
+        next_set(watch, 0);
 }
 
-void health_ready(struct supervisor *supervisor, struct app *app) {
-        struct health_watch *health = &app->health;
+void health_ready(struct health *health, struct instance *instance) {
+        struct health_watch *watch = watch_of(health, instance);
 
         /* Another sign may have been the last one: no need to go on at the pace of a start. */
-        if (health->is_on && health->next.is_set)
-                next_set(app, supervisor->settings->health.interval_ns);
+        if (watch->is_on && watch->next.is_set)
+                next_set(watch, health->settings->interval_ns);
 }
 
-void health_ended(struct supervisor *supervisor, struct app *app) {
-        app->health.is_on = false;
-        loop_timer_clear(&supervisor->loop, &app->health.next);
-        probe_end(app, &app->health.probe);
+const char *health_reason(const struct health *health, const struct instance *instance) {
+        return health->watches[instance_place(instance)].reason;
 }
 
-bool health_reaped(struct supervisor *supervisor, pid_t pid, int wait_status) {
-        for (size_t i = 0; i < supervisor->app_places; i++) {
-                struct app *app = &supervisor->apps[i];
+void health_ended(struct health *health, struct instance *instance) {
+        struct health_watch *watch = watch_of(health, instance);
 
-                if (!app->is_used || !app->health.probe.is_running || app->health.probe.pid != pid)
-                        continue;
-                probe_reaped(app, &app->health.probe, wait_status);
-                return true;
+        if (watch->health) {
+                loop_timer_clear(health->rooms.loop, &watch->next);
+                probe_end(watch);
         }
-        return false;
+        if (watch->health || watch->address_length)
+                *watch = (struct health_watch){0};
 }

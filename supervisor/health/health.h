@@ -6,9 +6,12 @@
 #include <stdint.h>
 #include <sys/un.h>
 
+#include "supervisor/core/facts.h"
+#include "supervisor/health/closing.h"
 #include "supervisor/health/probe.h"
-
-struct app_gear;
+#include "supervisor/process/gear.h"
+#include "supervisor/process/instances.h"
+#include "supervisor/sockets/listeners.h"
 
 struct health_settings {
         struct probe_settings probe; /* PROBE_NONE: there are none */
@@ -18,8 +21,12 @@ struct health_settings {
         int32_t successes, failures; /* in a row */
 };
 
-/* Part of struct app; all zero at first. */
+struct health;
+
+/* What is kept of one instance; all zero at first. */
 struct health_watch {
+        struct health *health;
+        struct instance *instance;
         struct probe probe;
         struct loop_timer next;
         bool is_on;
@@ -32,17 +39,40 @@ struct health_watch {
         char reason[PROBE_REASON_BYTES]; /* of the last check that failed */
 };
 
+/* The rooms that this one stands on; all borrowed. */
+struct health_rooms {
+        struct loop *loop;
+        struct facts *facts;
+        struct children *children;
+        struct instances *instances;
+        struct listeners *listeners;
+        const struct socket_rules *rules;
+        const struct launch_spec *launch; /* how exec probes are started, as the app is */
+};
+
+struct health {
+        const struct health_settings *settings;
+        struct health_rooms rooms;
+        int64_t ready_timeout_ns;                         /* of the core, for words alone; 0: none */
+        struct health_watch watches[FLEET_INSTANCES_MAX]; /* by instance_place() */
+        struct leaving leaving;
+};
+
+/* Begin. `health` is all zero; `settings` are borrowed. */
+void health_open(struct health *health, const struct health_rooms *rooms,
+        const struct health_settings *settings, int64_t ready_timeout_ns);
+
 /* An instance is about to be started: its own socket, if it is to have one. Returns 0, or -1 with error. */
-int health_equip(struct supervisor *supervisor, struct app *app, struct app_gear *gear, struct error *error);
+int health_equip(struct health *health, struct instance *instance, struct gear *gear, struct error *error);
 
 /* It runs. wants_listen: watch for its first accept(2) and note READINESS_LISTEN. */
-void health_begin(struct supervisor *supervisor, struct app *app, bool wants_listen);
+void health_begin(struct health *health, struct instance *instance, bool wants_listen);
 
 /* It is ready: checks go on at their interval. */
-void health_ready(struct supervisor *supervisor, struct app *app);
+void health_ready(struct health *health, struct instance *instance);
+
+/* Why its last check failed; empty when it did not. */
+const char *health_reason(const struct health *health, const struct instance *instance);
 
 /* It has ended. Idempotent. */
-void health_ended(struct supervisor *supervisor, struct app *app);
-
-/* A child was reaped that is no instance; true when it was that of a check. */
-bool health_reaped(struct supervisor *supervisor, pid_t pid, int wait_status);
+void health_ended(struct health *health, struct instance *instance);

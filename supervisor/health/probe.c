@@ -2,7 +2,7 @@
  *
  * TCP needs no child: nothing is read. A connection to a listening socket stands before the app knows of it,
  * so it is watched until it has left the accept queue. HTTP is a fork whose child reads the answer
- * (probe_child.c). EXEC goes through the shim, as the app does, with the app's user, directory, limits and
+ * (http_child.c). EXEC goes through the shim, as the app does, with the app's user, directory, limits and
  * settings, without its secrets. A child that outlives its time is killed with its group; until it is reaped
  * no other check of that instance begins. */
 
@@ -22,50 +22,52 @@
 #include "lib/duration.h"
 #include "lib/fd.h"
 #include "lib/signals.h"
-#include "supervisor/state.h"
+#include "supervisor/health/health.h"
 
 #define ACCEPT_PAUSE_NS     (2 * NS_PER_MS)
 #define ACCEPT_PAUSE_NS_MAX (50 * NS_PER_MS)
 
-static struct probe *probe_of(struct loop_timer *timer) {
-        return (struct probe *)((char *)timer - offsetof(struct probe, timer));
-}
-
 /* The app hears of the end of its connection as of any client's. */
-static void descriptors_release(struct app *app, struct probe *probe) {
-        leaving_begin(&app->supervisor->leaving, &app->supervisor->loop, fd_take(&probe->connection));
+static void descriptors_release(struct health_watch *watch) {
+        struct health *health = watch->health;
+        struct probe *probe = &watch->probe;
+
+        leaving_begin(&health->leaving, health->rooms.loop, fd_take(&probe->connection));
         fd_cleanup(&probe->fd);
 }
 
 /* The answer is there: let go of everything but a child that is not reaped yet. */
-static void done(struct app *app, struct probe *probe, bool is_well, const char *reason) {
-        loop_timer_clear(&app->supervisor->loop, &probe->timer);
-        descriptors_release(app, probe);
-        if (probe->pid == 0)
+static void probe_finish(struct health_watch *watch, bool is_well, const char *reason) {
+        struct probe *probe = &watch->probe;
+
+        loop_timer_clear(watch->health->rooms.loop, &probe->timer);
+        descriptors_release(watch);
+        if (probe->child.pid == 0)
                 probe->is_running = false;
-        probe->on_done(app, is_well, reason);
+        probe->on_done(watch, is_well, reason);
 }
 
 static void child_kill(const struct probe *probe) {
-        if (probe->pid == 0)
+        if (probe->child.pid == 0)
                 return;
         if (probe->has_group)
-                (void)kill(-probe->pid, SIGKILL);
-        (void)kill(probe->pid, SIGKILL);
+                (void)kill(-probe->child.pid, SIGKILL);
+        (void)kill(probe->child.pid, SIGKILL);
 }
 
-static void done_late(struct app *app, struct probe *probe) {
+static void probe_finish_late(struct health_watch *watch) {
+        struct probe *probe = &watch->probe;
         char reason[PROBE_REASON_BYTES], duration[32];
 
         snprintf(reason, sizeof reason, "no answer within %s",
                 duration_format(probe->settings->timeout_ns, duration));
         child_kill(probe);
         probe->is_late = true;
-        done(app, probe, false, reason);
+        probe_finish(watch, false, reason);
 }
 
 static void child_on_due(struct loop_timer *timer) {
-        done_late(timer->owner, probe_of(timer));
+        probe_finish_late(timer->owner);
 }
 
 /* ---- TCP ---- */
@@ -94,65 +96,69 @@ bool probe_is_connecting(const struct probe *probe) {
 }
 
 /* Connections that wait where this check's connection does. */
-static long queue_length(struct app *app, const char *name) {
+static long queue_length(const struct health_watch *watch, const char *name) {
         struct listener_view view;
         long sum = 0;
 
-        for (size_t i = 0; listeners_look(app->supervisor, i, &view); i++) {
+        for (size_t i = 0; listeners_look(watch->health->rooms.listeners, i, &view); i++) {
                 if (name && strcmp(view.name, name) != 0)
                         continue;
                 for (size_t k = 0; k < view.member_count; k++)
                         if (view.members[k].waiting > 0 &&
-                                (view.why_shared || view.members[k].generation == app->generation))
+                                (view.why_shared ||
+                                        view.members[k].generation == watch->instance->generation))
                                 sum += view.members[k].waiting;
         }
         return sum;
 }
 
 /* Taken: nothing waits any more, or less than before (clients may wait in the same queue). */
-static bool queue_has_moved(struct app *app, struct probe *probe) {
-        long before = probe->waiting, now = queue_length(app, probe->settings->listener);
+static bool queue_has_moved(struct health_watch *watch) {
+        struct probe *probe = &watch->probe;
+        long before = probe->waiting, now = queue_length(watch, probe->settings->listener);
 
         probe->waiting = now;
         return now == 0 || (before > 0 && now < before);
 }
 
 static void accept_on_due(struct loop_timer *timer) {
-        struct app *app = timer->owner;
-        struct probe *probe = probe_of(timer);
+        struct health_watch *watch = timer->owner;
+        struct probe *probe = &watch->probe;
         char reason[PROBE_REASON_BYTES];
         int state = connection_state(probe->connection);
 
         if (state < 0) {
                 snprintf(reason, sizeof reason, "no connection: %s", strerror(errno));
-                done(app, probe, false, reason);
+                probe_finish(watch, false, reason);
                 return;
         }
         /* Looked at in the turn after it stood: until then it may be on its way into the queue. */
-        if (state > 0 && (probe->waiting == -2 || (probe->is_connected && queue_has_moved(app, probe)))) {
-                done(app, probe, true, "connection taken");
+        if (state > 0 && (probe->waiting == -2 || (probe->is_connected && queue_has_moved(watch)))) {
+                probe_finish(watch, true, "connection taken");
                 return;
         }
         probe->is_connected = state > 0;
         if (time_now_ns() >= probe->deadline_ns) {
-                done_late(app, probe);
+                probe_finish_late(watch);
                 return;
         }
         probe->pause_ns =
                 probe->pause_ns * 2 > ACCEPT_PAUSE_NS_MAX ? ACCEPT_PAUSE_NS_MAX : probe->pause_ns * 2;
-        loop_timer_set(&app->supervisor->loop, timer, time_now_ns() + probe->pause_ns);
+        loop_timer_set(watch->health->rooms.loop, timer, time_now_ns() + probe->pause_ns);
 }
 
-static void tcp_begin(struct app *app, struct probe *probe, bool counts) {
+static void tcp_begin(struct health_watch *watch, bool counts) {
+        struct probe *probe = &watch->probe;
+
         probe->waiting = counts ? -1 : -2; /* -2: to be connected is all that can be seen */
         probe->pause_ns = ACCEPT_PAUSE_NS;
         probe->timer.on_due = accept_on_due;
-        loop_timer_set(&app->supervisor->loop, &probe->timer, time_now_ns() + ACCEPT_PAUSE_NS);
+        loop_timer_set(watch->health->rooms.loop, &probe->timer, time_now_ns() + ACCEPT_PAUSE_NS);
 }
 
 /* ---- HTTP ---- */
 
-static int http_begin(struct probe *probe, struct error *error) {
+static int http_begin(struct probe *probe, pid_t *out_pid, struct error *error) {
         CLEANUP_FD int reader = -1;
         CLEANUP_FD int writer = -1;
         int ends[2];
@@ -167,7 +173,7 @@ static int http_begin(struct probe *probe, struct error *error) {
                 probe_child_http(probe->connection, writer, probe->settings->request, probe->deadline_ns);
         if (pid < 0)
                 return error_set(error, errno, "no process for the check");
-        probe->pid = pid;
+        *out_pid = pid;
         probe->fd = fd_take(&reader);
         return 0;
 }
@@ -207,15 +213,18 @@ static bool http_end(struct probe *probe, char reason[static PROBE_REASON_BYTES]
 
 /* ---- EXEC ---- */
 
-static int exec_begin(struct app *app, struct probe *probe, struct error *error) {
-        struct launch_spec spec = app->supervisor->settings->launch;
+static int exec_begin(struct health_watch *watch, pid_t *out_pid, struct error *error) {
+        struct launch_spec spec = *watch->health->rooms.launch;
+        const struct instance *instance = watch->instance;
+        struct probe *probe = &watch->probe;
         struct launch_process process;
         char pid[48], generation[48], replica[48];
         char *variables[] = {pid, generation, replica, NULL};
 
-        snprintf(pid, sizeof pid, "TACET_INSTANCE_PID=%d", (int)app->pid);
-        snprintf(generation, sizeof generation, "TACET_GENERATION=%llu", (unsigned long long)app->generation);
-        snprintf(replica, sizeof replica, "TACET_REPLICA=%u", app->slot);
+        snprintf(pid, sizeof pid, "TACET_INSTANCE_PID=%d", (int)instance->pid);
+        snprintf(generation, sizeof generation, "TACET_GENERATION=%llu",
+                (unsigned long long)instance->generation);
+        snprintf(replica, sizeof replica, "TACET_REPLICA=%u", instance->slot);
         spec.argv = probe->settings->argv;
         spec.secrets = NULL;
         spec.terminal = -1;
@@ -229,15 +238,15 @@ static int exec_begin(struct app *app, struct probe *probe, struct error *error)
         spec.suspends_parent = false;
         if (launch_start(&spec, &process, error) < 0)
                 return -1;
-        probe->pid = process.pid;
+        *out_pid = process.pid;
         probe->has_group = true;
         probe->fd = process.status_fd;
         return 0;
 }
 
-static bool exec_end(
-        struct app *app, struct probe *probe, int wait_status, char reason[static PROBE_REASON_BYTES]) {
-        struct launch_spec spec = app->supervisor->settings->launch;
+static bool exec_end(struct health_watch *watch, int wait_status, char reason[static PROBE_REASON_BYTES]) {
+        struct launch_spec spec = *watch->health->rooms.launch;
+        const struct probe *probe = &watch->probe;
         struct launch_message message;
         char name[SIGNAL_NAME_BYTES];
         struct error error;
@@ -261,18 +270,40 @@ static bool exec_end(
 
 /* ---- all ---- */
 
-static int child_begin(struct app *app, struct probe *probe, struct error *error) {
-        if ((probe->settings->kind == PROBE_EXEC ? exec_begin(app, probe, error) : http_begin(probe, error)) <
-                0)
+static void child_on_ended(struct child *child, int wait_status) {
+        struct health_watch *watch = child->owner;
+        struct probe *probe = &watch->probe;
+        char reason[PROBE_REASON_BYTES];
+        bool is_well;
+
+        if (probe->is_late) {
+                probe->is_running = false;
+                return;
+        }
+        is_well = probe->settings->kind == PROBE_EXEC ? exec_end(watch, wait_status, reason)
+                                                      : http_end(probe, reason);
+        probe_finish(watch, is_well, reason);
+}
+
+static int child_begin(struct health_watch *watch, struct error *error) {
+        struct probe *probe = &watch->probe;
+        pid_t pid;
+        int result = probe->settings->kind == PROBE_EXEC ? exec_begin(watch, &pid, error)
+                                                         : http_begin(probe, &pid, error);
+
+        if (result < 0)
                 return -1;
-        app->supervisor->has_no_children = false;
+        probe->child.on_ended = child_on_ended;
+        probe->child.owner = watch;
+        children_add(watch->health->rooms.children, &probe->child, pid);
         probe->timer.on_due = child_on_due;
-        loop_timer_set(&app->supervisor->loop, &probe->timer, probe->deadline_ns);
+        loop_timer_set(watch->health->rooms.loop, &probe->timer, probe->deadline_ns);
         return 0;
 }
 
-int probe_start(struct app *app, struct probe *probe, const struct probe_settings *settings,
-        probe_handler *on_done, struct error *error) {
+int probe_start(struct health_watch *watch, const struct probe_settings *settings, probe_handler *on_done,
+        struct error *error) {
+        struct probe *probe = &watch->probe;
         bool counts = false;
         int result = 0;
 
@@ -284,41 +315,30 @@ int probe_start(struct app *app, struct probe *probe, const struct probe_setting
                 .settings = settings,
                 .on_done = on_done,
                 .deadline_ns = time_add(time_now_ns(), settings->timeout_ns),
-                .timer = {.owner = app},
+                .timer = {.owner = watch},
         };
         if (settings->kind != PROBE_EXEC)
-                result = probe_reach(app, settings, &probe->connection, &counts, error);
+                result = probe_reach(watch, settings, &probe->connection, &counts, error);
         if (result != 0)
                 return result;
         if (settings->kind == PROBE_TCP)
-                tcp_begin(app, probe, counts);
+                tcp_begin(watch, counts);
         else
-                result = child_begin(app, probe, error);
+                result = child_begin(watch, error);
         probe->is_running = result == 0;
         if (result < 0)
-                descriptors_release(app, probe);
+                descriptors_release(watch);
         return result;
 }
 
-void probe_end(struct app *app, struct probe *probe) {
+void probe_end(struct health_watch *watch) {
+        struct probe *probe = &watch->probe;
+
         if (!probe->is_running)
                 return;
         child_kill(probe);
-        loop_timer_clear(&app->supervisor->loop, &probe->timer);
-        descriptors_release(app, probe);
+        children_remove(watch->health->rooms.children, &probe->child);
+        loop_timer_clear(watch->health->rooms.loop, &probe->timer);
+        descriptors_release(watch);
         *probe = (struct probe){.connection = -1, .fd = -1};
-}
-
-void probe_reaped(struct app *app, struct probe *probe, int wait_status) {
-        char reason[PROBE_REASON_BYTES];
-        bool is_well;
-
-        probe->pid = 0;
-        if (probe->is_late) {
-                probe->is_running = false;
-                return;
-        }
-        is_well = probe->settings->kind == PROBE_EXEC ? exec_end(app, probe, wait_status, reason)
-                                                      : http_end(probe, reason);
-        done(app, probe, is_well, reason);
 }

@@ -10,9 +10,9 @@
 #include "lib/error.h"
 #include "lib/loop.h"
 #include "lib/socket_address.h"
+#include "supervisor/process/children.h"
 
-struct app;
-struct supervisor;
+struct health_watch;
 
 #define PROBE_STATUSES_MAX 16
 #define PROBE_REASON_BYTES 160
@@ -40,16 +40,16 @@ struct probe_settings {
 };
 
 struct probe;
-typedef void probe_handler(struct app *app, bool is_well, const char *reason);
+typedef void probe_handler(struct health_watch *watch, bool is_well, const char *reason);
 
 /* Embedded; all zero while nothing runs. */
 struct probe {
         bool is_running;
-        bool is_late;   /* its time is over and that has been said; its child is not reaped yet */
-        int connection; /* to the app (TCP, HTTP); ended in order when the check is over; -1: none */
-        int fd;         /* what the child writes to (HTTP), or the shim's pipe (EXEC); -1: none */
-        pid_t pid;      /* of the child; 0: there is none */
-        bool has_group; /* the child leads a process group */
+        bool is_late;       /* its time is over and that has been said; its child is not reaped yet */
+        int connection;     /* to the app (TCP, HTTP); ended in order when the check is over; -1: none */
+        int fd;             /* what the child writes to (HTTP), or the shim's pipe (EXEC); -1: none */
+        struct child child; /* HTTP, EXEC */
+        bool has_group;     /* the child leads a process group */
         bool is_connected;
         long waiting; /* connections in the accept queue when it was last looked at */
         int64_t deadline_ns, pause_ns;
@@ -64,23 +64,20 @@ bool probe_is_connecting(const struct probe *probe);
 /* Begin. on_done is called once, later; not after probe_end(). Returns 0; PROBE_LATER when something stands
  * in the way that says nothing about the app; -1 with error when the check has failed already. */
 enum { PROBE_LATER = 1 };
-int probe_start(struct app *app, struct probe *probe, const struct probe_settings *settings,
-        probe_handler *on_done, struct error *error);
+int probe_start(struct health_watch *watch, const struct probe_settings *settings, probe_handler *on_done,
+        struct error *error);
 
 /* Give it up. Idempotent. */
-void probe_end(struct app *app, struct probe *probe);
+void probe_end(struct health_watch *watch);
 
-/* The child of a check was reaped. */
-void probe_reaped(struct app *app, struct probe *probe, int wait_status);
-
-/* ---- probe_connect.c ---- */
+/* ---- connect.c ---- */
 
 /* A non-blocking connection to the app for this check, made or in the making. *out_counts: the accept queue
  * that it waits in can be looked at. Returns as probe_start(). */
-int probe_reach(struct app *app, const struct probe_settings *settings, int *out_fd, bool *out_counts,
-        struct error *error);
+int probe_reach(const struct health_watch *watch, const struct probe_settings *settings, int *out_fd,
+        bool *out_counts, struct error *error);
 
-/* ---- probe_child.c: what runs in the child of an HTTP check ---- */
+/* ---- http_child.c: what runs in the child of an HTTP check ---- */
 
 enum probe_answer_kind {
         PROBE_ANSWER_NONE,       /* the child wrote nothing */

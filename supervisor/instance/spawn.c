@@ -1,207 +1,211 @@
-/* The processes of the fleet: spawning through the shim, and their end. See state.h; ending.c signals them.
- *
- * A pid is only ever signalled between its fork and its reaping, both of which happen in this single thread:
- * the number cannot have become another process's. */
+/* Starting and ending instances: see launcher.h. Runs in the supervisor; what follows the fork is the shim's. */
 
-#include <assert.h>
+#include "supervisor/instance/launcher.h"
+
 #include <errno.h>
 #include <signal.h>
-#include <string.h>
+#include <stddef.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include "lib/duration.h"
 #include "lib/fd.h"
 #include "lib/log.h"
-#include "supervisor/state.h"
+#include "lib/signals.h"
 
-struct app *app_by_pid(struct supervisor *supervisor, pid_t pid) {
-        for (size_t i = 0; i < supervisor->app_places; i++)
-                if (supervisor->apps[i].is_used && supervisor->apps[i].pid == pid)
-                        return &supervisor->apps[i];
-        return NULL;
+void launcher_open(struct launcher *launcher, const struct launcher_rooms *rooms,
+        const struct launcher_settings *settings) {
+        launcher->rooms = *rooms;
+        launcher->settings = *settings;
 }
 
-struct app *app_by_number(struct supervisor *supervisor, uint64_t number) {
-        for (size_t i = 0; i < supervisor->app_places; i++)
-                if (supervisor->apps[i].is_used && supervisor->apps[i].number == number)
-                        return &supervisor->apps[i];
-        return NULL;
+static void spawn_failed_push(
+        const struct launcher *launcher, uint64_t number, int status, bool is_permanent) {
+        facts_push(launcher->rooms.facts, time_now_ns(),
+                (struct fleet_event){.kind = FLEET_SPAWN_FAILED,
+                        .instance = number,
+                        .status = status,
+                        .is_permanent = is_permanent});
 }
 
-static struct app *app_unused(struct supervisor *supervisor) {
-        for (size_t i = 0; i < supervisor->app_places; i++)
-                if (!supervisor->apps[i].is_used)
-                        return &supervisor->apps[i];
-        if (supervisor->app_places == FLEET_INSTANCES_MAX)
-                return NULL;
-        return &supervisor->apps[supervisor->app_places++];
-}
-
-static void push_spawn_failed(struct supervisor *supervisor, uint64_t number, int status, bool is_permanent) {
-        supervisor_push(supervisor, (struct fleet_event){
-                                            .kind = FLEET_SPAWN_FAILED,
-                                            .instance = number,
-                                            .status = status,
-                                            .is_permanent = is_permanent,
-                                    });
-}
-
-static void push_spawned(struct supervisor *supervisor, struct app *app) {
-        if (app->is_reported)
+static void spawned_push(const struct launcher *launcher, struct instance *instance) {
+        if (instance->is_reported)
                 return;
-        app->is_reported = true;
-        supervisor_push(supervisor, (struct fleet_event){.kind = FLEET_SPAWNED, .instance = app->number});
-        readiness_spawned(supervisor, app);
+        instance->is_reported = true;
+        facts_push(launcher->rooms.facts, time_now_ns(),
+                (struct fleet_event){.kind = FLEET_SPAWNED, .instance = instance->number});
+        readiness_spawned(launcher->rooms.gate, instance);
 }
 
-static void status_close(struct supervisor *supervisor, struct app *app) {
-        loop_remove(&supervisor->loop, &app->status);
-        fd_cleanup(&app->status.fd);
+static void status_close(const struct launcher *launcher, struct instance *instance) {
+        loop_remove(launcher->rooms.loop, &instance->status);
+        fd_cleanup(&instance->status.fd);
+}
+
+static void message_take(
+        const struct launcher *launcher, struct instance *instance, const struct launch_message *message) {
+        char text[LAUNCH_NOTE_BYTES];
+
+        if (message->kind == LAUNCH_NOTE_CONFLICT) {
+                launch_note_describe(message, launcher->settings.launch, text);
+                log_write(LOG_WARNING, "%s", text);
+        } else {
+                instance->failure = *message;
+                instance->has_failure = true;
+        }
 }
 
 /* Read what the shim says until there is no more for now. */
-static void status_drain(struct supervisor *supervisor, struct app *app) {
+static void status_drain(const struct launcher *launcher, struct instance *instance) {
         struct launch_message message;
-        char text[LAUNCH_NOTE_BYTES];
 
-        while (app->status.fd >= 0) {
-                switch (launch_read(app->status.fd, &message)) {
-                case 1:
+        while (instance->status.fd >= 0) {
+                int result = launch_read(instance->status.fd, &message);
+
+                if (result == 1)
                         return;
-                case 0:
-                        if (message.kind == LAUNCH_NOTE_CONFLICT) {
-                                launch_note_describe(&message, &supervisor->settings->launch, text);
-                                log_write(LOG_WARNING, "%s", text);
-                        } else {
-                                app->failure = message;
-                                app->has_failure = true;
-                        }
-                        break;
-                default:
-                        status_close(supervisor, app);
-                }
+                if (result == 0)
+                        message_take(launcher, instance, &message);
+                else
+                        status_close(launcher, instance);
         }
 }
 
 static void status_on_readable(struct loop_source *source) {
-        struct supervisor *supervisor = source->owner;
+        struct launcher *launcher = source->owner;
+        struct instance *instance = (struct instance *)((char *)source - offsetof(struct instance, status));
 
-        for (size_t i = 0; i < supervisor->app_places; i++) {
-                struct app *app = &supervisor->apps[i];
-
-                if (!app->is_used || &app->status != source)
-                        continue;
-                status_drain(supervisor, app);
-                if (app->status.fd < 0 && !app->has_failure)
-                        push_spawned(supervisor, app);
-        }
+        status_drain(launcher, instance);
+        if (instance->status.fd < 0 && !instance->has_failure)
+                spawned_push(launcher, instance);
 }
 
-static void held_signals_send(struct supervisor *supervisor, struct app *app) {
+static void held_signals_send(const struct launcher *launcher, const struct instance *instance) {
         for (int number = 1; number <= SIGNAL_MAX; number++)
-                if (supervisor->held_signals & signal_bit(number))
-                        app_signal(supervisor, app, number, NULL);
+                if (launcher->held_signals & signal_bit(number))
+                        launcher_signal(launcher, instance, number, NULL);
 }
 
 /* What the app finds in its environment and at its descriptors, beside its secrets. */
 static int gear_collect(
-        struct supervisor *supervisor, struct app *app, struct app_gear *gear, struct error *error) {
-        if (app_equip(supervisor, app, gear, error) < 0)
+        struct launcher *launcher, struct instance *instance, struct gear *gear, struct error *error) {
+        if (launcher_equip(launcher, instance, gear, error) < 0)
                 return -1;
-        notify_equip(supervisor, gear);
-        return readiness_equip(supervisor, app, gear, error);
+        notify_equip(launcher->rooms.notify, instance, gear);
+        return readiness_equip(launcher->rooms.gate, instance, gear, error);
 }
 
-static int launch(
-        struct supervisor *supervisor, struct app *app, const struct app_gear *gear, struct error *error) {
-        struct launch_spec spec = supervisor->settings->launch;
-        struct launch_process process = {.status_fd = -1};
-        int result;
+/* The settings' start, filled in for this one. What was opened for it is closed by spec_release(). */
+static int spec_fill(const struct launcher *launcher, const struct instance *instance,
+        const struct gear *gear, struct launch_spec *spec, struct error *error) {
+        const struct launcher_rooms *rooms = &launcher->rooms;
 
-        spec.descriptors = gear->descriptors;
-        spec.descriptor_count = gear->descriptor_count;
-        spec.variables = gear->variable_count ? gear->variables : NULL;
-        spec.suspends_parent &= !gear->descriptor_count && !gear->variable_count;
-        spec.secrets = rotation_bundle(supervisor, app->generation);
-        spec.terminal =
-                spec.wants_terminal && terminal_is_ours(&supervisor->terminal) ? supervisor->terminal.fd : -1;
-        spec.cgroup_fd = tree_prepare(supervisor, app->number);
-        result = adopt_prepare(supervisor, app->number, app->generation, &spec.adopt_fd, error);
+        *spec = *launcher->settings.launch;
+        spec->descriptors = gear->descriptors;
+        spec->descriptor_count = gear->descriptor_count;
+        spec->variables = gear->variable_count ? gear->variables : NULL;
+        spec->suspends_parent &= !gear->descriptor_count && !gear->variable_count;
+        spec->secrets = generations_bundle(rooms->generations, instance->generation);
+        spec->terminal = spec->wants_terminal && terminal_is_ours(rooms->terminal) ? rooms->terminal->fd : -1;
+        spec->cgroup_fd = tree_prepare(rooms->trees, instance->number);
+        return adopt_prepare(rooms->adopt, instance->number, instance->generation, &spec->adopt_fd, error);
+}
+
+static void spec_release(struct launch_spec *spec) {
+        fd_cleanup(&spec->adopt_fd);
+        if (spec->cgroup_fd)
+                fd_close(spec->cgroup_fd);
+}
+
+static int process_start(const struct launcher *launcher, struct instance *instance, const struct gear *gear,
+        struct error *error) {
+        struct launch_spec spec;
+        struct launch_process process = {.status_fd = -1};
+        int result = spec_fill(launcher, instance, gear, &spec, error);
+
         if (result == 0)
                 result = launch_start(&spec, &process, error);
-        fd_cleanup(&spec.adopt_fd);
-        app->has_cgroup = spec.cgroup_fd > 0;
-        if (spec.cgroup_fd)
-                fd_close(spec.cgroup_fd);
+        instance->has_cgroup = spec.cgroup_fd > 0;
+        spec_release(&spec);
         if (result < 0) {
-                tree_dismiss(supervisor, app->number);
+                tree_dismiss(launcher->rooms.trees, instance->number);
                 return -1;
         }
-        app->pid = process.pid;
-        app->status.fd = process.status_fd;
+        instance->pid = process.pid;
+        instance->status.fd = process.status_fd;
         return 0;
 }
 
-static int equip_and_launch(struct supervisor *supervisor, struct app *app, struct error *error) {
-        struct app_gear gear = {0};
-        int result;
+static int equip_and_start(struct launcher *launcher, struct instance *instance, struct error *error) {
+        struct gear gear = {0};
+        int result = gear_collect(launcher, instance, &gear, error);
 
-        result = gear_collect(supervisor, app, &gear, error);
         if (result == 0)
-                result = launch(supervisor, app, &gear, error);
-        for (size_t i = 0; i < gear.temporary_count; i++)
-                fd_close(gear.temporary[i]);
+                result = process_start(launcher, instance, &gear, error);
+        gear_release(&gear);
         return result;
 }
 
-void app_spawn(struct supervisor *supervisor, const struct fleet_action *action) {
-        const struct launch_spec *spec = &supervisor->settings->launch;
-        struct app *app = app_unused(supervisor);
+static void start_log(const struct launcher *launcher, const struct instance *instance) {
+        const char *name = launcher->settings.launch->argv[0];
+
+        if (launcher->settings.has_replicas)
+                log_write(LOG_INFO, "replica %u: Spawned child process '%s' with pid %d", instance->slot,
+                        name, (int)instance->pid);
+        else
+                log_write(LOG_INFO, "Spawned child process '%s' with pid %d", name, (int)instance->pid);
+}
+
+static void launcher_on_ended(struct child *child, int wait_status);
+
+/* It runs: from here on it is one of the fleet's processes. */
+static void instance_enroll(struct launcher *launcher, struct instance *instance) {
+        const struct launcher_rooms *rooms = &launcher->rooms;
         struct error error;
 
-        if (!app) {
-                log_write(LOG_ERROR, "more than %d processes of the app at once", FLEET_INSTANCES_MAX);
-                push_spawn_failed(supervisor, action->instance, EXIT_STATUS_SUPERVISOR, false);
-                return;
-        }
-        *app = (struct app){
-                .supervisor = supervisor,
-                .number = action->instance,
-                .slot = action->slot,
-                .generation = action->generation,
-                .status = {.fd = -1, .on_readable = status_on_readable, .owner = supervisor},
-        };
-        if (equip_and_launch(supervisor, app, &error) < 0) {
-                log_error(LOG_ERROR, &error);
-                readiness_ended(supervisor, app);
-                push_spawn_failed(supervisor, action->instance, EXIT_STATUS_SUPERVISOR, false);
-                return;
-        }
-        app->is_used = true;
-        supervisor->has_no_children = false;
-        if (spec->session != LAUNCH_SAME_GROUP)
-                supervisor->last_groups[action->slot] = app->pid;
-        if (supervisor->adopt.is_off) /* nothing will be seen to listen: that it runs must do */
-                readiness_note(supervisor, app, READINESS_LISTEN);
-        held_signals_send(supervisor, app);
-        supervisor->has_started = true;
-        if (supervisor->settings->fleet.replicas > 1)
-                log_write(LOG_INFO, "replica %u: Spawned child process '%s' with pid %d", action->slot,
-                        spec->argv[0], (int)app->pid);
-        else
-                log_write(LOG_INFO, "Spawned child process '%s' with pid %d", spec->argv[0], (int)app->pid);
-        if (loop_add(&supervisor->loop, &app->status, &error) < 0) {
+        instance->is_used = true;
+        children_add(rooms->children, &instance->child, instance->pid);
+        if (launcher->settings.launch->session != LAUNCH_SAME_GROUP)
+                launcher->last_groups[instance->slot] = instance->pid;
+        /* Nothing will be seen to listen: that it runs must do. */
+        if (rooms->rules->adopt_count && !rooms->rules->is_adopting)
+                signs_note(instance, READINESS_LISTEN);
+        held_signals_send(launcher, instance);
+        launcher->has_started = true;
+        start_log(launcher, instance);
+        if (loop_add(rooms->loop, &instance->status, &error) < 0) {
                 /* Without the pipe a failure still shows, as exit status 125 of the shim. */
                 log_error(LOG_WARNING, &error);
-                fd_cleanup(&app->status.fd);
-                push_spawned(supervisor, app);
+                fd_cleanup(&instance->status.fd);
+                spawned_push(launcher, instance);
         }
 }
 
-static void describe_failure(struct supervisor *supervisor, struct app *app, struct error *error) {
-        launch_failure_describe(&app->failure, &supervisor->settings->launch, error);
-        log_error(LOG_ERROR, error);
+void launcher_spawn(struct launcher *launcher, const struct fleet_action *action) {
+        struct instance *instance = instance_unused(launcher->rooms.instances);
+        struct error error;
+
+        if (!instance) {
+                log_write(LOG_ERROR, "more than %d processes of the app at once", FLEET_INSTANCES_MAX);
+                spawn_failed_push(launcher, action->instance, EXIT_STATUS_SUPERVISOR, false);
+                return;
+        }
+        *instance = (struct instance){
+                .instances = launcher->rooms.instances,
+                .number = action->instance,
+                .slot = action->slot,
+                .generation = action->generation,
+                .child = {.on_ended = launcher_on_ended,
+                        .on_stopped = launcher_on_stopped,
+                        .owner = launcher},
+                .status = {.fd = -1, .on_readable = status_on_readable, .owner = launcher},
+        };
+        if (equip_and_start(launcher, instance, &error) == 0) {
+                instance_enroll(launcher, instance);
+                return;
+        }
+        log_error(LOG_ERROR, &error);
+        readiness_ended(launcher->rooms.gate, instance);
+        spawn_failed_push(launcher, action->instance, EXIT_STATUS_SUPERVISOR, false);
 }
 
 /* EAGAIN and ENOMEM of execve(2) may pass; a missing file or a refused setting will not by itself. */
@@ -210,29 +214,42 @@ static bool failure_is_permanent(const struct launch_message *failure) {
                failure->code != ENFILE && failure->code != EIO;
 }
 
-void app_ended(struct supervisor *supervisor, struct app *app, int wait_status) {
-        bool is_signal = WIFSIGNALED(wait_status);
+/* The shim could not make an app of itself. */
+static void failure_push(const struct launcher *launcher, const struct instance *instance) {
         struct error error;
 
-        status_drain(supervisor, app);
-        if (app->status.fd >= 0)
-                status_close(supervisor, app);
-        terminal_take_back(&supervisor->terminal, app->pid);
-        loop_timer_clear(&supervisor->loop, &app->drain);
-        if (app->has_failure) {
-                describe_failure(supervisor, app, &error);
-                push_spawn_failed(supervisor, app->number, error.status, failure_is_permanent(&app->failure));
-        } else {
-                push_spawned(supervisor, app);
-                supervisor_push(supervisor,
-                        (struct fleet_event){
-                                .kind = FLEET_EXITED,
-                                .instance = app->number,
-                                .is_signal = is_signal,
-                                .status = is_signal ? WTERMSIG(wait_status) : WEXITSTATUS(wait_status),
-                        });
-        }
-        readiness_ended(supervisor, app);
-        app->is_used = false;
-        tree_ended(supervisor, app);
+        launch_failure_describe(&instance->failure, launcher->settings.launch, &error);
+        log_error(LOG_ERROR, &error);
+        spawn_failed_push(launcher, instance->number, error.status, failure_is_permanent(&instance->failure));
+}
+
+static void exit_push(const struct launcher *launcher, struct instance *instance, int wait_status) {
+        bool is_signal = WIFSIGNALED(wait_status);
+
+        spawned_push(launcher, instance);
+        facts_push(launcher->rooms.facts, time_now_ns(),
+                (struct fleet_event){.kind = FLEET_EXITED,
+                        .instance = instance->number,
+                        .is_signal = is_signal,
+                        .status = is_signal ? WTERMSIG(wait_status) : WEXITSTATUS(wait_status)});
+}
+
+/* Reaped: tell the core, forget the instance. */
+static void launcher_on_ended(struct child *child, int wait_status) {
+        struct launcher *launcher = child->owner;
+        struct instance *instance = instance_of_child(child);
+        const struct launcher_rooms *rooms = &launcher->rooms;
+
+        status_drain(launcher, instance);
+        if (instance->status.fd >= 0)
+                status_close(launcher, instance);
+        terminal_take_back(rooms->terminal, instance->pid);
+        loop_timer_clear(rooms->loop, &instance->drain);
+        if (instance->has_failure)
+                failure_push(launcher, instance);
+        else
+                exit_push(launcher, instance, wait_status);
+        readiness_ended(rooms->gate, instance);
+        instance->is_used = false;
+        tree_ended(rooms->trees, instance);
 }

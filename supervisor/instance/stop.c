@@ -1,94 +1,114 @@
-/* Signals to the processes of the fleet: how one is told to end, or to read its secrets again. See state.h.
- *
- * The ladder is the core's: drain, stop, kill. Here each rung is only taken. A pid is signalled between its
- * fork and its reaping alone, both of which happen in this single thread: the number cannot have become
- * another process's. */
+/* Signals to the processes of the fleet: how one is told to end, or to read its secrets again. See launcher.h.
+ * Runs in the supervisor. */
 
 #include <errno.h>
 #include <signal.h>
+#include <stddef.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "lib/duration.h"
 #include "lib/log.h"
-#include "supervisor/state.h"
+#include "lib/signals.h"
+#include "supervisor/instance/launcher.h"
 
-static pid_t app_target(const struct supervisor *supervisor, const struct app *app, bool to_group) {
-        bool has_group = supervisor->settings->launch.session != LAUNCH_SAME_GROUP;
+static pid_t target_of(const struct launcher *launcher, const struct instance *instance, bool to_group) {
+        bool has_group = launcher->settings.launch->session != LAUNCH_SAME_GROUP;
 
-        return to_group && has_group ? -app->pid : app->pid;
+        return to_group && has_group ? -instance->pid : instance->pid;
 }
 
 /* The group may not exist yet, or not any more: then the process itself. */
-static void target_signal(const struct app *app, pid_t target, int number) {
-        if (kill(target, number) < 0 && errno == ESRCH && target != app->pid)
-                (void)kill(app->pid, number);
+static void target_signal(const struct instance *instance, pid_t target, int number) {
+        if (kill(target, number) < 0 && errno == ESRCH && target != instance->pid)
+                (void)kill(instance->pid, number);
 }
 
-void app_signal(struct supervisor *supervisor, struct app *app, int number, const union sigval *value) {
-        pid_t target = app_target(supervisor, app, supervisor->settings->signals_group);
+void launcher_signal(const struct launcher *launcher, const struct instance *instance, int number,
+        const union sigval *value) {
+        pid_t target = target_of(launcher, instance, launcher->settings.signals_group);
 
         /* sigqueue(3) keeps the value of a real-time signal; it knows no groups. */
         if (value && target > 0 && sigqueue(target, number, *value) == 0)
                 return;
-        target_signal(app, target, number);
+        target_signal(instance, target, number);
 }
 
-/* TERM stays pending in a stopped process, so it must go on. One that stops later is seen by waitpid:
- * reap.c. */
-static void app_continue(struct supervisor *supervisor, struct app *app) {
-        if (app->is_stopped)
-                app_signal(supervisor, app, SIGCONT, NULL);
+/* TERM stays pending in a stopped process, so it must go on. One that stops later is seen by waitpid(2):
+ * launcher_on_stopped(). */
+static void instance_continue(const struct launcher *launcher, const struct instance *instance) {
+        if (instance->is_stopped)
+                launcher_signal(launcher, instance, SIGCONT, NULL);
 }
 
-void app_stop(struct supervisor *supervisor, struct app *app) {
-        app->is_ending = true;
-        loop_timer_clear(&supervisor->loop, &app->drain);
-        app_signal(supervisor, app, supervisor->stop_signal, NULL);
-        app_continue(supervisor, app);
+static void stop_signal_send(struct launcher *launcher, struct instance *instance) {
+        loop_timer_clear(launcher->rooms.loop, &instance->drain);
+        launcher_signal(launcher, instance, launcher->settings.stop_signal, NULL);
+        instance_continue(launcher, instance);
 }
 
 static void drain_on_due(struct loop_timer *timer) {
-        struct app *app = timer->owner;
-
-        app_stop(app->supervisor, app);
+        stop_signal_send(timer->owner, (struct instance *)((char *)timer - offsetof(struct instance, drain)));
 }
 
 /* The core counts the time to KILL from the end of this. */
-static void app_drain(struct supervisor *supervisor, struct app *app, int64_t drain_ns) {
-        app->is_ending = true;
-        if (supervisor->settings->drain_signal)
-                app_signal(supervisor, app, supervisor->settings->drain_signal, NULL);
-        app_continue(supervisor, app);
-        app->drain.on_due = drain_on_due;
-        app->drain.owner = app;
-        loop_timer_set(&supervisor->loop, &app->drain, time_add(time_now_ns(), drain_ns));
+static void drain_begin(struct launcher *launcher, struct instance *instance, int64_t drain_ns) {
+        if (launcher->settings.drain_signal)
+                launcher_signal(launcher, instance, launcher->settings.drain_signal, NULL);
+        instance_continue(launcher, instance);
+        instance->drain = (struct loop_timer){.on_due = drain_on_due, .owner = launcher};
+        loop_timer_set(launcher->rooms.loop, &instance->drain, time_add(time_now_ns(), drain_ns));
 }
 
-void app_stop_as(struct supervisor *supervisor, struct app *app, const struct fleet_action *action) {
+void launcher_stop(struct launcher *launcher, struct instance *instance, const struct fleet_action *action) {
+        instance->is_ending = true;
         if (action->is_delivered) {
-                app->is_ending = true;
-                loop_timer_clear(&supervisor->loop, &app->drain);
-                app_continue(supervisor, app);
+                loop_timer_clear(launcher->rooms.loop, &instance->drain);
+                instance_continue(launcher, instance);
         } else if (action->delay_ns > 0) {
-                app_drain(supervisor, app, action->delay_ns);
+                drain_begin(launcher, instance, action->delay_ns);
         } else {
-                app_stop(supervisor, app);
+                stop_signal_send(launcher, instance);
         }
 }
 
-void app_reload(struct supervisor *supervisor, struct app *app, uint64_t generation) {
+void launcher_reload(const struct launcher *launcher, struct instance *instance, uint64_t generation) {
         char name[SIGNAL_NAME_BYTES];
 
-        app->generation = generation;
-        app_signal(supervisor, app, supervisor->settings->reload_signal, NULL);
-        log_write(LOG_INFO, "told process %d to read its secrets again (SIG%s)", (int)app->pid,
-                signal_name(supervisor->settings->reload_signal, name));
+        instance->generation = generation;
+        launcher_signal(launcher, instance, launcher->settings.reload_signal, NULL);
+        log_write(LOG_INFO, "told process %d to read its secrets again (SIG%s)", (int)instance->pid,
+                signal_name(launcher->settings.reload_signal, name));
 }
 
-/* At the deadline the whole group goes, whatever kill_mode says: nothing that the app started may hold its
- * place. */
-void app_kill(struct supervisor *supervisor, struct app *app) {
-        target_signal(app, app_target(supervisor, app, true), SIGKILL);
-        (void)kill(app->pid, SIGKILL);
-        tree_kill(supervisor, app);
+/* At the deadline the whole group goes: nothing that the app started may hold its place. */
+void launcher_kill(const struct launcher *launcher, const struct instance *instance) {
+        target_signal(instance, target_of(launcher, instance, true), SIGKILL);
+        (void)kill(instance->pid, SIGKILL);
+        tree_kill(launcher->rooms.trees, instance);
+}
+
+/* One that is to end goes on at once: its stop signal waits for that. Stopped from its terminal (Ctrl-Z, or
+ * reading in the background) it takes us along, so that the shell above takes the terminal and shows a stopped
+ * job; when the shell lets us go on, the app goes on. */
+void launcher_on_stopped(struct child *child, int wait_status) {
+        struct launcher *launcher = child->owner;
+        struct instance *instance = instance_of_child(child);
+        struct terminal *terminal = launcher->rooms.terminal;
+        int number = WIFSTOPPED(wait_status) ? WSTOPSIG(wait_status) : 0;
+
+        instance->is_stopped = number != 0;
+        if (number == 0)
+                return;
+        if (instance->is_ending) {
+                launcher_signal(launcher, instance, SIGCONT, NULL);
+                return;
+        }
+        if ((number != SIGTSTP && number != SIGTTIN && number != SIGTTOU) || terminal->fd < 0 ||
+                launcher->settings.launch->session != LAUNCH_OWN_GROUP)
+                return;
+        terminal_take_back(terminal, instance->pid);
+        terminal_suspend_self();
+        terminal_give(terminal, instance->pid);
+        (void)kill(-instance->pid, SIGCONT);
 }

@@ -17,7 +17,6 @@
 #include "lib/duration.h"
 #include "lib/fd.h"
 #include "lib/log.h"
-#include "supervisor/state.h"
 
 enum {
         OWED_RELOADING = 1,
@@ -72,8 +71,8 @@ static unsigned parts_next(unsigned owed) {
 
 /* Later: in a moment when its queue was full or it could not be reached, at the earliest moment for a mere
  * STATUS=. */
-static void flush_later(struct supervisor *supervisor, int64_t time_ns) {
-        loop_timer_set(&supervisor->loop, &supervisor->manager.retry, time_ns);
+static void flush_later(struct manager *manager, int64_t time_ns) {
+        loop_timer_set(manager->rooms.loop, &manager->retry, time_ns);
 }
 
 static int64_t retry_delay_ns(unsigned tries) {
@@ -84,8 +83,7 @@ static int64_t retry_delay_ns(unsigned tries) {
         return delay_ns < RETRY_MAX_NS ? delay_ns : RETRY_MAX_NS;
 }
 
-static void send_failed(struct supervisor *supervisor, const struct error *error) {
-        struct manager *manager = &supervisor->manager;
+static void send_failed(struct manager *manager, const struct error *error) {
 
         if (error && manager->tries == 0)
                 log_error(LOG_WARNING, error);
@@ -94,47 +92,45 @@ static void send_failed(struct supervisor *supervisor, const struct error *error
         else if (error)
                 manager->owed = 0;
         if (manager->owed)
-                flush_later(supervisor, time_add(time_now_ns(), retry_delay_ns(manager->tries)));
+                flush_later(manager, time_add(time_now_ns(), retry_delay_ns(manager->tries)));
 }
 
-static int parts_send(struct supervisor *supervisor, unsigned parts, struct error *error) {
-        const struct manager *manager = &supervisor->manager;
+static int parts_send(struct manager *manager, unsigned parts, struct error *error) {
         char message[MESSAGE_BYTES];
         int length;
 
         if (parts == OWED_STORE)
-                return manager_store_say(supervisor, error);
+                return manager_store_say(manager, error);
         length = message_format(manager, parts, message);
         return notify_send(manager->fd, &manager->address, message, (size_t)length - 1, -1, error);
 }
 
-static void flush(struct supervisor *supervisor) {
-        struct manager *manager = &supervisor->manager;
+static void flush(struct manager *manager) {
         struct error error;
 
         if (manager->owed == OWED_STATUS && time_now_ns() < manager->status_earliest_ns) {
-                flush_later(supervisor, manager->status_earliest_ns);
+                flush_later(manager, manager->status_earliest_ns);
                 return;
         }
         while (manager->owed) {
                 unsigned parts = parts_next(manager->owed);
-                int result = parts_send(supervisor, parts, &error);
+                int result = parts_send(manager, parts, &error);
 
                 if (result != 0) {
-                        send_failed(supervisor, result < 0 ? &error : NULL);
+                        send_failed(manager, result < 0 ? &error : NULL);
                         return;
                 }
                 manager->owed &= ~parts;
                 manager->tries = 0;
                 manager->status_earliest_ns = time_add(time_now_ns(), STATUS_PAUSE_NS);
         }
-        loop_timer_clear(&supervisor->loop, &manager->retry);
+        loop_timer_clear(manager->rooms.loop, &manager->retry);
 }
 
 /* The last words do not wait until the status may be said again: nobody would say them then. */
-static void flush_last(struct supervisor *supervisor) {
-        supervisor->manager.status_earliest_ns = 0;
-        flush(supervisor);
+static void flush_last(struct manager *manager) {
+        manager->status_earliest_ns = 0;
+        flush(manager);
 }
 
 static void retry_on_due(struct loop_timer *timer) {
@@ -143,26 +139,26 @@ static void retry_on_due(struct loop_timer *timer) {
 
 /* From a timer of the loop that turns the whole supervisor: when the loop hangs this stops. */
 static void beat_on_due(struct loop_timer *timer) {
-        struct supervisor *supervisor = timer->owner;
+        struct manager *manager = timer->owner;
 
-        supervisor->manager.owed |= OWED_BEAT;
-        flush(supervisor);
-        loop_timer_set(&supervisor->loop, timer,
-                time_add(time_now_ns(), supervisor->settings->manager.watchdog_ns / 2));
+        manager->owed |= OWED_BEAT;
+        flush(manager);
+        loop_timer_set(
+                manager->rooms.loop, timer, time_add(time_now_ns(), manager->settings->watchdog_ns / 2));
 }
 
 static void extend_on_due(struct loop_timer *timer) {
-        struct supervisor *supervisor = timer->owner;
+        struct manager *manager = timer->owner;
         int64_t now_ns = time_now_ns();
 
-        if (now_ns >= supervisor->manager.extend_until_ns)
+        if (now_ns >= manager->extend_until_ns)
                 return;
-        supervisor->manager.owed |= OWED_EXTEND;
-        flush(supervisor);
-        supervisor->manager.extend_pause_ns *= 2;
-        if (supervisor->manager.extend_pause_ns > EXTEND_NS / 2)
-                supervisor->manager.extend_pause_ns = EXTEND_NS / 2;
-        loop_timer_set(&supervisor->loop, timer, time_add(now_ns, supervisor->manager.extend_pause_ns));
+        manager->owed |= OWED_EXTEND;
+        flush(manager);
+        manager->extend_pause_ns *= 2;
+        if (manager->extend_pause_ns > EXTEND_NS / 2)
+                manager->extend_pause_ns = EXTEND_NS / 2;
+        loop_timer_set(manager->rooms.loop, timer, time_add(now_ns, manager->extend_pause_ns));
 }
 
 static const char *variable(const char *name) {
@@ -187,11 +183,13 @@ void manager_settings_read(struct manager_settings *out) {
                 out->watchdog_ns = (int64_t)number * NS_PER_US;
 }
 
-void manager_open(struct supervisor *supervisor) {
-        const struct manager_settings *settings = &supervisor->settings->manager;
-        struct manager *manager = &supervisor->manager;
+void manager_open(struct manager *manager, const struct manager_rooms *rooms,
+        const struct manager_settings *settings, const struct manager_service *service) {
         struct error error;
 
+        manager->settings = settings;
+        manager->rooms = *rooms;
+        manager->service = *service;
         manager->fd = -1;
         if (!settings->socket)
                 return;
@@ -206,34 +204,28 @@ void manager_open(struct supervisor *supervisor) {
                 log_error(LOG_WARNING, &error);
                 return;
         }
-        manager->retry = (struct loop_timer){.on_due = retry_on_due, .owner = supervisor};
-        manager->extend = (struct loop_timer){.on_due = extend_on_due, .owner = supervisor};
-        manager->beat = (struct loop_timer){.on_due = beat_on_due, .owner = supervisor};
-        manager_store_open(supervisor);
+        manager->retry = (struct loop_timer){.on_due = retry_on_due, .owner = manager};
+        manager->extend = (struct loop_timer){.on_due = extend_on_due, .owner = manager};
+        manager->beat = (struct loop_timer){.on_due = beat_on_due, .owner = manager};
+        manager_store_open(manager);
         if (settings->watchdog_ns > 0)
                 beat_on_due(&manager->beat);
 }
 
-void manager_reload_asked(struct supervisor *supervisor) {
-        struct manager *manager = &supervisor->manager;
+void manager_reload_asked(struct manager *manager) {
 
         manager->is_reload_asked = true;
         manager->reload_ns = time_now_ns();
         manager->outcome[0] = '\0';
 }
 
-void manager_load_failed(struct supervisor *supervisor, const struct error *error) {
-        snprintf(supervisor->manager.load_error, sizeof supervisor->manager.load_error, ": %.*s",
-                (int)sizeof supervisor->manager.load_error - 3, error->text);
-}
-
-void manager_report(struct supervisor *supervisor, const struct fleet_action *action, const char *line) {
-        struct manager *manager = &supervisor->manager;
+void manager_report(struct manager *manager, const struct fleet_action *action, const char *line,
+        const char *load_error) {
 
         switch (action->report) {
         case FLEET_REPORT_LOAD_FAILED:
-                snprintf(manager->outcome, sizeof manager->outcome, "%.240s%s", line, manager->load_error);
-                manager->load_error[0] = '\0';
+                snprintf(manager->outcome, sizeof manager->outcome, "%.240s%s%.240s", line,
+                        *load_error ? ": " : "", load_error);
                 return;
         case FLEET_REPORT_UNCHANGED:
         case FLEET_REPORT_REFUSED:
@@ -274,47 +266,44 @@ void manager_report(struct supervisor *supervisor, const struct fleet_action *ac
 
 /* More time than the unit says is asked for only where tacet itself has a limit: otherwise the unit's is the
  * only one. */
-static void extend_begin(struct supervisor *supervisor, int64_t until_ns) {
-        struct manager *manager = &supervisor->manager;
+static void extend_begin(struct manager *manager, int64_t until_ns) {
 
         manager->extend_until_ns = until_ns;
         if (manager->extend.is_set || time_now_ns() >= until_ns)
                 return;
         manager->owed |= OWED_EXTEND;
         manager->extend_pause_ns = EXTEND_FIRST_NS;
-        loop_timer_set(&supervisor->loop, &manager->extend, time_add(time_now_ns(), EXTEND_FIRST_NS));
+        loop_timer_set(manager->rooms.loop, &manager->extend, time_add(time_now_ns(), EXTEND_FIRST_NS));
 }
 
-static void extend_end(struct supervisor *supervisor) {
-        supervisor->manager.owed &= ~(unsigned)OWED_EXTEND;
-        loop_timer_clear(&supervisor->loop, &supervisor->manager.extend);
+static void extend_end(struct manager *manager) {
+        manager->owed &= ~(unsigned)OWED_EXTEND;
+        loop_timer_clear(manager->rooms.loop, &manager->extend);
 }
 
-static int64_t change_limit_ns(const struct supervisor *supervisor) {
-        int64_t ready_timeout_ns = supervisor->settings->fleet.ready_timeout_ns;
+static int64_t change_limit_ns(const struct manager *manager) {
+        int64_t ready_timeout_ns = manager->rooms.fleet->settings.ready_timeout_ns;
 
         return ready_timeout_ns == NS_FOREVER || ready_timeout_ns == 0 ? 0 : NS_FOREVER;
 }
 
-static int64_t stop_limit_ns(const struct supervisor *supervisor) {
+static int64_t stop_limit_ns(const struct manager *manager) {
         int64_t limit_ns = time_add(
-                supervisor->settings->fleet.stop_timeout_ns, supervisor->settings->remaining_timeout_ns);
+                manager->rooms.fleet->settings.stop_timeout_ns, manager->service.remaining_timeout_ns);
 
         return limit_ns == NS_FOREVER ? 0 : time_add(time_now_ns(), time_add(limit_ns, STOP_SLACK_NS));
 }
 
-static void say_stopping(struct supervisor *supervisor) {
-        struct manager *manager = &supervisor->manager;
+static void say_stopping(struct manager *manager) {
 
         manager->is_stopping = true;
         manager->owed &= ~(unsigned)(OWED_RELOADING | OWED_READY);
         manager->owed |= OWED_STOPPING;
-        extend_end(supervisor);
-        extend_begin(supervisor, stop_limit_ns(supervisor));
+        extend_end(manager);
+        extend_begin(manager, stop_limit_ns(manager));
 }
 
-static void update_reload(struct supervisor *supervisor, bool is_busy) {
-        struct manager *manager = &supervisor->manager;
+static void update_reload(struct manager *manager, bool is_busy) {
         bool was_busy = manager->is_busy, is_asked = manager->is_reload_asked;
 
         if (is_busy && !was_busy && !is_asked)
@@ -324,74 +313,73 @@ static void update_reload(struct supervisor *supervisor, bool is_busy) {
                 manager->owed &= ~(unsigned)OWED_READY;
         }
         if (is_busy) {
-                extend_begin(supervisor, change_limit_ns(supervisor));
+                extend_begin(manager, change_limit_ns(manager));
         } else if (was_busy || is_asked) {
-                extend_end(supervisor);
+                extend_end(manager);
                 manager->owed |= OWED_READY;
         }
         manager->is_busy = is_busy;
 }
 
 /* What follows from the phase. */
-static void update_state(struct supervisor *supervisor) {
-        struct manager *manager = &supervisor->manager;
+static void update_state(struct manager *manager) {
         struct fleet_view view;
 
-        fleet_look(&supervisor->fleet, &view);
+        fleet_look(manager->rooms.fleet, &view);
         if (view.phase == FLEET_PHASE_OVER || manager->is_stopping)
                 return;
         if (view.phase == FLEET_PHASE_STOPPING) {
-                say_stopping(supervisor);
+                say_stopping(manager);
         } else if (manager->is_ready) {
-                update_reload(supervisor, view.is_loading || view.phase == FLEET_PHASE_ROLLING ||
-                                                  view.phase == FLEET_PHASE_REVERTING);
+                update_reload(manager, view.is_loading || view.phase == FLEET_PHASE_ROLLING ||
+                                               view.phase == FLEET_PHASE_REVERTING);
         } else if (view.phase == FLEET_PHASE_IDLE || view.phase == FLEET_PHASE_ROLLING) {
                 manager->is_ready = true;
                 manager->owed |= OWED_READY;
-                extend_end(supervisor);
+                extend_end(manager);
         } else {
-                extend_begin(supervisor, change_limit_ns(supervisor));
+                extend_begin(manager, change_limit_ns(manager));
         }
         manager->is_reload_asked = false;
 }
 
-static void update_status(struct supervisor *supervisor) {
-        struct manager *manager = &supervisor->manager;
+static void update_status(struct manager *manager) {
         char status[MANAGER_STATUS_BYTES];
 
-        manager_status_format(supervisor, status);
+        manager_status_format(manager, status);
         if (strcmp(status, manager->status) == 0)
                 return;
         snprintf(manager->status, sizeof manager->status, "%s", status);
         manager->owed |= OWED_STATUS;
 }
 
-void manager_update(struct supervisor *supervisor) {
-        if (supervisor->manager.fd < 0)
+void manager_update(struct manager *manager) {
+        if (manager->fd < 0)
                 return;
-        update_status(supervisor);
-        update_state(supervisor);
-        if (manager_store_has_changed(supervisor))
-                supervisor->manager.owed |= OWED_STORE;
-        if (supervisor->manager.owed && (supervisor->manager.tries == 0 || !supervisor->manager.retry.is_set))
-                flush(supervisor);
+        update_status(manager);
+        update_state(manager);
+        if (manager_store_has_changed(manager))
+                manager->owed |= OWED_STORE;
+        if (manager->owed && (manager->tries == 0 || !manager->retry.is_set))
+                flush(manager);
 }
 
-void manager_ending(struct supervisor *supervisor) {
-        if (supervisor->manager.fd < 0)
+void manager_ending(struct manager *manager, int exit_status) {
+        manager->exit_status = exit_status;
+        if (manager->fd < 0)
                 return;
-        update_status(supervisor);
-        if (!supervisor->manager.is_stopping)
-                say_stopping(supervisor);
-        flush_last(supervisor);
+        update_status(manager);
+        if (!manager->is_stopping)
+                say_stopping(manager);
+        flush_last(manager);
 }
 
-void manager_close(struct supervisor *supervisor) {
-        if (supervisor->manager.fd < 0)
+void manager_close(struct manager *manager) {
+        if (manager->fd < 0)
                 return;
-        flush_last(supervisor);
-        loop_timer_clear(&supervisor->loop, &supervisor->manager.beat);
-        loop_timer_clear(&supervisor->loop, &supervisor->manager.extend);
-        loop_timer_clear(&supervisor->loop, &supervisor->manager.retry);
-        fd_cleanup(&supervisor->manager.fd);
+        flush_last(manager);
+        loop_timer_clear(manager->rooms.loop, &manager->beat);
+        loop_timer_clear(manager->rooms.loop, &manager->extend);
+        loop_timer_clear(manager->rooms.loop, &manager->retry);
+        fd_cleanup(&manager->fd);
 }

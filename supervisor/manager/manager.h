@@ -16,8 +16,9 @@
 #include "lib/loop.h"
 #include "lib/notify_send.h"
 #include "supervisor/core/fleet.h"
-
-struct supervisor;
+#include "supervisor/notify/notify.h"
+#include "supervisor/process/instances.h"
+#include "supervisor/sockets/listeners.h"
 
 #define MANAGER_STATUS_BYTES 512
 #define MANAGER_KEPT_MAX     32
@@ -45,7 +46,26 @@ struct manager_store {
         struct manager_kept kept[MANAGER_KEPT_MAX];
 };
 
+/* The rooms that this one stands on; all borrowed. */
+struct manager_rooms {
+        struct loop *loop;
+        const struct fleet *fleet;
+        struct instances *instances;
+        struct listeners *listeners;
+        const struct notify *notify;
+};
+
+/* What is not of the manager alone. */
+struct manager_service {
+        const struct socket_settings *sockets; /* borrowed */
+        bool has_generations;                  /* there are secrets: texts name generations */
+        int64_t remaining_timeout_ns;
+};
+
 struct manager {
+        const struct manager_settings *settings;
+        struct manager_rooms rooms;
+        struct manager_service service;
         int fd; /* -1: nobody to tell */
         struct notify_address address;
         struct loop_timer beat, extend, retry;
@@ -61,47 +81,48 @@ struct manager {
         int64_t status_earliest_ns; /* a STATUS= for its own sake is not sent before */
         struct manager_store store;
         char outcome[MANAGER_STATUS_BYTES]; /* of the last reload, when it did not simply succeed */
-        char load_error[256];               /* why the last load failed */
+        int exit_status;                    /* once the fleet is over */
         char status[MANAGER_STATUS_BYTES];  /* the last text that was due */
 };
 
 /* Read NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID from this process's environment. */
 void manager_settings_read(struct manager_settings *out);
 
-/* Begin. An address that cannot be used is a warning, no error: the app is started all the same. */
-void manager_open(struct supervisor *supervisor);
+/* Begin, after listeners_open() and fleet_init(). `manager` is all zero, `settings` are borrowed. An address that cannot be used is
+ * a warning, no error: the app is started all the same. */
+void manager_open(struct manager *manager, const struct manager_rooms *rooms,
+        const struct manager_settings *settings, const struct manager_service *service);
 
 /* SIGHUP came, or somebody else asked for a reload: the answer must be dated after this very moment. */
-void manager_reload_asked(struct supervisor *supervisor);
+void manager_reload_asked(struct manager *manager);
 
-/* A load failed, for this reason. */
-void manager_load_failed(struct supervisor *supervisor, const struct error *error);
-
-/* A report of the core, and the words that the log has for it. */
-void manager_report(struct supervisor *supervisor, const struct fleet_action *action, const char *line);
+/* A report of the core, and the words that the log has for it. load_error: why the last load failed, or empty. */
+void manager_report(
+        struct manager *manager, const struct fleet_action *action, const char *line, const char *load_error);
 
 /* Say what is new. Called after every turn of the loop; makes no system call when nothing is. */
-void manager_update(struct supervisor *supervisor);
+void manager_update(struct manager *manager);
 
-/* The fleet is over and what is left will be ended: STOPPING=1, unless it was said. */
-void manager_ending(struct supervisor *supervisor);
+/* The fleet is over, with this exit status, and what is left will be ended: STOPPING=1, unless it was said. */
+void manager_ending(struct manager *manager, int exit_status);
+
+/* The supervisor ends: the files of sockets that the manager keeps stay where they are. Before
+ * listeners_close(). */
+void manager_files_leave(struct manager *manager);
 
 /* What has not been said yet gets one last try. */
-void manager_close(struct supervisor *supervisor);
+void manager_close(struct manager *manager);
 
-/* Is the socket of the listener with this index kept by the manager? Then its file outlives us too. */
-bool manager_keeps(const struct supervisor *supervisor, size_t index);
-
-/* ---- manager_store.c: for manager.c ---- */
-void manager_store_open(struct supervisor *supervisor);
+/* ---- store.c: for manager.c ---- */
+void manager_store_open(struct manager *manager);
 
 /* Could something else be worth keeping than at the last call? */
-bool manager_store_has_changed(struct supervisor *supervisor);
+bool manager_store_has_changed(struct manager *manager);
 
 /* Say it. Returns as notify_send(); call it again until it returns 0. */
-int manager_store_say(struct supervisor *supervisor, struct error *error);
+int manager_store_say(struct manager *manager, struct error *error);
 
-/* ---- manager_status.c ---- */
+/* ---- status.c ---- */
 
 /* One line for STATUS=: what runs, how far it is, what came of the last reload. */
-void manager_status_format(struct supervisor *supervisor, char out[static MANAGER_STATUS_BYTES]);
+void manager_status_format(struct manager *manager, char out[static MANAGER_STATUS_BYTES]);

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "supervisor/state.h"
+#include "supervisor/manager/manager.h"
 
 struct line {
         char *text;
@@ -25,13 +25,13 @@ __attribute__((format(printf, 2, 3))) static void line_add(struct line *line, co
 }
 
 /* Slots in which that generation has proved itself. */
-static uint32_t slots_available(const struct supervisor *supervisor, uint64_t generation) {
+static uint32_t slots_available(const struct manager *manager, uint64_t generation) {
         uint32_t count = 0;
 
-        for (uint32_t slot = 0; slot < supervisor->fleet.settings.replicas; slot++)
+        for (uint32_t slot = 0; slot < manager->rooms.fleet->settings.replicas; slot++)
                 for (uint32_t place = 0; place < 2; place++) {
                         const struct fleet_instance *instance =
-                                fleet_instance_at(&supervisor->fleet, slot, place);
+                                fleet_instance_at(manager->rooms.fleet, slot, place);
 
                         count += instance && instance->generation == generation &&
                                  instance->state == INSTANCE_AVAILABLE && !instance->is_unhealthy;
@@ -40,39 +40,38 @@ static uint32_t slots_available(const struct supervisor *supervisor, uint64_t ge
 }
 
 /* "generation 3", or "the app" where there are no secrets and so no generations. */
-static void line_add_what(struct line *line, const struct supervisor *supervisor, uint64_t generation) {
-        if (supervisor->settings->load)
+static void line_add_what(struct line *line, const struct manager *manager, uint64_t generation) {
+        if (manager->service.has_generations)
                 line_add(line, "generation %llu", (unsigned long long)generation);
         else
                 line_add(line, "the app");
 }
 
-static void line_add_progress(struct line *line, const struct supervisor *supervisor, uint64_t generation) {
-        line_add(line, ": %u of %u replicas", slots_available(supervisor, generation),
-                supervisor->fleet.settings.replicas);
+static void line_add_progress(struct line *line, const struct manager *manager, uint64_t generation) {
+        line_add(line, ": %u of %u replicas", slots_available(manager, generation),
+                manager->rooms.fleet->settings.replicas);
 }
 
-static void line_add_phase(
-        struct line *line, const struct supervisor *supervisor, const struct fleet_view *view) {
-        uint32_t replicas = supervisor->fleet.settings.replicas;
+static void line_add_phase(struct line *line, const struct manager *manager, const struct fleet_view *view) {
+        uint32_t replicas = manager->rooms.fleet->settings.replicas;
 
         switch (view->phase) {
         case FLEET_PHASE_STARTING:
                 line_add(line, view->has_target ? "starting " : "loading secrets");
                 if (view->has_target)
-                        line_add_what(line, supervisor, view->target);
+                        line_add_what(line, manager, view->target);
                 break;
         case FLEET_PHASE_IDLE:
-                line_add_what(line, supervisor, view->target);
+                line_add_what(line, manager, view->target);
                 line_add(line, view->available < replicas ? " is restarting" : " is up");
                 break;
         case FLEET_PHASE_ROLLING:
                 line_add(line, "rotation to ");
-                line_add_what(line, supervisor, view->target);
+                line_add_what(line, manager, view->target);
                 break;
         case FLEET_PHASE_REVERTING:
                 line_add(line, "going back to ");
-                line_add_what(line, supervisor, view->target);
+                line_add_what(line, manager, view->target);
                 break;
         case FLEET_PHASE_HALTED:
                 line_add(line, "halted");
@@ -82,32 +81,32 @@ static void line_add_phase(
                         view->live == 1 ? "" : "es");
                 return;
         case FLEET_PHASE_OVER:
-                line_add(line, "ended with status %d", supervisor->exit_status);
+                line_add(line, "ended with status %d", manager->exit_status);
                 return;
         }
         if (view->has_target && (replicas > 1 || view->phase != FLEET_PHASE_IDLE))
-                line_add_progress(line, supervisor, view->target);
+                line_add_progress(line, manager, view->target);
 }
 
 /* What the newest instance that serves says of itself. */
-static const char *app_status(struct supervisor *supervisor) {
+static const char *app_status(struct manager *manager) {
         const char *status = "";
         uint64_t newest = 0;
 
-        for (uint32_t slot = 0; slot < supervisor->fleet.settings.replicas; slot++)
+        for (uint32_t slot = 0; slot < manager->rooms.fleet->settings.replicas; slot++)
                 for (uint32_t place = 0; place < 2; place++) {
-                        const struct fleet_instance *instance =
-                                fleet_instance_at(&supervisor->fleet, slot, place);
-                        const struct app *app;
+                        const struct fleet_instance *known =
+                                fleet_instance_at(manager->rooms.fleet, slot, place);
+                        const struct instance *instance;
 
-                        if (!instance || instance->number < newest ||
-                                (instance->state != INSTANCE_READY && instance->state != INSTANCE_AVAILABLE))
+                        if (!known || known->number < newest ||
+                                (known->state != INSTANCE_READY && known->state != INSTANCE_AVAILABLE))
                                 continue;
-                        app = app_by_number(supervisor, instance->number);
-                        if (!app || !notify_status(app)[0])
+                        instance = instance_by_number(manager->rooms.instances, known->number);
+                        if (!instance || !notify_status(manager->rooms.notify, instance)[0])
                                 continue;
-                        status = notify_status(app);
-                        newest = instance->number;
+                        status = notify_status(manager->rooms.notify, instance);
+                        newest = known->number;
                 }
         return status;
 }
@@ -123,18 +122,18 @@ static void line_end(struct line *line) {
         line->text[line->length] = '\0';
 }
 
-void manager_status_format(struct supervisor *supervisor, char out[static MANAGER_STATUS_BYTES]) {
+void manager_status_format(struct manager *manager, char out[static MANAGER_STATUS_BYTES]) {
         struct line line = {out, 0};
         struct fleet_view view;
 
-        fleet_look(&supervisor->fleet, &view);
-        line_add_phase(&line, supervisor, &view);
+        fleet_look(manager->rooms.fleet, &view);
+        line_add_phase(&line, manager, &view);
         if (view.is_loading && view.phase == FLEET_PHASE_IDLE)
                 line_add(&line, "; loading secrets");
-        if (supervisor->manager.outcome[0])
-                line_add(&line, "; %s", supervisor->manager.outcome);
-        if (supervisor->settings->manager.forwards_status && app_status(supervisor)[0])
-                line_add(&line, "; the app: %s", app_status(supervisor));
+        if (manager->outcome[0])
+                line_add(&line, "; %s", manager->outcome);
+        if (manager->settings->forwards_status && app_status(manager)[0])
+                line_add(&line, "; the app: %s", app_status(manager));
         line_end(&line);
         text_tame(out);
 }

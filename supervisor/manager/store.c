@@ -13,7 +13,7 @@
 
 #include "lib/bytes.h"
 #include "supervisor/sockets/listeners.h"
-#include "supervisor/state.h"
+#include "supervisor/manager/manager.h"
 
 static_assert(MANAGER_KEPT_MAX >= LISTENERS_MAX, "one place for every listener");
 
@@ -53,10 +53,10 @@ static bool name_of(const struct listener_view *view, char out[static NAME_BYTES
 
 /* The settings of a listener that was declared. */
 static const struct listener_settings *declared_find(
-        const struct supervisor_settings *settings, const char *name) {
-        for (size_t i = 0; i < settings->listener_count; i++)
-                if (strcmp(settings->listeners[i].name, name) == 0)
-                        return &settings->listeners[i];
+        const struct socket_settings *sockets, const char *name) {
+        for (size_t i = 0; i < sockets->declared_count; i++)
+                if (strcmp(sockets->declared[i].name, name) == 0)
+                        return &sockets->declared[i];
         return NULL;
 }
 
@@ -79,9 +79,8 @@ static uint64_t cookie_of(int fd) {
         return getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &size) == 0 ? cookie : 0;
 }
 
-static int say(struct supervisor *supervisor, const char *what, const char *name, const char *how, int fd,
+static int say(struct manager *manager, const char *what, const char *name, const char *how, int fd,
         struct error *error) {
-        const struct manager *manager = &supervisor->manager;
         char text[MESSAGE_BYTES];
         int length = snprintf(text, sizeof text, "%s=1\nFDNAME=%s%s", what, name, how);
 
@@ -91,10 +90,10 @@ static int say(struct supervisor *supervisor, const char *what, const char *name
 /* It came from a .socket unit, which will give it again. What later generations have beside it is not kept
  * either: the next tacet would find two sockets for one listener, and clients in the one that it does not
  * take would be lost. Without ours the kernel sends whoever connects in the meantime to the unit's. */
-static bool is_managers_own(const struct supervisor *supervisor, const struct listener_view *view,
-        const struct manager_kept *kept) {
+static bool is_managers_own(
+        const struct manager *manager, const struct listener_view *view, const struct manager_kept *kept) {
         const struct listener_settings *declared =
-                view->is_declared ? declared_find(supervisor->settings, view->name) : NULL;
+                view->is_declared ? declared_find(manager->service.sockets, view->name) : NULL;
 
         return declared && declared->inherited_fd >= 0 && !kept->came_back;
 }
@@ -107,23 +106,23 @@ static void came_back_note(const struct listener_view *view, struct manager_kept
 }
 
 /* One name: there is no "replace", and two under one name could not be told apart. */
-static int listener_store(struct supervisor *supervisor, const struct listener_view *view,
+static int listener_store(struct manager *manager, const struct listener_view *view,
         struct manager_kept *kept, struct error *error) {
         size_t at = member_choose(view);
         char name[NAME_BYTES];
         int result;
 
         came_back_note(view, kept);
-        if (view->member_count == 0 || !name_of(view, name) || is_managers_own(supervisor, view, kept) ||
+        if (view->member_count == 0 || !name_of(view, name) || is_managers_own(manager, view, kept) ||
                 kept->cookie == cookie_of(view->members[at].fd))
                 return 0;
         if (kept->is_stored) {
-                result = say(supervisor, "FDSTOREREMOVE", name, "", -1, error);
+                result = say(manager, "FDSTOREREMOVE", name, "", -1, error);
                 if (result != 0)
                         return result;
                 kept->is_stored = false;
         }
-        result = say(supervisor, "FDSTORE", name, "\nFDPOLL=0", view->members[at].fd, error);
+        result = say(manager, "FDSTORE", name, "\nFDPOLL=0", view->members[at].fd, error);
         if (result != 0)
                 return result;
         kept->is_stored = true;
@@ -145,97 +144,97 @@ static bool names_have(const char *names, const char *name) {
 }
 
 /* A kept socket that came back and serves again is still in the store. */
-void manager_store_open(struct supervisor *supervisor) {
-        const struct supervisor_settings *settings = supervisor->settings;
-        struct manager_store *store = &supervisor->manager.store;
+void manager_store_open(struct manager *manager) {
+        struct manager_store *store = &manager->store;
         struct listener_view view;
         char name[NAME_BYTES];
 
-        for (size_t i = 0; i < LISTENERS_MAX && listeners_look(supervisor, i, &view); i++) {
-                const struct listener_settings *declared = declared_find(settings, view.name);
+        for (size_t i = 0; i < LISTENERS_MAX && listeners_look(manager->rooms.listeners, i, &view); i++) {
+                const struct listener_settings *declared = declared_find(manager->service.sockets, view.name);
 
                 if (!declared || declared->inherited_fd < 0 || !name_of(&view, name))
                         continue;
-                if (!names_have(settings->manager.names, name) ||
-                        names_have(settings->manager.names, view.name))
+                if (!names_have(manager->settings->names, name) ||
+                        names_have(manager->settings->names, view.name))
                         continue;
                 store->kept[i] = (struct manager_kept){
                         .is_stored = true, .came_back = true, .cookie = cookie_of(view.members[0].fd)};
         }
 }
 
-static bool serves_again(const struct supervisor *supervisor, const char *name) {
+static bool serves_again(const struct manager *manager, const char *name) {
         struct listener_view view;
 
-        for (size_t i = 0; i < LISTENERS_MAX && listeners_look(supervisor, i, &view); i++)
+        for (size_t i = 0; i < LISTENERS_MAX && listeners_look(manager->rooms.listeners, i, &view); i++)
                 if (strcmp(view.name, name) == 0)
-                        return supervisor->manager.store.kept[i].is_stored;
+                        return manager->store.kept[i].is_stored;
         return false;
 }
 
 /* Once: what came back and is not needed any more was closed by whoever took the others. */
-static int stale_remove(struct supervisor *supervisor, struct error *error) {
-        const char *at = supervisor->settings->manager.names, *name;
+static int stale_remove(struct manager *manager, struct error *error) {
+        const char *at = manager->settings->names, *name;
         char copy[NAME_BYTES];
 
         for (; at; at = strchr(at, ':'), at += at ? 1 : 0) {
                 int result = 0;
 
                 snprintf(copy, sizeof copy, "%.*s", (int)strcspn(at, ":"), at);
-                if (text_after(copy, LISTENER_KEPT_PREFIX, &name) && !serves_again(supervisor, name))
-                        result = say(supervisor, "FDSTOREREMOVE", copy, "", -1, error);
+                if (text_after(copy, LISTENER_KEPT_PREFIX, &name) && !serves_again(manager, name))
+                        result = say(manager, "FDSTOREREMOVE", copy, "", -1, error);
                 if (result != 0)
                         return result;
         }
-        supervisor->manager.store.is_clean = true;
+        manager->store.is_clean = true;
         return 0;
 }
 
 /* Sockets for which no app has come. Before anything is stored: a new one may have the same name. */
-static int unwanted_remove(struct supervisor *supervisor, struct error *error) {
-        for (size_t i = 0; i < supervisor->listeners.kept_count; i++) {
-                struct listener_kept *kept = &supervisor->listeners.kept[i];
-                int result = 0;
+static int unwanted_remove(struct manager *manager, struct error *error) {
+        const char *name;
 
-                if (kept->is_unwanted)
-                        result = say(supervisor, "FDSTOREREMOVE", kept->name, "", -1, error);
+        while ((name = listeners_unwanted(manager->rooms.listeners))) {
+                int result = say(manager, "FDSTOREREMOVE", name, "", -1, error);
+
                 if (result != 0)
                         return result;
-                kept->is_unwanted = false;
+                listeners_unwanted_done(manager->rooms.listeners, name);
         }
         return 0;
 }
 
-int manager_store_say(struct supervisor *supervisor, struct error *error) {
+int manager_store_say(struct manager *manager, struct error *error) {
         struct listener_view view;
-        int result = supervisor->manager.store.is_clean ? 0 : stale_remove(supervisor, error);
+        int result = manager->store.is_clean ? 0 : stale_remove(manager, error);
 
         if (result == 0)
-                result = unwanted_remove(supervisor, error);
-        for (size_t i = 0; result == 0 && i < LISTENERS_MAX && listeners_look(supervisor, i, &view); i++)
-                result = listener_store(supervisor, &view, &supervisor->manager.store.kept[i], error);
+                result = unwanted_remove(manager, error);
+        for (size_t i = 0;
+                result == 0 && i < LISTENERS_MAX && listeners_look(manager->rooms.listeners, i, &view); i++)
+                result = listener_store(manager, &view, &manager->store.kept[i], error);
         return result;
 }
 
-bool manager_store_has_changed(struct supervisor *supervisor) {
-        struct manager_store *store = &supervisor->manager.store;
-        const struct fleet *fleet = &supervisor->fleet;
+bool manager_store_has_changed(struct manager *manager) {
+        struct manager_store *store = &manager->store;
+        const struct fleet *fleet = manager->rooms.fleet;
         bool has_changed = !store->was_looked_at || store->share_count != fleet->share_count ||
-                           store->listener_count != supervisor->listeners.count;
+                           store->listener_count != listeners_count(manager->rooms.listeners);
 
-        for (size_t i = 0; i < supervisor->listeners.kept_count; i++)
-                has_changed |= supervisor->listeners.kept[i].is_unwanted;
+        has_changed |= listeners_unwanted(manager->rooms.listeners) != NULL;
         for (size_t i = 0; i < fleet->share_count; i++) {
                 has_changed |= store->shares[i].generation != fleet->shares[i].generation ||
                                store->shares[i].weight != fleet->shares[i].weight;
                 store->shares[i] = fleet->shares[i];
         }
         store->share_count = fleet->share_count;
-        store->listener_count = supervisor->listeners.count;
+        store->listener_count = listeners_count(manager->rooms.listeners);
         store->was_looked_at = true;
-        return has_changed && supervisor->settings->manager.stores;
+        return has_changed && manager->settings->stores;
 }
 
-bool manager_keeps(const struct supervisor *supervisor, size_t index) {
-        return supervisor->manager.fd >= 0 && supervisor->manager.store.kept[index].is_stored;
+void manager_files_leave(struct manager *manager) {
+        for (size_t i = 0; manager->fd >= 0 && i < listeners_count(manager->rooms.listeners); i++)
+                if (manager->store.kept[i].is_stored)
+                        listeners_leave_file(manager->rooms.listeners, i);
 }

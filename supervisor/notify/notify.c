@@ -22,7 +22,6 @@
 #include "lib/fd.h"
 #include "lib/log.h"
 #include "supervisor/process/descendants.h"
-#include "supervisor/state.h"
 
 #define MESSAGES_PER_TURN  32
 #define DESCRIPTORS_MAX    253 /* SCM_MAX_FD: unix(7) */
@@ -59,12 +58,17 @@ static int socket_bind(int fd, char out_name[static 24]) {
 static void notify_on_readable(struct loop_source *source);
 static void pause_on_due(struct loop_timer *timer);
 
-int notify_listen(struct supervisor *supervisor, struct error *error) {
-        const struct notify_settings *settings = &supervisor->settings->notify;
-        struct notify *notify = &supervisor->notify;
+int notify_listen(struct notify *notify, const struct notify_rooms *rooms,
+        const struct notify_settings *settings, struct error *error) {
         char name[24];
         CLEANUP_FD int fd = -1;
 
+        notify->settings = settings;
+        notify->loop = rooms->loop;
+        notify->facts = rooms->facts;
+        notify->instances = rooms->instances;
+        notify->errands = rooms->errands;
+        notify->source = (struct loop_source){.fd = -1, .on_readable = notify_on_readable, .owner = notify};
         if (settings->access == NOTIFY_ACCESS_NONE)
                 return 0;
         fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -72,10 +76,9 @@ int notify_listen(struct supervisor *supervisor, struct error *error) {
         if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &yes, sizeof yes) < 0 ||
                 socket_bind(fd, name) < 0)
                 return error_set(error, errno, "make the notify socket of the app");
-        notify->source =
-                (struct loop_source){.fd = fd, .on_readable = notify_on_readable, .owner = supervisor};
-        notify->pause = (struct loop_timer){.on_due = pause_on_due, .owner = supervisor};
-        if (loop_add(&supervisor->loop, &notify->source, error) < 0) {
+        notify->pause = (struct loop_timer){.on_due = pause_on_due, .owner = notify};
+        notify->source.fd = fd;
+        if (loop_add(notify->loop, &notify->source, error) < 0) {
                 notify->source.fd = -1;
                 return -1;
         }
@@ -86,22 +89,28 @@ int notify_listen(struct supervisor *supervisor, struct error *error) {
         return 0;
 }
 
-void notify_equip(struct supervisor *supervisor, struct app_gear *gear) {
-        struct notify *notify = &supervisor->notify;
+static struct notify_watch *watch_of(struct notify *notify, const struct instance *instance) {
+        return &notify->watches[instance_place(instance)];
+}
 
+void notify_equip(struct notify *notify, struct instance *instance, struct gear *gear) {
         if (notify->source.fd < 0)
                 return;
-        app_gear_variable(gear, notify->socket_variable);
-        if (supervisor->settings->notify.watchdog_ns)
-                app_gear_variable(gear, notify->watchdog_variable);
+        *watch_of(notify, instance) = (struct notify_watch){.notify = notify, .instance = instance};
+        gear_variable(gear, notify->socket_variable);
+        if (notify->settings->watchdog_ns)
+                gear_variable(gear, notify->watchdog_variable);
 }
 
 /* ---- the watchdog ---- */
 
-static void unhealthy_push(struct supervisor *supervisor, struct app *app) {
-        loop_timer_clear(&supervisor->loop, &app->notify.watchdog);
-        app->notify.watchdog_ns = 0;
-        supervisor_push(supervisor, (struct fleet_event){.kind = FLEET_UNHEALTHY, .instance = app->number});
+static void unhealthy_push(struct notify_watch *watch) {
+        struct notify *notify = watch->notify;
+
+        loop_timer_clear(notify->loop, &watch->watchdog);
+        watch->watchdog_ns = 0;
+        facts_push(notify->facts, time_now_ns(),
+                (struct fleet_event){.kind = FLEET_UNHEALTHY, .instance = watch->instance->number});
 }
 
 /* What is asked for, or the least there is: we would always be late for a shorter one, excuse that, and do
@@ -112,56 +121,58 @@ static int64_t watchdog_interval_ns(int64_t asked_ns) {
         return asked_ns > WATCHDOG_NS_MIN ? asked_ns : WATCHDOG_NS_MIN;
 }
 
-static void watchdog_set(struct supervisor *supervisor, struct app *app) {
-        struct notify_watch *watch = &app->notify;
+static void watchdog_set(struct notify_watch *watch) {
+        struct loop *loop = watch->notify->loop;
 
-        if (watch->watchdog_ns && app->readiness.is_said)
-                loop_timer_set(
-                        &supervisor->loop, &watch->watchdog, time_add(time_now_ns(), watch->watchdog_ns));
+        if (watch->watchdog_ns && watch->instance->signs.is_complete)
+                loop_timer_set(loop, &watch->watchdog, time_add(time_now_ns(), watch->watchdog_ns));
         else
-                loop_timer_clear(&supervisor->loop, &watch->watchdog);
+                loop_timer_clear(loop, &watch->watchdog);
 }
 
 static void watchdog_on_due(struct loop_timer *timer) {
-        struct app *app = timer->owner;
+        struct notify_watch *watch = timer->owner;
+        const struct instance *instance = watch->instance;
         int64_t late_ns = time_now_ns() - timer->deadline_ns;
         char interval[32];
 
-        if (app->is_ending)
+        if (instance->is_ending)
                 return;
         /* Stopped by somebody it cannot speak; and when we are late ourselves, what kept us may have kept
          * it. */
-        if (app->is_stopped || late_ns > app->notify.watchdog_ns / 2) {
-                watchdog_set(app->supervisor, app);
+        if (instance->is_stopped || late_ns > watch->watchdog_ns / 2) {
+                watchdog_set(watch);
                 return;
         }
-        log_write(LOG_WARNING, "process %d sent no WATCHDOG=1 for %s", (int)app->pid,
-                duration_format(app->notify.watchdog_ns, interval));
-        unhealthy_push(app->supervisor, app);
+        log_write(LOG_WARNING, "process %d sent no WATCHDOG=1 for %s", (int)instance->pid,
+                duration_format(watch->watchdog_ns, interval));
+        unhealthy_push(watch);
 }
 
-void notify_ready(struct supervisor *supervisor, struct app *app) {
-        struct notify_watch *watch = &app->notify;
+void notify_ready(struct notify *notify, struct instance *instance) {
+        struct notify_watch *watch = watch_of(notify, instance);
 
-        watch->watchdog = (struct loop_timer){.on_due = watchdog_on_due, .owner = app};
-        if (supervisor->notify.source.fd >= 0 && !watch->watchdog_ns)
-                watch->watchdog_ns = watchdog_interval_ns(supervisor->settings->notify.watchdog_ns);
-        watchdog_set(supervisor, app);
+        if (notify->source.fd < 0)
+                return;
+        watch->watchdog = (struct loop_timer){.on_due = watchdog_on_due, .owner = watch};
+        if (!watch->watchdog_ns)
+                watch->watchdog_ns = watchdog_interval_ns(notify->settings->watchdog_ns);
+        watchdog_set(watch);
 }
 
-void notify_ended(struct supervisor *supervisor, struct app *app) {
-        loop_timer_clear(&supervisor->loop, &app->notify.watchdog);
+void notify_ended(struct notify *notify, struct instance *instance) {
+        if (notify->source.fd >= 0)
+                loop_timer_clear(notify->loop, &watch_of(notify, instance)->watchdog);
 }
 
-const char *notify_status(const struct app *app) {
-        return app->notify.status;
+const char *notify_status(const struct notify *notify, const struct instance *instance) {
+        return notify->source.fd >= 0 ? notify->watches[instance_place(instance)].status : "";
 }
 
 /* ---- who sent it ---- */
 
 /* At most one line a second: who may not speak may not fill the log either. */
-static void complain(struct supervisor *supervisor, pid_t sender, const char *why) {
-        struct notify *notify = &supervisor->notify;
+static void complaint_write(struct notify *notify, pid_t sender, const char *why) {
         int64_t now_ns = time_now_ns();
 
         if (notify->complaint_ns && now_ns - notify->complaint_ns < COMPLAINT_PAUSE_NS) {
@@ -176,70 +187,70 @@ static void complain(struct supervisor *supervisor, pid_t sender, const char *wh
 }
 
 /* Up the sender's ancestors; an orphan still has the group or the session of its app. */
-static struct app *app_of_descendant(struct supervisor *supervisor, pid_t sender) {
+static struct instance *instance_of_descendant(struct notify *notify, pid_t sender) {
         struct descendant descendant;
-        struct app *app = NULL;
+        struct instance *instance = NULL;
 
-        for (int step = 0; step < CHAIN_MAX && !app && descendant_look(sender, &descendant); step++) {
-                app = app_by_pid(supervisor, descendant.parent);
-                if (!app)
-                        app = app_by_pid(supervisor, descendant.group);
-                if (!app)
-                        app = app_by_pid(supervisor, descendant.session);
+        for (int step = 0; step < CHAIN_MAX && !instance && descendant_look(sender, &descendant); step++) {
+                instance = instance_by_pid(notify->instances, descendant.parent);
+                if (!instance)
+                        instance = instance_by_pid(notify->instances, descendant.group);
+                if (!instance)
+                        instance = instance_by_pid(notify->instances, descendant.session);
                 sender = descendant.parent;
                 if (sender <= 1)
                         break;
         }
-        return app;
+        return instance;
 }
 
-static struct app *app_of_sender(struct supervisor *supervisor, pid_t sender) {
-        struct app *app = app_by_pid(supervisor, sender);
-        struct app *above = app ? NULL : app_of_descendant(supervisor, sender);
+static struct instance *instance_of_sender(struct notify *notify, pid_t sender) {
+        struct instance *instance = instance_by_pid(notify->instances, sender);
+        struct instance *above = instance ? NULL : instance_of_descendant(notify, sender);
 
-        if (!app && above && supervisor->settings->notify.access == NOTIFY_ACCESS_MAIN)
-                complain(supervisor, sender,
-                        "only the app's main process may send any (notify_access = main)");
-        else if (!app && !above)
-                complain(supervisor, sender, "it is no process of the app, or has ended already");
-        return app || supervisor->settings->notify.access == NOTIFY_ACCESS_MAIN ? app : above;
+        if (!instance && above && notify->settings->access == NOTIFY_ACCESS_MAIN)
+                complaint_write(
+                        notify, sender, "only the app's main process may send any (notify_access = main)");
+        else if (!instance && !above)
+                complaint_write(notify, sender, "it is no process of the app, or has ended already");
+        return instance || notify->settings->access == NOTIFY_ACCESS_MAIN ? instance : above;
 }
 
 /* ---- what it says ---- */
 
-static void refused_tell(struct app *app, const struct notify_message *message) {
-        if (app->notify.has_complaint || (!message->names_main && !message->stores_fds))
+static void refusal_write(struct notify_watch *watch, const struct notify_message *message) {
+        if (watch->has_complaint || (!message->names_main && !message->stores_fds))
                 return;
-        app->notify.has_complaint = true;
-        log_write(LOG_INFO, "process %d sent %s: not followed, %s", (int)app->pid,
+        watch->has_complaint = true;
+        log_write(LOG_INFO, "process %d sent %s: not followed, %s", (int)watch->instance->pid,
                 message->names_main ? "MAINPID" : "FDSTORE",
                 message->names_main ? "the process that tacet started is the main one"
                                     : "tacet keeps no descriptors of apps");
 }
 
-static void message_take(
-        struct supervisor *supervisor, struct app *app, const struct notify_message *message) {
-        struct notify_watch *watch = &app->notify;
+static void message_take(struct notify_watch *watch, const struct notify_message *message) {
+        struct instance *instance = watch->instance;
 
         if (message->has_status) {
                 memcpy(watch->status, message->status, sizeof watch->status);
-                log_write(LOG_DEBUG, "process %d: status: %s", (int)app->pid, watch->status);
+                log_write(LOG_DEBUG, "process %d: status: %s", (int)instance->pid, watch->status);
         }
         watch->is_stopping |= message->is_stopping;
-        refused_tell(app, message);
+        refusal_write(watch, message);
         if (message->has_extension)
-                supervisor_push(supervisor, (struct fleet_event){.kind = FLEET_EXTEND,
-                                                    .instance = app->number,
-                                                    .delay_ns = message->extension_ns});
+                facts_push(watch->notify->facts, time_now_ns(),
+                        (struct fleet_event){.kind = FLEET_EXTEND,
+                                .instance = instance->number,
+                                .delay_ns = message->extension_ns});
         if (message->has_watchdog)
                 watch->watchdog_ns = watchdog_interval_ns(message->watchdog_ns);
         if (message->has_watchdog || message->is_alive)
-                watchdog_set(supervisor, app);
+                watchdog_set(watch);
         if (message->is_ready)
-                readiness_note(supervisor, app, READINESS_NOTIFY);
+                signs_note(instance, READINESS_NOTIFY);
         if (message->is_failing) {
-                log_write(LOG_WARNING, "process %d sent WATCHDOG=trigger", (int)app->pid);
-                unhealthy_push(supervisor, app);
+                log_write(LOG_WARNING, "process %d sent WATCHDOG=trigger", (int)instance->pid);
+                unhealthy_push(watch);
         }
 }
 
@@ -286,19 +297,19 @@ static bool datagram_look(int fd, struct datagram *out) {
         return true;
 }
 
-static void datagram_take(struct supervisor *supervisor, const struct datagram *datagram) {
+static void datagram_take(struct notify *notify, const struct datagram *datagram) {
         struct notify_message message;
-        struct app *app;
+        struct instance *instance;
 
         if (datagram->sender <= 0) /* of another pid namespace: nobody of ours */
                 return;
-        app = app_of_sender(supervisor, datagram->sender);
-        if (!app)
+        instance = instance_of_sender(notify, datagram->sender);
+        if (!instance)
                 return;
         if (datagram->is_cut || !notify_message_read(datagram->text, datagram->length, &message))
-                complain(supervisor, datagram->sender, "longer than 4096 bytes, or with a NUL in it");
+                complaint_write(notify, datagram->sender, "longer than 4096 bytes, or with a NUL in it");
         else if (!message.is_barrier)
-                message_take(supervisor, app, &message);
+                message_take(watch_of(notify, instance), &message);
 }
 
 /* ---- descriptors that come along ---- */
@@ -319,19 +330,17 @@ static size_t laden_take(const void *request, int fd, void *out, size_t room) {
         return 1;
 }
 
-static void reading_pause(struct supervisor *supervisor, int64_t pause_ns) {
-        loop_remove(&supervisor->loop, &supervisor->notify.source);
+static void reading_pause(struct notify *notify, int64_t pause_ns) {
+        loop_remove(notify->loop, &notify->source);
         if (pause_ns)
-                loop_timer_set(
-                        &supervisor->loop, &supervisor->notify.pause, time_add(time_now_ns(), pause_ns));
+                loop_timer_set(notify->loop, &notify->pause, time_add(time_now_ns(), pause_ns));
 }
 
-static void reading_resume(struct supervisor *supervisor) {
+static void reading_resume(struct notify *notify) {
         struct error error;
 
-        if (loop_add(&supervisor->loop, &supervisor->notify.source, &error) < 0)
-                loop_timer_set(&supervisor->loop, &supervisor->notify.pause,
-                        time_add(time_now_ns(), LADEN_PAUSE_NS));
+        if (loop_add(notify->loop, &notify->source, &error) < 0)
+                loop_timer_set(notify->loop, &notify->pause, time_add(time_now_ns(), LADEN_PAUSE_NS));
 }
 
 static void pause_on_due(struct loop_timer *timer) {
@@ -340,43 +349,42 @@ static void pause_on_due(struct loop_timer *timer) {
 
 /* Without an answer it may still be there: then it is heard twice rather than never. */
 static void laden_on_done(void *owner, const void *answer, size_t bytes) {
-        struct supervisor *supervisor = owner;
+        struct notify *notify = owner;
 
         (void)answer;
-        supervisor->notify.is_heard = false;
+        notify->is_heard = false;
         if (bytes)
-                reading_resume(supervisor);
+                reading_resume(notify);
         else
-                reading_pause(supervisor, LADEN_PAUSE_NS);
+                reading_pause(notify, LADEN_PAUSE_NS);
 }
 
 /* Whoever closes the last copy of a descriptor waits for what it leads to: a file system of the sender's own,
  * or a connection that shall linger. So it is not even received here. Nothing else is read meanwhile: order
  * matters. */
-static void laden_drop(struct supervisor *supervisor) {
-        const struct errand_order order = {.work = laden_take,
-                .fd = supervisor->notify.source.fd,
-                .on_done = laden_on_done,
-                .owner = supervisor};
+static void laden_drop(struct notify *notify) {
+        const struct errand_order order = {
+                .work = laden_take, .fd = notify->source.fd, .on_done = laden_on_done, .owner = notify};
         struct error error;
 
-        reading_pause(supervisor, 0);
-        if (errands_of(supervisor, supervisor) < LADEN_MAX && errand_start(supervisor, &order, &error) == 0)
+        reading_pause(notify, 0);
+        if (errands_of(notify->errands, notify) < LADEN_MAX &&
+                errand_start(notify->errands, &order, &error) == 0)
                 return;
-        reading_pause(supervisor, LADEN_PAUSE_NS);
+        reading_pause(notify, LADEN_PAUSE_NS);
 }
 
 /* A barrier is answered by the close of its descriptor: everything before it has been taken by then. */
 static void notify_on_readable(struct loop_source *source) {
-        struct supervisor *supervisor = source->owner;
+        struct notify *notify = source->owner;
         static struct datagram datagram;
 
         for (int turn = 0; turn < MESSAGES_PER_TURN && datagram_look(source->fd, &datagram); turn++) {
-                if (!supervisor->notify.is_heard)
-                        datagram_take(supervisor, &datagram);
-                supervisor->notify.is_heard = datagram.has_descriptors;
+                if (!notify->is_heard)
+                        datagram_take(notify, &datagram);
+                notify->is_heard = datagram.has_descriptors;
                 if (datagram.has_descriptors) {
-                        laden_drop(supervisor);
+                        laden_drop(notify);
                         return;
                 }
                 (void)recv(source->fd, datagram.text, 0, MSG_DONTWAIT);

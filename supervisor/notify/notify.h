@@ -10,11 +10,11 @@
 
 #include "lib/error.h"
 #include "lib/loop.h"
+#include "supervisor/core/facts.h"
 #include "supervisor/notify/message.h"
-
-struct app;
-struct app_gear;
-struct supervisor;
+#include "supervisor/process/errand.h"
+#include "supervisor/process/gear.h"
+#include "supervisor/process/instances.h"
 
 enum notify_access {
         NOTIFY_ACCESS_NONE, /* there is no socket */
@@ -29,18 +29,12 @@ struct notify_settings {
 
 #define NOTIFY_VARIABLE_BYTES 64
 
-struct notify {
-        struct loop_source source; /* fd -1: there is none */
-        char socket_variable[NOTIFY_VARIABLE_BYTES], watchdog_variable[NOTIFY_VARIABLE_BYTES];
-        /* when something was last complained about: not more often than once a second */
-        int64_t complaint_ns;
-        unsigned hushed; /* complaints since then */
-        bool is_heard;   /* the datagram at the head of the queue has been taken already */
-        struct loop_timer pause;
-};
+struct notify;
 
-/* Part of struct app; all zero at first. */
+/* What is kept of one instance; all zero at first. */
 struct notify_watch {
+        struct notify *notify;
+        struct instance *instance;
         struct loop_timer watchdog;
         int64_t watchdog_ns; /* 0: it is not watched */
         bool is_stopping;    /* it said STOPPING=1 */
@@ -48,18 +42,44 @@ struct notify_watch {
         char status[NOTIFY_STATUS_BYTES];
 };
 
-/* Make the socket, when the settings want one. */
-int notify_listen(struct supervisor *supervisor, struct error *error);
+struct notify {
+        const struct notify_settings *settings;
+        struct loop *loop;
+        struct facts *facts;
+        struct instances *instances;
+        struct errands *errands;
+        struct loop_source source; /* fd -1: there is none */
+        char socket_variable[NOTIFY_VARIABLE_BYTES], watchdog_variable[NOTIFY_VARIABLE_BYTES];
+        /* when something was last complained about: not more often than once a second */
+        int64_t complaint_ns;
+        unsigned hushed; /* complaints since then */
+        bool is_heard;   /* the datagram at the head of the queue has been taken already */
+        struct loop_timer pause;
+        struct notify_watch watches[FLEET_INSTANCES_MAX]; /* by instance_place() */
+};
 
-/* Tell an app of it, in its environment. */
-void notify_equip(struct supervisor *supervisor, struct app_gear *gear);
+/* The rooms that this one stands on; all borrowed. */
+struct notify_rooms {
+        struct loop *loop;
+        struct facts *facts;
+        struct instances *instances;
+        struct errands *errands;
+};
+
+/* Begin: make the socket, when the settings (borrowed) want one. `notify` is all zero. Returns 0, or -1 with
+ * error. */
+int notify_listen(struct notify *notify, const struct notify_rooms *rooms,
+        const struct notify_settings *settings, struct error *error);
+
+/* An instance is about to be started: tell it of the socket, in its environment. */
+void notify_equip(struct notify *notify, struct instance *instance, struct gear *gear);
 
 /* The instance is ready: from here on it has to send WATCHDOG=1 in time, when that was asked for. */
-void notify_ready(struct supervisor *supervisor, struct app *app);
+void notify_ready(struct notify *notify, struct instance *instance);
 
 /* The instance has ended. Idempotent. */
-void notify_ended(struct supervisor *supervisor, struct app *app);
+void notify_ended(struct notify *notify, struct instance *instance);
 
 /* Its last STATUS=, one line of printable UTF-8; empty when it never sent one. It is the app's own text: show
  * it as such. */
-const char *notify_status(const struct app *app);
+const char *notify_status(const struct notify *notify, const struct instance *instance);

@@ -17,19 +17,18 @@
 
 #include "lib/duration.h"
 #include "lib/fd.h"
-#include "supervisor/state.h"
 
 #define HEARD_TIMEOUT_MS 1000              /* should another child have a copy of the other end */
 #define IDLE_NS          (100 * NS_PER_MS) /* then a child that stays is let go */
 
 static void place_release(struct errand *errand) {
-        if (errand->pid == 0 && errand->source.fd < 0)
+        if (errand->child.pid == 0 && errand->source.fd < 0)
                 errand->is_used = false;
 }
 
 static void channel_close(struct errand *errand) {
-        loop_timer_clear(&errand->supervisor->loop, &errand->idle);
-        loop_remove(&errand->supervisor->loop, &errand->source);
+        loop_timer_clear(errand->errands->loop, &errand->idle);
+        loop_remove(errand->errands->loop, &errand->source);
         fd_cleanup(&errand->source.fd);
 }
 
@@ -49,7 +48,7 @@ static void channel_on_readable(struct loop_source *source) {
         if (got < 0 && (errno == EAGAIN || errno == EINTR))
                 return;
         if (got > 0 && errand->stays && !was_idle) {
-                loop_timer_set(&errand->supervisor->loop, &errand->idle, time_add(time_now_ns(), IDLE_NS));
+                loop_timer_set(errand->errands->loop, &errand->idle, time_add(time_now_ns(), IDLE_NS));
         } else {
                 channel_close(errand);
                 place_release(errand);
@@ -81,23 +80,26 @@ static _Noreturn void errand_run(const struct errand_order *order, int channel, 
         }
 }
 
-static struct errand *place_find(struct supervisor *supervisor) {
-        for (size_t i = 0; i < supervisor->errands.places; i++)
-                if (!supervisor->errands.list[i].is_used)
-                        return &supervisor->errands.list[i];
-        return supervisor->errands.places < ERRANDS_MAX
-                       ? &supervisor->errands.list[supervisor->errands.places++]
-                       : NULL;
+static void child_on_ended(struct child *child, int wait_status) {
+        (void)wait_status;
+        place_release(child->owner);
+}
+
+static struct errand *place_find(struct errands *errands) {
+        for (size_t i = 0; i < errands->places; i++)
+                if (!errands->list[i].is_used)
+                        return &errands->list[i];
+        return errands->places < ERRANDS_MAX ? &errands->list[errands->places++] : NULL;
 }
 
 /* One that this owner has had and that waits. Returns false when there is none. */
-static bool idle_ask(struct supervisor *supervisor, const struct errand_order *order) {
-        for (size_t i = 0; order->request_bytes && i < supervisor->errands.places; i++) {
-                struct errand *errand = &supervisor->errands.list[i];
+static bool idle_ask(struct errands *errands, const struct errand_order *order) {
+        for (size_t i = 0; order->request_bytes && i < errands->places; i++) {
+                struct errand *errand = &errands->list[i];
 
                 if (!errand->is_used || errand->owner != order->owner || !errand->idle.is_set)
                         continue;
-                loop_timer_clear(&supervisor->loop, &errand->idle);
+                loop_timer_clear(errands->loop, &errand->idle);
                 if (send(errand->source.fd, order->request, order->request_bytes,
                             MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)order->request_bytes)
                         return true;
@@ -106,14 +108,14 @@ static bool idle_ask(struct supervisor *supervisor, const struct errand_order *o
         return false;
 }
 
-int errand_start(struct supervisor *supervisor, const struct errand_order *order, struct error *error) {
-        struct errand *errand = place_find(supervisor);
+int errand_start(struct errands *errands, const struct errand_order *order, struct error *error) {
+        struct errand *errand = place_find(errands);
         CLEANUP_FD int ours = -1;
         CLEANUP_FD int theirs = -1;
         pid_t parent = getpid(), pid;
         int ends[2];
 
-        if (idle_ask(supervisor, order))
+        if (idle_ask(errands, order))
                 return 0;
         if (!errand)
                 return error_set(error, EAGAIN, "start a process for an errand");
@@ -121,61 +123,53 @@ int errand_start(struct supervisor *supervisor, const struct errand_order *order
                 return error_set(error, errno, "make a channel for an errand (socketpair)");
         ours = ends[0];
         theirs = ends[1];
-        *errand = (struct errand){.supervisor = supervisor,
+        *errand = (struct errand){.errands = errands,
+                .child = {.on_ended = child_on_ended, .owner = errand},
                 .source = {.fd = ours, .on_readable = channel_on_readable, .owner = errand},
                 .idle = {.on_due = idle_on_due, .owner = errand},
                 .on_done = order->on_done,
                 .owner = order->owner,
                 .stays = order->request_bytes > 0};
-        if (loop_add(&supervisor->loop, &errand->source, error) < 0)
+        if (loop_add(errands->loop, &errand->source, error) < 0)
                 return -1;
         pid = fork();
         if (pid == 0)
                 errand_run(order, theirs, parent);
         if (pid < 0) {
                 error_set(error, errno, "start a process for an errand (fork)");
-                loop_remove(&supervisor->loop, &errand->source);
+                loop_remove(errands->loop, &errand->source);
                 return -1;
         }
-        supervisor->has_no_children = false;
         errand->is_used = true;
-        errand->pid = pid;
+        children_add(errands->children, &errand->child, pid);
         (void)fd_take(&ours);
         return 0;
 }
 
-size_t errands_of(const struct supervisor *supervisor, const void *owner) {
+void errands_open(struct errands *errands, struct loop *loop, struct children *children) {
+        errands->loop = loop;
+        errands->children = children;
+}
+
+size_t errands_of(const struct errands *errands, const void *owner) {
         size_t count = 0;
 
-        for (size_t i = 0; i < supervisor->errands.places; i++)
-                count += supervisor->errands.list[i].is_used && supervisor->errands.list[i].owner == owner;
+        for (size_t i = 0; i < errands->places; i++)
+                count += errands->list[i].is_used && errands->list[i].owner == owner;
         return count;
 }
 
-void errands_call_off(struct supervisor *supervisor, const void *owner) {
-        for (size_t i = 0; i < supervisor->errands.places; i++) {
-                struct errand *errand = &supervisor->errands.list[i];
+void errands_call_off(struct errands *errands, const void *owner) {
+        for (size_t i = 0; i < errands->places; i++) {
+                struct errand *errand = &errands->list[i];
 
                 if (!errand->is_used || errand->owner != owner)
                         continue;
-                if (errand->pid)
-                        (void)kill(errand->pid, SIGKILL);
+                if (errand->child.pid)
+                        (void)kill(errand->child.pid, SIGKILL);
                 if (errand->source.fd >= 0)
                         channel_close(errand);
                 errand->owner = NULL;
                 place_release(errand);
         }
-}
-
-bool errand_reaped(struct supervisor *supervisor, pid_t pid) {
-        for (size_t i = 0; i < supervisor->errands.places; i++) {
-                struct errand *errand = &supervisor->errands.list[i];
-
-                if (!errand->is_used || errand->pid != pid)
-                        continue;
-                errand->pid = 0;
-                place_release(errand);
-                return true;
-        }
-        return false;
 }

@@ -15,8 +15,7 @@
 #include "lib/error.h"
 #include "lib/loop.h"
 #include "supervisor/core/fleet.h"
-
-struct supervisor;
+#include "supervisor/process/children.h"
 
 #define ERRANDS_MAX      (2 * FLEET_INSTANCES_MAX + 64)
 #define ERRAND_BYTES_MAX 2048
@@ -40,8 +39,8 @@ struct errand_order {
 
 struct errand {
         bool is_used;
-        pid_t pid; /* 0: reaped */
-        struct supervisor *supervisor;
+        struct child child;
+        struct errands *errands;
         struct loop_source source; /* fd -1: over, or called off */
         struct loop_timer idle;    /* set: it waits for another request */
         errand_handler *on_done;
@@ -49,19 +48,22 @@ struct errand {
         bool stays;
 };
 
+/* All zero but for what errands_open() sets. */
 struct errands {
+        struct loop *loop;
+        struct children *children;
         size_t places; /* of `list` that were ever used */
         struct errand list[ERRANDS_MAX];
 };
 
+/* Before anything else here. `loop` and `children` are borrowed for as long as errands run. */
+void errands_open(struct errands *errands, struct loop *loop, struct children *children);
+
 /* Begin one. on_done is called once, from the loop, unless it is called off. Returns 0, or -1 with error. */
-int errand_start(struct supervisor *supervisor, const struct errand_order *order, struct error *error);
+int errand_start(struct errands *errands, const struct errand_order *order, struct error *error);
 
 /* How many of this owner's have not ended yet. */
-size_t errands_of(const struct supervisor *supervisor, const void *owner);
+size_t errands_of(const struct errands *errands, const void *owner);
 
 /* End what runs for this owner: its handler is not called any more. */
-void errands_call_off(struct supervisor *supervisor, const void *owner);
-
-/* Was that one? Then it is over. */
-bool errand_reaped(struct supervisor *supervisor, pid_t pid);
+void errands_call_off(struct errands *errands, const void *owner);

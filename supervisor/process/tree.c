@@ -1,6 +1,6 @@
 /* The trees of processes that instances make: see tree.h.
  *
- * Called by app.c and ending.c in the supervisor. Nothing here waits: what is left of an instance is looked
+ * Called by instance/ in the supervisor. Nothing here waits: what is left of an instance is looked
  * at again by a timer, which runs only as long as something is left. The other instances go on meanwhile. */
 
 #include "supervisor/process/tree.h"
@@ -15,7 +15,6 @@
 #include "lib/log.h"
 #include "supervisor/process/cgroup.h"
 #include "supervisor/process/descendants.h"
-#include "supervisor/state.h"
 
 #define PAUSE_FIRST_NS (10 * NS_PER_MS)
 #define PAUSE_MAX_NS   (5 * NS_PER_S)
@@ -30,93 +29,93 @@ static const char *tree_name(uint64_t number, char out[static TREE_NAME_BYTES]) 
         return out;
 }
 
-void trees_open(struct supervisor *supervisor) {
-        struct trees *trees = &supervisor->trees;
+void trees_open(struct trees *trees, struct loop *loop, struct instances *instances,
+        const struct tree_settings *settings) {
         struct error error;
 
+        trees->loop = loop;
+        trees->instances = instances;
+        trees->settings = *settings;
         trees->base_fd = -1;
-        trees->is_on = supervisor->settings->kills_tree;
         trees->rests = all_rests;
-        if (!trees->is_on)
+        if (!settings->is_on)
                 return;
         trees->base_fd = cgroup_open_own(&error);
         if (trees->base_fd < 0)
                 log_write(LOG_INFO, "kill_mode = tree goes by descent: %s", error.text);
 }
 
-int tree_prepare(struct supervisor *supervisor, uint64_t number) {
+int tree_prepare(const struct trees *trees, uint64_t number) {
         char name[TREE_NAME_BYTES];
         struct error error;
         int fd;
 
-        if (supervisor->trees.base_fd < 0)
+        if (trees->base_fd < 0)
                 return 0;
-        fd = cgroup_make(supervisor->trees.base_fd, tree_name(number, name), &error);
+        fd = cgroup_make(trees->base_fd, tree_name(number, name), &error);
         if (fd < 0)
                 log_error(LOG_WARNING, &error);
         return fd < 0 ? 0 : fd;
 }
 
-void tree_dismiss(struct supervisor *supervisor, uint64_t number) {
+void tree_dismiss(const struct trees *trees, uint64_t number) {
         char name[TREE_NAME_BYTES];
 
-        if (supervisor->trees.base_fd >= 0)
-                (void)cgroup_remove(supervisor->trees.base_fd, tree_name(number, name));
+        if (trees->base_fd >= 0)
+                (void)cgroup_remove(trees->base_fd, tree_name(number, name));
 }
 
 /* Is the number that the instance had another one's by now? */
-static bool pid_is_taken(struct supervisor *supervisor, pid_t pid, uint64_t number) {
-        const struct app *other = app_by_pid(supervisor, pid);
+static bool pid_is_taken(const struct trees *trees, pid_t pid, uint64_t number) {
+        const struct instance *other = instance_by_pid(trees->instances, pid);
 
         return other && other->number != number;
 }
 
-static long cgroup_tree_signal(const struct supervisor *supervisor, uint64_t number, int signal) {
+static long cgroup_tree_signal(const struct trees *trees, uint64_t number, int signal) {
         char name[TREE_NAME_BYTES];
 
         tree_name(number, name);
         if (signal)
-                cgroup_signal(supervisor->trees.base_fd, name, signal);
-        return cgroup_is_populated(supervisor->trees.base_fd, name);
+                cgroup_signal(trees->base_fd, name, signal);
+        return cgroup_is_populated(trees->base_fd, name);
 }
 
-static long descent_signal(
-        struct supervisor *supervisor, pid_t pid, uint64_t number, bool is_alive, int signal) {
+static long descent_signal(const struct trees *trees, pid_t pid, uint64_t number, bool is_alive, int signal) {
         long found;
 
-        if (pid_is_taken(supervisor, pid, number))
+        if (pid_is_taken(trees, pid, number))
                 return 0;
         found = descendants_signal_tree(pid, is_alive, signal);
         if (found < 0) /* no /proc: the group at least */
-                found = supervisor->settings->launch.session != LAUNCH_SAME_GROUP && kill(-pid, signal) == 0;
+                found = trees->settings.has_groups && kill(-pid, signal) == 0;
         return found;
 }
 
-void tree_kill(struct supervisor *supervisor, const struct app *app) {
-        if (!supervisor->trees.is_on)
+void tree_kill(const struct trees *trees, const struct instance *instance) {
+        if (!trees->settings.is_on)
                 return;
-        if (app->has_cgroup)
-                (void)cgroup_tree_signal(supervisor, app->number, SIGKILL);
+        if (instance->has_cgroup)
+                (void)cgroup_tree_signal(trees, instance->number, SIGKILL);
         else
-                (void)descent_signal(supervisor, app->pid, app->number, true, SIGKILL);
+                (void)descent_signal(trees, instance->pid, instance->number, true, SIGKILL);
 }
 
 /* Signal what is left; 0 only counts. Returns how many there are, at least as far as can be seen. */
 static long rest_signal(const struct tree_rest *rest, int signal) {
         if (rest->has_cgroup)
-                return cgroup_tree_signal(rest->supervisor, rest->number, signal);
-        return descent_signal(rest->supervisor, rest->pid, rest->number, false, signal);
+                return cgroup_tree_signal(rest->trees, rest->number, signal);
+        return descent_signal(rest->trees, rest->pid, rest->number, false, signal);
 }
 
 static bool rest_remove(const struct tree_rest *rest) {
         char name[TREE_NAME_BYTES];
 
-        return !rest->has_cgroup ||
-               cgroup_remove(rest->supervisor->trees.base_fd, tree_name(rest->number, name));
+        return !rest->has_cgroup || cgroup_remove(rest->trees->base_fd, tree_name(rest->number, name));
 }
 
 static void rest_forget(struct tree_rest *rest) {
-        loop_timer_clear(&rest->supervisor->loop, &rest->timer);
+        loop_timer_clear(rest->trees->loop, &rest->timer);
         rest->is_used = false;
 }
 
@@ -124,7 +123,7 @@ static void rest_wait(struct tree_rest *rest, int64_t now_ns) {
         const int64_t next_ns = time_add(now_ns, rest->pause_ns);
 
         rest->pause_ns = rest->pause_ns * 2 < PAUSE_MAX_NS ? rest->pause_ns * 2 : PAUSE_MAX_NS;
-        loop_timer_set(&rest->supervisor->loop, &rest->timer,
+        loop_timer_set(rest->trees->loop, &rest->timer,
                 rest->kill_ns > now_ns && rest->kill_ns < next_ns ? rest->kill_ns : next_ns);
 }
 
@@ -142,14 +141,13 @@ static void rest_end(struct tree_rest *rest, int64_t now_ns) {
 }
 
 static void rest_say(const struct tree_rest *rest, enum log_level level, const char *what) {
-        if (rest->supervisor->settings->fleet.replicas > 1)
+        if (rest->trees->settings.has_replicas)
                 log_write(level, "processes that replica %u left behind %s", rest->slot, what);
         else
                 log_write(level, "processes that the app left behind %s", what);
 }
 
 static void rest_look(struct tree_rest *rest) {
-        struct supervisor *supervisor = rest->supervisor;
         const int64_t now_ns = time_now_ns();
 
         if (rest_signal(rest, 0) <= 0) {
@@ -159,7 +157,7 @@ static void rest_look(struct tree_rest *rest) {
         if (!rest->was_told) {
                 rest_say(rest, LOG_INFO, "are told to end");
                 rest->was_told = true;
-                rest->kill_ns = time_add(now_ns, supervisor->settings->remaining_timeout_ns);
+                rest->kill_ns = time_add(now_ns, rest->trees->settings.remaining_timeout_ns);
                 (void)rest_signal(rest, SIGTERM);
                 (void)rest_signal(rest, SIGCONT);
         } else if (now_ns >= rest->kill_ns) {
@@ -181,35 +179,35 @@ static void rest_on_due(struct loop_timer *timer) {
         rest_look(timer->owner);
 }
 
-void tree_ended(struct supervisor *supervisor, const struct app *app) {
+void tree_ended(struct trees *trees, const struct instance *instance) {
         struct tree_rest *rest = NULL;
 
-        if (!supervisor->trees.is_on)
+        if (!trees->settings.is_on)
                 return;
         for (size_t i = 0; !rest && i < FLEET_INSTANCES_MAX; i++)
-                if (!supervisor->trees.rests[i].is_used)
-                        rest = &supervisor->trees.rests[i];
+                if (!trees->rests[i].is_used)
+                        rest = &trees->rests[i];
         if (!rest) { /* so many at a time do not end in peace */
-                tree_kill(supervisor, app);
+                tree_kill(trees, instance);
                 return;
         }
         *rest = (struct tree_rest){
                 .is_used = true,
-                .supervisor = supervisor,
-                .has_cgroup = app->has_cgroup,
-                .pid = app->pid,
-                .number = app->number,
-                .slot = app->slot,
+                .trees = trees,
+                .has_cgroup = instance->has_cgroup,
+                .pid = instance->pid,
+                .number = instance->number,
+                .slot = instance->slot,
                 .pause_ns = PAUSE_FIRST_NS,
                 .timer = {.on_due = rest_on_due, .owner = rest},
         };
         rest_look(rest);
 }
 
-void trees_close(struct supervisor *supervisor) {
-        if (!supervisor->trees.is_on)
+void trees_close(struct trees *trees) {
+        if (!trees->settings.is_on)
                 return;
         for (size_t i = 0; i < FLEET_INSTANCES_MAX; i++)
-                if (supervisor->trees.rests[i].is_used && !rest_remove(&supervisor->trees.rests[i]))
+                if (trees->rests[i].is_used && !rest_remove(&trees->rests[i]))
                         log_write(LOG_DEBUG, "a cgroup is still in use");
 }

@@ -12,16 +12,23 @@
 
 #include "lib/loop.h"
 #include "supervisor/core/fleet.h"
-
-struct supervisor;
-struct app;
+#include "supervisor/process/instances.h"
 
 #define TREE_NAME_BYTES 48
+
+struct trees;
+
+struct tree_settings {
+        bool is_on;                   /* kill_mode = tree */
+        bool has_groups;              /* every instance leads a process group of its own */
+        bool has_replicas;            /* messages say which */
+        int64_t remaining_timeout_ns; /* TERM to KILL for what an instance left behind */
+};
 
 /* What is left of an instance that has ended. */
 struct tree_rest {
         bool is_used;
-        struct supervisor *supervisor;
+        struct trees *trees;
         bool has_cgroup; /* else by descent */
         pid_t pid;       /* that the instance had */
         uint64_t number;
@@ -34,26 +41,29 @@ struct tree_rest {
 };
 
 struct trees {
-        bool is_on;
+        struct loop *loop;
+        struct instances *instances;
+        struct tree_settings settings;
         int base_fd; /* our own cgroup, in which those of the instances are made; -1: by descent */
         struct tree_rest *rests; /* FLEET_INSTANCES_MAX */
 };
 
-/* At start, where kill_mode = tree. Never fails: what cannot be had is said in the log. */
-void trees_open(struct supervisor *supervisor);
+/* At start. Never fails: what cannot be had is said in the log. `loop` and `instances` are borrowed. */
+void trees_open(struct trees *trees, struct loop *loop, struct instances *instances,
+        const struct tree_settings *settings);
 
 /* Before a start. Returns a descriptor of cgroup.procs for launch_spec.cgroup_fd, to be closed by the caller;
  * 0: none. */
-int tree_prepare(struct supervisor *supervisor, uint64_t number);
+int tree_prepare(const struct trees *trees, uint64_t number);
 
 /* The start has failed before there was a process. */
-void tree_dismiss(struct supervisor *supervisor, uint64_t number);
+void tree_dismiss(const struct trees *trees, uint64_t number);
 
 /* KILL, now, to the instance's whole tree. */
-void tree_kill(struct supervisor *supervisor, const struct app *app);
+void tree_kill(const struct trees *trees, const struct instance *instance);
 
 /* The instance has been reaped: TERM to what it left behind, KILL after remaining_timeout. */
-void tree_ended(struct supervisor *supervisor, const struct app *app);
+void tree_ended(struct trees *trees, const struct instance *instance);
 
 /* At the very end, when everybody is gone: remove the cgroups. */
-void trees_close(struct supervisor *supervisor);
+void trees_close(struct trees *trees);

@@ -15,7 +15,7 @@
 
 #include "lib/fd.h"
 #include "lib/log.h"
-#include "supervisor/state.h"
+#include "supervisor/sockets/listener.h"
 
 static bool is_waiting(const struct listener_kept *kept) {
         return kept->fd >= 0;
@@ -36,16 +36,15 @@ static bool is_reachable(const struct socket_address *address) {
         return !path || (lstat(path, &status) == 0 && S_ISSOCK(status.st_mode));
 }
 
-static bool is_adoptable(const struct supervisor *supervisor, const struct listener_kept *kept) {
-        return supervisor->settings->adopt_count > 0 && !supervisor->adopt.is_off &&
-               kept->address.type == SOCK_STREAM && is_reachable(&kept->address) &&
-               adopt_match(supervisor->settings->adopts, supervisor->settings->adopt_count, &kept->address) >=
-                       0;
+static bool is_adoptable(const struct listeners *listeners, const struct listener_kept *kept) {
+        const struct socket_rules *rules = listeners->rooms.rules;
+
+        return rules->is_adopting && kept->address.type == SOCK_STREAM && is_reachable(&kept->address) &&
+               rules_match(rules, &kept->address) >= 0;
 }
 
-void listener_kept_read(struct supervisor *supervisor) {
-        const struct supervisor_settings *settings = supervisor->settings;
-        struct listeners *listeners = &supervisor->listeners;
+void listener_kept_read(struct listeners *listeners) {
+        const struct socket_settings *settings = listeners->settings;
 
         for (size_t i = 0; i < settings->kept_count; i++) {
                 struct listener_kept *kept = &listeners->kept[listeners->kept_count++];
@@ -56,16 +55,14 @@ void listener_kept_read(struct supervisor *supervisor) {
         }
 }
 
-void listeners_kept_begin(struct supervisor *supervisor) {
-        struct listeners *listeners = &supervisor->listeners;
+void listeners_kept_begin(struct listeners *listeners) {
 
         for (size_t i = 0; i < listeners->kept_count; i++)
-                if (is_waiting(&listeners->kept[i]) && !is_adoptable(supervisor, &listeners->kept[i]))
+                if (is_waiting(&listeners->kept[i]) && !is_adoptable(listeners, &listeners->kept[i]))
                         kept_drop(&listeners->kept[i], "no app is to bind its address any more");
 }
 
-bool listeners_has_kept(const struct supervisor *supervisor, const struct socket_address *address) {
-        const struct listeners *listeners = &supervisor->listeners;
+bool listeners_has_kept(const struct listeners *listeners, const struct socket_address *address) {
 
         for (size_t i = 0; i < listeners->kept_count; i++)
                 if (is_waiting(&listeners->kept[i]) &&
@@ -137,12 +134,11 @@ bool listener_kept_clear(struct listeners *listeners, const struct socket_addres
         return has_dropped;
 }
 
-void listeners_kept_yield(struct supervisor *supervisor, const struct socket_address *address) {
-        (void)listener_kept_clear(&supervisor->listeners, address);
+void listeners_kept_yield(struct listeners *listeners, const struct socket_address *address) {
+        (void)listener_kept_clear(listeners, address);
 }
 
-void listener_kept_settle(struct supervisor *supervisor) {
-        struct listeners *listeners = &supervisor->listeners;
+void listener_kept_settle(struct listeners *listeners) {
         struct fleet_view view;
         size_t waiting = 0;
 
@@ -150,8 +146,21 @@ void listener_kept_settle(struct supervisor *supervisor) {
                 waiting += is_waiting(&listeners->kept[i]);
         if (waiting == 0)
                 return;
-        fleet_look(&supervisor->fleet, &view);
+        fleet_look(listeners->rooms.fleet, &view);
         for (size_t i = 0; view.has_stable && i < listeners->kept_count; i++)
                 if (is_waiting(&listeners->kept[i]))
                         kept_drop(&listeners->kept[i], "the app is up and has not bound its address");
+}
+
+const char *listeners_unwanted(const struct listeners *listeners) {
+        for (size_t i = 0; i < listeners->kept_count; i++)
+                if (listeners->kept[i].is_unwanted)
+                        return listeners->kept[i].name;
+        return NULL;
+}
+
+void listeners_unwanted_done(struct listeners *listeners, const char *name) {
+        for (size_t i = 0; i < listeners->kept_count; i++)
+                if (listeners->kept[i].name == name)
+                        listeners->kept[i].is_unwanted = false;
 }

@@ -8,7 +8,6 @@
 #include "lib/loop.h"
 #include "supervisor/sockets/steering.h"
 #include "supervisor/sockets/listeners.h"
-#include "supervisor/supervisor.h"
 
 #define LISTENER_NAME_BYTES 256 /* LISTEN_FDNAMES: 255 */
 #define LISTENER_SPARES_MAX 4
@@ -35,6 +34,7 @@ struct listener {
         struct socket_address address;
         int backlog, ipv6_only;
         bool is_free;           /* IP_FREEBIND */
+        bool leaves_file;       /* somebody else keeps the socket: its file outlives us */
         const char *why_shared; /* NULL: a group with a socket per generation; else one socket for all */
         bool is_stale;          /* the kernel goes by older weights or ports than the members say */
         size_t member_count;    /* shared: 1 */
@@ -52,16 +52,19 @@ struct listener_handshakes {
         uint64_t cookies[LISTENER_HANDSHAKES_MAX];
 };
 
-/* A generation of which an instance drains. */
-struct listener_drain {
+/* A generation of which an instance is emptying. */
+struct listener_emptying {
         bool is_used;
-        bool is_told; /* FLEET_EMPTY was sent */
+        bool is_told;   /* FLEET_EMPTY was sent */
+        bool has_noted; /* handshakes: which there were at the switch */
         uint64_t generation;
         int64_t empty_since_ns; /* NS_FOREVER: it was not empty when it was looked at last */
         struct listener_handshakes handshakes;
 };
 
 struct listeners {
+        const struct socket_settings *settings;
+        struct listeners_rooms rooms;
         size_t count;
         struct listener list[LISTENERS_MAX];
         uint16_t probe_port_last; /* the next probe's is looked for below it */
@@ -71,13 +74,10 @@ struct listeners {
         struct listener_kept kept[LAUNCH_LISTEN_MAX];
         struct loop_timer watch;
         struct loop_timer again; /* wakes up for what is stale */
-        struct listener_drain drains[FLEET_GENERATIONS_MAX];
+        struct listener_emptying emptyings[FLEET_GENERATIONS_MAX];
 };
 
-/* Is there never more than one instance? Then who connects reaches it, whatever the socket. */
-bool listeners_are_single(const struct supervisor_settings *settings);
-
-/* ---- listener_open.c: making sockets ---- */
+/* ---- open.c: making sockets ---- */
 
 /* A socket bound to the listener's address and listening. `is_first`: nobody else may be there; later ones
  * join. */
@@ -99,7 +99,7 @@ void listener_local_remove(const struct listener *listener);
 /* Can another socket join the one that we were given? Returns NULL, or why not. */
 const char *listener_inherited_check(const struct listener *listener, int fd);
 
-/* ---- listener_group.c: members and their order ---- */
+/* ---- group.c: members and their order ---- */
 
 /* The member of `generation`; NULL when there is none. */
 struct listener_member *listener_member_of(struct listener *listener, uint64_t generation);
@@ -126,15 +126,10 @@ bool listener_is_listening(int fd);
 /* Connections in the accept queue of a tcp listener, or -1. */
 long listener_waiting(int fd);
 
-/* ---- listener_watch.c ---- */
-
-/* Is there a process of the generation, ready or not, told to stop or not? */
-bool listeners_have_instance(const struct supervisor *supervisor, uint64_t generation);
-
-/* ---- listener_kept.c ---- */
+/* ---- kept.c ---- */
 
 /* Take over settings->kept; before any socket is opened. */
-void listener_kept_read(struct supervisor *supervisor);
+void listener_kept_read(struct listeners *listeners);
 
 /* The kept socket for a listener that is about to be opened, or -1. A kept one that cannot be used is shut
  * down. */
@@ -144,9 +139,9 @@ int listener_kept_take(struct listeners *listeners, struct listener *listener);
 bool listener_kept_clear(struct listeners *listeners, const struct socket_address *address);
 
 /* A generation has proved itself: nobody will come for what is left. */
-void listener_kept_settle(struct supervisor *supervisor);
+void listener_kept_settle(struct listeners *listeners);
 
-/* ---- listener_diag.c ---- */
+/* ---- diag.c ---- */
 
 /* Call on_socket for every tcp socket of the family at this port whose state is one of `states` (1 <<
  * TCP_...). Returns false when the kernel does not tell, or not all. */
@@ -159,7 +154,7 @@ bool listener_diag_each(
  * any more. */
 void listener_strangers_look(struct listener *listener);
 
-/* ---- listener_handshake.c ---- */
+/* ---- handshakes.c ---- */
 
 /* Write down what is half open at the port of a listener. */
 void listener_handshakes_note(const struct listener *listener, struct listener_handshakes *handshakes);
@@ -169,7 +164,7 @@ void listener_handshakes_note(const struct listener *listener, struct listener_h
 void listener_handshakes_look(const struct listener *listener, struct listener_handshakes *handshakes);
 size_t listener_handshakes_left(struct listener_handshakes *handshakes);
 
-/* ---- listener_probe.c ---- */
+/* ---- route.c ---- */
 
 /* Where probes of this listener come from, for the program. */
 void listener_probe_sources(const struct listener *listener, struct steering *out);

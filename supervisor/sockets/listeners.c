@@ -18,27 +18,7 @@
 #include "lib/bytes.h"
 #include "lib/fd.h"
 #include "lib/log.h"
-#include "supervisor/state.h"
-
-/* Its successor comes when it has gone, and takes over the very queue: nothing has to be steered or
- * emptied. */
-bool listeners_are_single(const struct supervisor_settings *settings) {
-        return settings->fleet.surge_max == 0 && settings->fleet.replicas <= 1;
-}
-
-/* NULL: it can have a group. */
-static const char *why_shared(
-        const struct supervisor_settings *settings, const struct socket_address *address, bool is_shared) {
-        if (socket_address_is_unix(address))
-                return "it is a unix socket";
-        if (address->type != SOCK_STREAM)
-                return "it is no stream";
-        if (is_shared)
-                return "the configuration says so";
-        if (settings->fleet.is_signalled)
-                return "instances live on with other secrets";
-        return listeners_are_single(settings) ? "one instance runs at a time" : NULL;
-}
+#include "supervisor/sockets/listener.h"
 
 static struct listener *listener_new(struct listeners *listeners, const struct socket_address *address,
         const char *name, struct error *error) {
@@ -56,7 +36,7 @@ static struct listener *listener_new(struct listeners *listeners, const struct s
 }
 
 /* As a member of no generation yet. Registered only now: what failed before has left nothing. */
-static int listener_register(struct supervisor *supervisor, struct listener *listener, int take_fd,
+static int listener_register(struct listeners *listeners, struct listener *listener, int take_fd,
         bool is_inherited, struct error *error) {
         struct listener_member *member = listener_member_add(listener, take_fd, 0);
         char text[SOCKET_ADDRESS_TEXT_BYTES];
@@ -67,7 +47,7 @@ static int listener_register(struct supervisor *supervisor, struct listener *lis
                 fd_cleanup(&member->fd);
                 return -1;
         }
-        supervisor->listeners.count++;
+        listeners->count++;
         socket_address_format(&listener->address, text);
         log_write(LOG_INFO, "listening on %s: %s%s", text,
                 listener->why_shared ? "one socket for all generations, because "
@@ -125,9 +105,8 @@ static void backlog_check(const struct listener *listener) {
 }
 
 static int listener_declare(
-        struct supervisor *supervisor, const struct listener_settings *settings, struct error *error) {
-        struct listener *listener =
-                listener_new(&supervisor->listeners, &settings->address, settings->name, error);
+        struct listeners *listeners, const struct listener_settings *settings, struct error *error) {
+        struct listener *listener = listener_new(listeners, &settings->address, settings->name, error);
         const struct listener_file file = {.has_mode = settings->has_mode,
                 .mode = settings->mode,
                 .user = settings->user,
@@ -140,29 +119,30 @@ static int listener_declare(
         listener->backlog = settings->backlog;
         listener->ipv6_only = settings->ipv6_only;
         listener->is_free = settings->is_free;
-        listener->why_shared = why_shared(supervisor->settings, &settings->address, settings->is_shared);
+        listener->why_shared =
+                rules_why_shared(listeners->rooms.rules, &settings->address, settings->is_shared);
         backlog_check(listener);
-        if (listener_find(&supervisor->listeners, listener, &file, settings->inherited_fd, &fd, error) < 0)
+        if (listener_find(listeners, listener, &file, settings->inherited_fd, &fd, error) < 0)
                 return error_wrap(error, "socket '%s'", settings->name);
-        return listener_register(supervisor, listener, fd, settings->inherited_fd >= 0, error);
+        return listener_register(listeners, listener, fd, settings->inherited_fd >= 0, error);
 }
 
-int listeners_open(struct supervisor *supervisor, struct error *error) {
-        listener_kept_read(supervisor);
-        for (size_t i = 0; i < supervisor->settings->listener_count; i++)
-                if (listener_declare(supervisor, &supervisor->settings->listeners[i], error) < 0)
+int listeners_open(struct listeners *listeners, const struct listeners_rooms *rooms,
+        const struct socket_settings *settings, struct error *error) {
+        listeners->settings = settings;
+        listeners->rooms = *rooms;
+        listener_kept_read(listeners);
+        for (size_t i = 0; i < settings->declared_count; i++)
+                if (listener_declare(listeners, &settings->declared[i], error) < 0)
                         return -1;
         return 0;
 }
 
-bool listeners_are_steered(const struct supervisor *supervisor) {
-        const struct supervisor_settings *settings = supervisor->settings;
-
-        for (size_t i = 0; i < supervisor->listeners.count; i++)
-                if (!supervisor->listeners.list[i].why_shared)
+bool listeners_are_steered(const struct listeners *listeners) {
+        for (size_t i = 0; i < listeners->count; i++)
+                if (!listeners->list[i].why_shared)
                         return true;
-        return settings->adopt_count > 0 && !supervisor->adopt.is_off && !settings->fleet.is_signalled &&
-               !listeners_are_single(settings);
+        return rules_may_steer_adopted(listeners->rooms.rules);
 }
 
 static int listener_descriptor(
@@ -177,11 +157,11 @@ static int listener_descriptor(
         return 0;
 }
 
-int listeners_descriptors(struct supervisor *supervisor, uint64_t generation, struct launch_descriptor *out,
+int listeners_descriptors(struct listeners *listeners, uint64_t generation, struct launch_descriptor *out,
         size_t *count, struct error *error) {
         *count = 0;
-        for (size_t i = 0; i < supervisor->listeners.count; i++) {
-                struct listener *listener = &supervisor->listeners.list[i];
+        for (size_t i = 0; i < listeners->count; i++) {
+                struct listener *listener = &listeners->list[i];
                 int fd;
 
                 if (!listener->is_declared)
@@ -200,9 +180,9 @@ static struct listener *listener_at(struct listeners *listeners, const struct so
         return NULL;
 }
 
-static struct listener *listener_make(struct supervisor *supervisor, const struct socket_address *address,
+static struct listener *listener_make(struct listeners *listeners, const struct socket_address *address,
         const struct listener_options *options, struct error *error) {
-        struct listener *listener = listener_new(&supervisor->listeners, address, options->name, error);
+        struct listener *listener = listener_new(listeners, address, options->name, error);
         const struct listener_file file = {
                 .has_mode = options->has_mode, .mode = options->mode, .user = (uid_t)-1, .group = (gid_t)-1};
         int fd;
@@ -211,9 +191,9 @@ static struct listener *listener_make(struct supervisor *supervisor, const struc
                 return NULL;
         listener->backlog = options->backlog;
         listener->ipv6_only = options->ipv6_only;
-        listener->why_shared = why_shared(supervisor->settings, address, options->is_shared);
-        if (listener_find(&supervisor->listeners, listener, &file, -1, &fd, error) < 0 ||
-                listener_register(supervisor, listener, fd, false, error) < 0)
+        listener->why_shared = rules_why_shared(listeners->rooms.rules, address, options->is_shared);
+        if (listener_find(listeners, listener, &file, -1, &fd, error) < 0 ||
+                listener_register(listeners, listener, fd, false, error) < 0)
                 return NULL;
         return listener;
 }
@@ -236,30 +216,29 @@ static int member_catch_up(const struct listeners *listeners, struct listener *l
         return 0;
 }
 
-int listeners_adopt(struct supervisor *supervisor, uint64_t generation, const struct socket_address *address,
+int listeners_adopt(struct listeners *listeners, uint64_t generation, const struct socket_address *address,
         const struct listener_options *options, int *out_fd, struct error *error) {
-        struct listener *listener = listener_at(&supervisor->listeners, address);
+        struct listener *listener = listener_at(listeners, address);
 
         if (!listener)
-                listener = listener_make(supervisor, address, options, error);
+                listener = listener_make(listeners, address, options, error);
         if (!listener || listener_descriptor(listener, generation, out_fd, error) < 0)
                 return -1;
-        return listener->why_shared ? 0
-                                    : member_catch_up(&supervisor->listeners, listener, generation, error);
+        return listener->why_shared ? 0 : member_catch_up(listeners, listener, generation, error);
 }
 
 /* Its instances have died, nobody else serves, and the next generation is to come for all who connect: also
  * for those who wait already, so it gets the very socket. A generation of which a process lives keeps its
  * own: it may accept yet. */
 static bool member_inherit(
-        const struct supervisor *supervisor, struct listener *listener, uint64_t generation) {
+        const struct listeners *listeners, struct listener *listener, uint64_t generation) {
         struct listener_member *best = NULL;
 
         for (size_t i = 0; i < listener->member_count; i++) {
                 struct listener_member *member = &listener->members[i];
 
                 if (!member->is_spare && member->had_clients &&
-                        !listeners_have_instance(supervisor, member->generation) &&
+                        !instances_have(listeners->rooms.instances, member->generation) &&
                         (!best || listener_waiting(member->fd) > listener_waiting(best->fd)))
                         best = member;
         }
@@ -273,17 +252,17 @@ static bool member_inherit(
 
 /* A generation that has no socket here yet gets one: who comes waits in its queue. */
 static bool member_provide(
-        const struct supervisor *supervisor, struct listener *listener, uint64_t generation) {
+        const struct listeners *listeners, struct listener *listener, uint64_t generation) {
         struct error error = {0};
 
-        if (listener_member_of(listener, generation) || member_inherit(supervisor, listener, generation) ||
+        if (listener_member_of(listener, generation) || member_inherit(listeners, listener, generation) ||
                 listener_member_need(listener, generation, &error))
                 return true;
         log_error(LOG_ERROR, &error);
         return false;
 }
 
-static void listener_steer(const struct supervisor *supervisor, struct listener *listener,
+static void listener_steer(const struct listeners *listeners, struct listener *listener,
         const struct fleet_share *shares, size_t count) {
         struct listener_member *member;
         struct error error = {0};
@@ -291,7 +270,7 @@ static void listener_steer(const struct supervisor *supervisor, struct listener 
 
         listener_members_check(listener);
         for (size_t i = 0; i < count; i++)
-                is_any |= member_provide(supervisor, listener, shares[i].generation);
+                is_any |= member_provide(listeners, listener, shares[i].generation);
         if (!is_any)
                 return;
         for (size_t i = 0; i < listener->member_count; i++)
@@ -304,29 +283,27 @@ static void listener_steer(const struct supervisor *supervisor, struct listener 
         listener_strangers_look(listener);
 }
 
-void listeners_steer(struct supervisor *supervisor, const struct fleet_share *shares, size_t count) {
-        struct listeners *listeners = &supervisor->listeners;
+void listeners_steer(struct listeners *listeners, const struct fleet_share *shares, size_t count) {
 
         memcpy(listeners->shares, shares, count * sizeof *shares);
         listeners->share_count = count;
         for (size_t i = 0; i < listeners->count; i++)
                 if (!listeners->list[i].why_shared)
-                        listener_steer(supervisor, &listeners->list[i], shares, count);
+                        listener_steer(listeners, &listeners->list[i], shares, count);
 }
 
-void listeners_drop(struct supervisor *supervisor, uint64_t generation) {
-        struct listeners *listeners = &supervisor->listeners;
+void listeners_drop(struct listeners *listeners, uint64_t generation) {
 
         for (size_t i = 0; i < listeners->count; i++)
                 if (!listeners->list[i].why_shared)
                         listener_member_drop(&listeners->list[i], generation);
 }
 
-long listeners_waiting(const struct supervisor *supervisor, uint64_t generation) {
+long listeners_waiting(const struct listeners *listeners, uint64_t generation) {
         long sum = 0;
 
-        for (size_t i = 0; i < supervisor->listeners.count; i++) {
-                const struct listener *listener = &supervisor->listeners.list[i];
+        for (size_t i = 0; i < listeners->count; i++) {
+                const struct listener *listener = &listeners->list[i];
 
                 for (size_t k = 0; !listener->why_shared && k < listener->member_count; k++) {
                         const struct listener_member *member = &listener->members[k];
@@ -340,10 +317,10 @@ long listeners_waiting(const struct supervisor *supervisor, uint64_t generation)
         return sum;
 }
 
-bool listeners_look(const struct supervisor *supervisor, size_t index, struct listener_view *out) {
-        const struct listener *listener = &supervisor->listeners.list[index];
+bool listeners_look(const struct listeners *listeners, size_t index, struct listener_view *out) {
+        const struct listener *listener = &listeners->list[index];
 
-        if (index >= supervisor->listeners.count)
+        if (index >= listeners->count)
                 return false;
         *out = (struct listener_view){.name = listener->name,
                 .why_shared = listener->why_shared,
@@ -363,13 +340,20 @@ bool listeners_look(const struct supervisor *supervisor, size_t index, struct li
         return true;
 }
 
-void listeners_close(struct supervisor *supervisor) {
-        struct listeners *listeners = &supervisor->listeners;
+void listeners_leave_file(struct listeners *listeners, size_t index) {
+        listeners->list[index].leaves_file = true;
+}
+
+size_t listeners_count(const struct listeners *listeners) {
+        return listeners->count;
+}
+
+void listeners_close(struct listeners *listeners) {
 
         for (size_t i = 0; i < listeners->count; i++) {
                 struct listener *listener = &listeners->list[i];
 
-                if (!manager_keeps(supervisor, i))
+                if (!listener->leaves_file)
                         listener_local_remove(listener);
                 for (size_t k = 0; k < listener->member_count; k++) {
                         fd_cleanup(&listener->members[k].fd);
@@ -379,6 +363,6 @@ void listeners_close(struct supervisor *supervisor) {
         for (size_t i = 0; i < listeners->kept_count; i++)
                 fd_cleanup(&listeners->kept[i].fd);
         listeners->count = listeners->kept_count = 0;
-        loop_timer_clear(&supervisor->loop, &listeners->watch);
-        loop_timer_clear(&supervisor->loop, &listeners->again);
+        loop_timer_clear(listeners->rooms.loop, &listeners->watch);
+        loop_timer_clear(listeners->rooms.loop, &listeners->again);
 }

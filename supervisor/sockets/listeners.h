@@ -15,9 +15,51 @@
 #include "lib/error.h"
 #include "lib/socket_address.h"
 #include "shim/launch.h"
-#include "supervisor/core/fleet.h"
+#include "supervisor/core/facts.h"
+#include "supervisor/process/instances.h"
+#include "supervisor/sockets/rules.h"
 
-struct supervisor;
+struct listeners;
+
+#define LISTENERS_MAX 32
+
+/* One socket that is opened before the app starts and outlives it: [socket NAME]. */
+struct listener_settings {
+        const char *name; /* what LISTEN_FDNAMES calls it */
+        struct socket_address address;
+        int backlog;   /* listen(2); 0: 4096 */
+        bool has_mode; /* of the file of a unix socket; else by umask */
+        mode_t mode;
+        uid_t user;       /* who owns that file; (uid_t)-1: unchanged */
+        gid_t group;      /* (gid_t)-1: unchanged */
+        int ipv6_only;    /* 1 or 0; -1: what the address says, else the system's default */
+        bool is_free;     /* bound although no interface has the address (yet) */
+        bool is_shared;   /* one socket for all generations, even where each could have its own */
+        int inherited_fd; /* it is open already: a service manager gave it. Taken. -1: to be opened */
+};
+
+/* A listener that a service manager keeps for the next supervisor (FDSTORE) has this before its name there,
+ * so that what the manager gives by itself is told from what comes back. */
+#define LISTENER_KEPT_PREFIX "tacet-kept."
+
+/* The same of one that an app had bound itself; its address follows. */
+#define LISTENER_ADOPTED_PREFIX "tacet-adopted."
+
+/* One of those, come back. */
+struct kept_descriptor {
+        int fd;           /* taken */
+        const char *name; /* in the store, with the prefix; borrowed for as long as the program runs */
+};
+
+struct socket_settings {
+        const struct listener_settings *declared;
+        size_t declared_count;               /* at most LISTENERS_MAX */
+        const struct socket_address *adopts; /* addresses that instances bind themselves */
+        size_t adopt_count;
+        const struct kept_descriptor *kept;
+        size_t kept_count; /* at most LAUNCH_LISTEN_MAX */
+        int64_t queue_quiet_ns; /* how long an accept queue must have been empty before its generation is stopped */
+};
 
 #define LISTENER_MEMBERS_MAX 16 /* the sockets of one listener: of generations, and spare ones */
 
@@ -41,50 +83,65 @@ struct listener_kept {
         struct socket_address address;
 };
 
+/* The rooms that this one stands on; all borrowed. */
+struct listeners_rooms {
+        struct loop *loop;
+        struct facts *facts;
+        struct instances *instances;
+        const struct fleet *fleet;
+        const struct socket_rules *rules;
+};
+
 /* Look at what came back (settings->kept), after listeners_open and before the first app is started: what no
  * app may bind any more goes. */
-void listeners_kept_begin(struct supervisor *supervisor);
+void listeners_kept_begin(struct listeners *listeners);
 
 /* Somebody binds there without us, or what binds cannot be seen: nothing of ours may stand in its way. NULL:
  * everywhere. */
-void listeners_kept_yield(struct supervisor *supervisor, const struct socket_address *address);
+void listeners_kept_yield(struct listeners *listeners, const struct socket_address *address);
 
 /* Does one wait for an app that binds this address? */
-bool listeners_has_kept(const struct supervisor *supervisor, const struct socket_address *address);
+bool listeners_has_kept(const struct listeners *listeners, const struct socket_address *address);
 
-/* Open what settings->listeners declares. Once, before the first spawn. */
-int listeners_open(struct supervisor *supervisor, struct error *error);
+/* Open what `settings` (borrowed) declare. `listeners` is all zero. Once, before the first spawn. Returns 0, or
+ * -1 with error. */
+int listeners_open(struct listeners *listeners, const struct listeners_rooms *rooms,
+        const struct socket_settings *settings, struct error *error);
 
 /* Has some listener a socket per generation, or may one that is adopted later? Then the fleet is steered
  * (fleet.h). Call it after listeners_open. */
-bool listeners_are_steered(const struct supervisor *supervisor);
+bool listeners_are_steered(const struct listeners *listeners);
 
 /* The sockets that were declared, for an instance of `generation`, in their order, made where they are not
  * there yet. `out` has LISTENERS_MAX places; the descriptors stay the registry's. Returns 0, or -1 with
  * error: then the instance must not start. */
-int listeners_descriptors(struct supervisor *supervisor, uint64_t generation, struct launch_descriptor *out,
+int listeners_descriptors(struct listeners *listeners, uint64_t generation, struct launch_descriptor *out,
         size_t *count, struct error *error);
 
 /* The socket of `generation` for an address that an app wants to bind, found or made, already listening.
  * *out_fd stays the registry's. Returns 0, or -1 with error (error->code EADDRINUSE, EADDRNOTAVAIL, ... is
  * what bind(2) said). */
-int listeners_adopt(struct supervisor *supervisor, uint64_t generation, const struct socket_address *address,
+int listeners_adopt(struct listeners *listeners, uint64_t generation, const struct socket_address *address,
         const struct listener_options *options, int *out_fd, struct error *error);
 
 /* FLEET_DO_STEER: from now on new connections go by these shares. */
-void listeners_steer(struct supervisor *supervisor, const struct fleet_share *shares, size_t count);
+void listeners_steer(struct listeners *listeners, const struct fleet_share *shares, size_t count);
+
+/* FLEET_DO_EMPTY: the generation gets no new connection any more. Its accept queue is watched, and FLEET_EMPTY is
+ * pushed when it has been empty for queue_quiet; until then instances_are_emptying() must hold. */
+void listeners_empty(struct listeners *listeners, uint64_t generation);
 
 /* FLEET_DO_DROP: the generation is gone, and its sockets with it, but for one in whose queue somebody waits:
  * the next new generation gets that. */
-void listeners_drop(struct supervisor *supervisor, uint64_t generation);
+void listeners_drop(struct listeners *listeners, uint64_t generation);
 
 /* Call after each round of events: begins and ends the watch on the accept queues of what drains
  * (FLEET_EMPTY), and lets go of sockets of generations that have no instance any more. Costs nothing while
  * nothing rolls. */
-void listeners_settle(struct supervisor *supervisor);
+void listeners_settle(struct listeners *listeners);
 
 /* Connections in the accept queues of `generation`; those of shared sockets are not counted. */
-long listeners_waiting(const struct supervisor *supervisor, uint64_t generation);
+long listeners_waiting(const struct listeners *listeners, uint64_t generation);
 
 /* A non-blocking tcp socket that connects (or has connected) to the listener `name` (NULL: the first that is
  * steered) such that `generation` alone can answer. *out_fd is the caller's; on_readable for EPOLLOUT tells
@@ -93,13 +150,24 @@ long listeners_waiting(const struct supervisor *supervisor, uint64_t generation)
  * goes astray. Returns 0; LISTENERS_BUSY when no port was free; LISTENERS_SHARED when the listener cannot
  * tell generations apart; LISTENERS_UNKNOWN when there is none; -1 with error. */
 enum { LISTENERS_BUSY = 1, LISTENERS_SHARED, LISTENERS_UNKNOWN };
-int listeners_probe(struct supervisor *supervisor, uint64_t generation, const char *name, int *out_fd,
-        struct error *error);
+int listeners_probe(
+        struct listeners *listeners, uint64_t generation, const char *name, int *out_fd, struct error *error);
 
 /* Would listeners_probe() reach one generation alone, at a declared socket (NULL: at any)? For the
  * configuration, before the start. */
-struct supervisor_settings;
-bool listeners_can_probe(const struct supervisor_settings *settings, const char *name);
+bool listeners_can_probe(
+        const struct socket_settings *settings, const struct socket_rules *rules, const char *name);
+
+/* Leave the file of the unix socket with this index where it is at the end: somebody else keeps the socket. */
+void listeners_leave_file(struct listeners *listeners, size_t index);
+
+/* How many there are; how many shares the last STEER had is in the fleet. */
+size_t listeners_count(const struct listeners *listeners);
+
+/* Sockets for which no app has come, and which whoever kept them may let go of: each is named once. Returns NULL
+ * when there is none left; the name is borrowed. listeners_unwanted_done() takes note that it was let go of. */
+const char *listeners_unwanted(const struct listeners *listeners);
+void listeners_unwanted_done(struct listeners *listeners, const char *name);
 
 /* For `status` and for whoever keeps sockets over our own end (FDSTORE). */
 struct listener_view {
@@ -119,8 +187,8 @@ struct listener_view {
 };
 
 /* The listener with this index; false when there is none: go on until then. */
-bool listeners_look(const struct supervisor *supervisor, size_t index, struct listener_view *out);
+bool listeners_look(const struct listeners *listeners, size_t index, struct listener_view *out);
 
 /* The app has ended for good: refuse what still comes, remove the files of unix sockets that are still
  * ours. */
-void listeners_close(struct supervisor *supervisor);
+void listeners_close(struct listeners *listeners);

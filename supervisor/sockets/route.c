@@ -24,7 +24,6 @@
 #include "lib/duration.h"
 #include "lib/fd.h"
 #include "supervisor/sockets/listener.h"
-#include "supervisor/state.h"
 
 #define PORT_MIN     1024
 #define PORT_MAX     65535
@@ -251,41 +250,41 @@ static struct listener *listener_probed(struct listeners *listeners, const char 
         return !name && listeners->count > 0 ? &listeners->list[0] : NULL;
 }
 
-int listeners_probe(struct supervisor *supervisor, uint64_t generation, const char *name, int *out_fd,
+int listeners_probe(struct listeners *listeners, uint64_t generation, const char *name, int *out_fd,
         struct error *error) {
-        struct listener *listener = listener_probed(&supervisor->listeners, name);
+        struct listener *listener = listener_probed(listeners, name);
         struct listener_member *member;
 
         if (!listener)
                 return LISTENERS_UNKNOWN;
         if (listener->why_shared)
-                return listeners_are_single(supervisor->settings) && is_tcp(&listener->address)
+                return rules_are_single(listeners->rooms.rules) && is_tcp(&listener->address)
                                ? probe_single(listener, out_fd, error)
                                : LISTENERS_SHARED;
         listener_members_check(listener);
         member = listener_member_of(listener, generation);
         if (!member)
                 return LISTENERS_UNKNOWN;
-        if (port_reserve(&supervisor->listeners, listener, member, error) < 0)
+        if (port_reserve(listeners, listener, member, error) < 0)
                 return -1;
         return probe_member(listener, member, out_fd, error);
 }
 
 /* What a declared socket will be, asked before it is open. */
-static bool settings_can_probe(
-        const struct supervisor_settings *settings, const struct listener_settings *declared) {
+static bool declared_can_probe(const struct listener_settings *declared, const struct socket_rules *rules) {
         struct listener listener = {.address = declared->address, .ipv6_only = declared->ipv6_only};
 
-        if (!is_tcp(&declared->address) || listeners_are_single(settings))
+        if (!is_tcp(&declared->address) || rules_are_single(rules))
                 return is_tcp(&declared->address);
-        return !declared->is_shared && !settings->fleet.is_signalled &&
+        return !declared->is_shared && !rules->fleet->is_signalled &&
                (declared->inherited_fd < 0 || !listener_inherited_check(&listener, declared->inherited_fd));
 }
 
-bool listeners_can_probe(const struct supervisor_settings *settings, const char *name) {
-        for (size_t i = 0; i < settings->listener_count; i++)
-                if ((!name || strcmp(settings->listeners[i].name, name) == 0) &&
-                        settings_can_probe(settings, &settings->listeners[i]))
+bool listeners_can_probe(
+        const struct socket_settings *settings, const struct socket_rules *rules, const char *name) {
+        for (size_t i = 0; i < settings->declared_count; i++)
+                if ((!name || strcmp(settings->declared[i].name, name) == 0) &&
+                        declared_can_probe(&settings->declared[i], rules))
                         return true;
         return false;
 }

@@ -58,7 +58,7 @@ static void begin(void) {
         memset(&supervisor, 0, sizeof supervisor);
         memset(trees, 0, sizeof trees);
         supervisor.adopt.trees = trees;
-        supervisor.app_places = 1;
+        supervisor.instances.places = 1;
         ports_choose();
         assert_true(socket_address_set(&rules[0], SOCK_STREAM, (struct sockaddr *)&wanted, sizeof wanted));
         settings = (struct supervisor_settings){.adopts = rules, .adopt_count = 1};
@@ -68,8 +68,8 @@ static void begin(void) {
         supervisor.notify.source.fd = -1;
         assert_int_equal(loop_init(&supervisor.loop, &error), 0);
         fleet_init(&supervisor.fleet, &settings.fleet);
-        supervisor.apps[0] = (struct app){.is_used = true, .supervisor = &supervisor, .number = 5};
-        supervisor.apps[0].readiness =
+        supervisor.instances.list[0] = (struct instance){.is_used = true, .supervisor = &supervisor, .number = 5};
+        supervisor.instances.list[0].readiness =
                 (struct readiness_watch){.wanted = 1U << READINESS_LISTEN, .is_running = true};
 }
 
@@ -118,7 +118,7 @@ static int option_of(int fd, int level, int name) {
 }
 
 static bool is_ready(void) {
-        return supervisor.apps[0].readiness.is_said;
+        return supervisor.instances.list[0].readiness.is_said;
 }
 
 static int binds_and_listens(void) {

@@ -112,9 +112,9 @@ static void two_generations(void) {
         assert_true(descriptor_of(1, &error) >= 0);
         steer_to(1);
         assert_true(descriptor_of(2, &error) >= 0);
-        supervisor.app_places = 2;
+        supervisor.instances.places = 2;
         for (size_t i = 0; i < 2; i++)
-                supervisor.apps[i] = (struct app){.is_used = true, .number = i + 1, .generation = i + 1};
+                supervisor.instances.list[i] = (struct instance){.is_used = true, .number = i + 1, .generation = i + 1};
         assert_int_equal(client_lands(), 1);
 }
 

@@ -330,12 +330,12 @@ static void test_the_next_generation_gets_the_queue_of_one_that_died(void **stat
         first = descriptor_of(1);
         steer(1, 1, 0, 0);
         client = client_connect("127.0.0.1");
-        supervisor.app_places = 1;
-        supervisor.apps[0] = (struct app){.is_used = true, .number = 1, .generation = 1};
+        supervisor.instances.places = 1;
+        supervisor.instances.list[0] = (struct instance){.is_used = true, .number = 1, .generation = 1};
         steer(2, 1, 0, 0);
         assert_int_not_equal(descriptor_of(2), first);
         assert_int_equal(listeners_waiting(&supervisor, 1), 1);
-        supervisor.apps[0] = (struct app){0};
+        supervisor.instances.list[0] = (struct instance){0};
         steer(3, 1, 0, 0);
         assert_int_equal(descriptor_of(3), first);
         assert_int_equal(listeners_waiting(&supervisor, 3), 1);
@@ -433,19 +433,19 @@ static void test_a_probe_waits_until_that_of_another_replica_stands(void **state
         declare_free("127.0.0.1")->backlog = 1;
         registry_open();
         for (size_t i = 0; i < 2; i++)
-                supervisor.apps[i] =
-                        (struct app){.is_used = true, .supervisor = &supervisor, .generation = 1};
-        supervisor.app_places = 2;
+                supervisor.instances.list[i] =
+                        (struct instance){.is_used = true, .supervisor = &supervisor, .generation = 1};
+        supervisor.instances.places = 2;
         descriptor_of(1);
         steer(1, 1, 0, 0);
         for (size_t i = 0; i < 2; i++) /* the queue is full: who comes now gets no answer */
                 clients[i] = client_connect("127.0.0.1");
         assert_int_equal(
-                probe_start(&supervisor.apps[0], &supervisor.apps[0].health.probe, &probe, NULL, &error), 0);
-        assert_true(probe_is_connecting(&supervisor.apps[0].health.probe));
-        assert_int_equal(probe_reach(&supervisor.apps[1], &probe, &fd, &counts, &error), PROBE_LATER);
-        probe_end(&supervisor.apps[0], &supervisor.apps[0].health.probe);
-        assert_int_equal(probe_reach(&supervisor.apps[1], &probe, &fd, &counts, &error), 0);
+                probe_start(&supervisor.instances.list[0], &supervisor.instances.list[0].health.probe, &probe, NULL, &error), 0);
+        assert_true(probe_is_connecting(&supervisor.instances.list[0].health.probe));
+        assert_int_equal(probe_reach(&supervisor.instances.list[1], &probe, &fd, &counts, &error), PROBE_LATER);
+        probe_end(&supervisor.instances.list[0], &supervisor.instances.list[0].health.probe);
+        assert_int_equal(probe_reach(&supervisor.instances.list[1], &probe, &fd, &counts, &error), 0);
         close(fd);
         for (size_t i = 0; i < 2; i++)
                 close(clients[i]);
@@ -720,8 +720,8 @@ static void test_an_empty_queue_is_said_when_it_was_quiet_long_enough(void **sta
         descriptor_of(1);
         steer(1, 1, 0, 0);
         client = client_connect("127.0.0.1");
-        supervisor.apps[0] = (struct app){.is_used = true, .generation = 1};
-        supervisor.app_places = 1;
+        supervisor.instances.list[0] = (struct instance){.is_used = true, .generation = 1};
+        supervisor.instances.places = 1;
         instance_set(INSTANCE_READY, 1);
         listeners_settle(&supervisor);
         assert_false(supervisor.listeners.watch.is_set); /* nothing drains: no wake-up */
@@ -842,8 +842,8 @@ static void test_a_handshake_that_began_before_the_switch_is_waited_for(void **s
         registry_start("*");
         descriptor_of(1);
         steer(1, 1, 0, 0);
-        supervisor.apps[0] = (struct app){.is_used = true, .generation = 1};
-        supervisor.app_places = 1;
+        supervisor.instances.list[0] = (struct instance){.is_used = true, .generation = 1};
+        supervisor.instances.places = 1;
         segment_send(wire, 5, 40001, FLAG_SYN, 0);
         acknowledged = answer_await(wire, 40001);
         steer(2, 1, 0, 0);
@@ -872,8 +872,8 @@ static void test_a_client_that_does_not_answer_is_not_waited_for(void **state) {
         registry_start("0.0.0.0");
         descriptor_of(1);
         steer(1, 1, 0, 0);
-        supervisor.apps[0] = (struct app){.is_used = true, .generation = 1};
-        supervisor.app_places = 1;
+        supervisor.instances.list[0] = (struct instance){.is_used = true, .generation = 1};
+        supervisor.instances.places = 1;
         segment_send(wire, 5, 40002, FLAG_SYN, 0);
         answer_await(wire, 40002);
         steer(2, 1, 0, 0);
@@ -920,11 +920,11 @@ static void test_the_socket_of_a_generation_that_nobody_runs_is_closed(void **st
         supervisor.fleet.target = 0;
         supervisor.fleet.generations[1] = (struct fleet_generation){.is_used = true, .number = 2};
         supervisor.fleet.stable = 1;
-        supervisor.apps[0] = (struct app){.is_used = true, .generation = 1};
-        supervisor.app_places = 1;
+        supervisor.instances.list[0] = (struct instance){.is_used = true, .generation = 1};
+        supervisor.instances.places = 1;
         listeners_settle(&supervisor);
         assert_int_equal(web()->member_count, 3); /* it runs; the stable one and the target may come again */
-        supervisor.apps[0].is_used = false;
+        supervisor.instances.list[0].is_used = false;
         listeners_settle(&supervisor);
         assert_int_equal(web()->member_count, 2);
         supervisor.fleet.stable = 0;

@@ -16,8 +16,8 @@
 
 static struct supervisor supervisor;
 static struct supervisor_settings settings;
-static struct app_gear gear;
-static struct app *app;
+static struct gear gear;
+static struct instance *instance;
 
 static void begin(enum readiness ready) {
         struct error error = {0};
@@ -28,23 +28,23 @@ static void begin(enum readiness ready) {
         settings.fleet.replicas = 1;
         supervisor.settings = &settings;
         supervisor.notify.source.fd = -1;
-        app = &supervisor.apps[0];
-        *app = (struct app){.is_used = true, .supervisor = &supervisor, .number = 5, .pid = 12345};
+        instance = &supervisor.instances.list[0];
+        *instance = (struct instance){.is_used = true, .supervisor = &supervisor, .number = 5, .pid = 12345};
         assert_int_equal(loop_init(&supervisor.loop, &error), 0);
 }
 
 static void end(void) {
         for (size_t i = 0; i < gear.temporary_count; i++)
                 close(gear.temporary[i]);
-        if (app->readiness.is_piped)
-                close(app->readiness.pipe.fd);
+        if (instance->readiness.is_piped)
+                close(instance->readiness.pipe.fd);
         loop_deinit(&supervisor.loop);
 }
 
 static void equip(void) {
         struct error error = {0};
 
-        assert_int_equal(readiness_equip(&supervisor, app, &gear, &error), 0);
+        assert_int_equal(readiness_equip(&supervisor, instance, &gear, &error), 0);
 }
 
 /* How often was it said, and of nobody else? */
@@ -64,13 +64,13 @@ static void test_without_any_other_sign_a_program_that_runs_is_ready(void **stat
         (void)state;
         begin(READINESS_AUTO);
         equip();
-        assert_int_equal(app->readiness.wanted, 1U << READINESS_EXEC);
-        readiness_note(&supervisor, app, READINESS_EXEC);
+        assert_int_equal(instance->readiness.wanted, 1U << READINESS_EXEC);
+        readiness_note(&supervisor, instance, READINESS_EXEC);
         assert_int_equal(times_ready(), 0); /* SPAWNED comes first */
-        readiness_spawned(&supervisor, app);
+        readiness_spawned(&supervisor, instance);
         assert_int_equal(times_ready(), 1);
-        readiness_note(&supervisor, app, READINESS_EXEC);
-        readiness_note(&supervisor, app, READINESS_NOTIFY);
+        readiness_note(&supervisor, instance, READINESS_EXEC);
+        readiness_note(&supervisor, instance, READINESS_NOTIFY);
         assert_int_equal(times_ready(), 1);
         end();
 }
@@ -79,10 +79,10 @@ static void test_a_message_that_came_before_the_exec_was_seen_counts(void **stat
         (void)state;
         begin(READINESS_NOTIFY);
         equip();
-        assert_int_equal(app->readiness.wanted, 1U << READINESS_NOTIFY);
-        readiness_note(&supervisor, app, READINESS_NOTIFY);
+        assert_int_equal(instance->readiness.wanted, 1U << READINESS_NOTIFY);
+        readiness_note(&supervisor, instance, READINESS_NOTIFY);
         assert_int_equal(times_ready(), 0);
-        readiness_spawned(&supervisor, app);
+        readiness_spawned(&supervisor, instance);
         assert_int_equal(times_ready(), 1);
         end();
 }
@@ -92,11 +92,11 @@ static void test_who_wants_probes_wants_them_beside_every_other_sign(void **stat
         begin(READINESS_NOTIFY);
         settings.health.probe.kind = PROBE_EXEC;
         equip();
-        assert_int_equal(app->readiness.wanted, 1U << READINESS_NOTIFY | 1U << READINESS_PROBE);
-        app->readiness.is_running = true;
-        readiness_note(&supervisor, app, READINESS_NOTIFY);
+        assert_int_equal(instance->readiness.wanted, 1U << READINESS_NOTIFY | 1U << READINESS_PROBE);
+        instance->readiness.is_running = true;
+        readiness_note(&supervisor, instance, READINESS_NOTIFY);
         assert_int_equal(times_ready(), 0);
-        readiness_note(&supervisor, app, READINESS_PROBE);
+        readiness_note(&supervisor, instance, READINESS_PROBE);
         assert_int_equal(times_ready(), 1);
         end();
 }
@@ -114,7 +114,7 @@ static unsigned wanted_by(enum readiness ready, bool has_adopted, bool has_probe
         settings.listeners = &listener;
         settings.listener_count = has_listener;
         equip();
-        wanted = app->readiness.wanted;
+        wanted = instance->readiness.wanted;
         end();
         return wanted;
 }
@@ -147,15 +147,15 @@ static void test_a_newline_on_its_descriptor_is_the_sign_and_nothing_before_it(v
         assert_int_equal(gear.descriptors[0].number, 7);
         assert_string_equal(gear.descriptors[0].name, "ready");
         assert_int_equal(fcntl(gear.descriptors[0].fd, F_GETFD), FD_CLOEXEC);
-        readiness_spawned(&supervisor, app);
+        readiness_spawned(&supervisor, instance);
         assert_int_equal(write(gear.descriptors[0].fd, "almost there", 12), 12);
         turn();
         assert_int_equal(times_ready(), 0);
-        assert_true(app->readiness.is_piped);
+        assert_true(instance->readiness.is_piped);
         assert_int_equal(write(gear.descriptors[0].fd, "!\n", 2), 2);
         turn();
         assert_int_equal(times_ready(), 1);
-        assert_false(app->readiness.is_piped);
+        assert_false(instance->readiness.is_piped);
         end();
 }
 
@@ -163,11 +163,11 @@ static void test_a_descriptor_that_is_closed_without_a_newline_says_nothing(void
         (void)state;
         begin(READINESS_FD);
         equip();
-        readiness_spawned(&supervisor, app);
+        readiness_spawned(&supervisor, instance);
         close(gear.temporary[--gear.temporary_count]);
         turn();
         assert_int_equal(times_ready(), 0);
-        assert_false(app->readiness.is_piped); /* else it would be readable for ever */
+        assert_false(instance->readiness.is_piped); /* else it would be readable for ever */
         end();
 }
 
@@ -176,13 +176,13 @@ static void test_a_delay_counts_from_the_programs_start(void **state) {
         begin(READINESS_DELAY);
         settings.readiness.delay_ns = 30 * NS_PER_S;
         equip();
-        readiness_spawned(&supervisor, app);
+        readiness_spawned(&supervisor, instance);
         turn();
         assert_int_equal(times_ready(), 0);
-        assert_true(app->readiness.delay.is_set);
-        assert_true(app->readiness.delay.deadline_ns > time_now_ns());
-        assert_true(app->readiness.delay.deadline_ns <= time_now_ns() + 30 * NS_PER_S);
-        loop_timer_set(&supervisor.loop, &app->readiness.delay, time_now_ns());
+        assert_true(instance->readiness.delay.is_set);
+        assert_true(instance->readiness.delay.deadline_ns > time_now_ns());
+        assert_true(instance->readiness.delay.deadline_ns <= time_now_ns() + 30 * NS_PER_S);
+        loop_timer_set(&supervisor.loop, &instance->readiness.delay, time_now_ns());
         turn();
         assert_int_equal(times_ready(), 1);
         end();

@@ -1,0 +1,170 @@
+/* Doing what the core decides: the one place where actions are obeyed.
+ *
+ * A fact is taken from the queue, fleet_step() decides, each action becomes the verb of a room, and who looks on
+ * is told. No action waits for anything. */
+
+#include <stddef.h>
+
+#include "lib/duration.h"
+#include "lib/log.h"
+#include "supervisor/control/server.h"
+#include "supervisor/generations/watch.h"
+#include "supervisor/state.h"
+
+/* ---- who looks on ---- */
+
+/* A report of the core and the line that describes it. Observers decide nothing. */
+typedef void report_observer(
+        struct supervisor *supervisor, const struct fleet_action *action, const char *line);
+
+static void manager_observe(
+        struct supervisor *supervisor, const struct fleet_action *action, const char *line) {
+        manager_report(&supervisor->manager, action, line, supervisor->generations.load_error);
+}
+
+static void control_observe(
+        struct supervisor *supervisor, const struct fleet_action *action, const char *line) {
+        (void)supervisor;
+        control_report(action, line);
+}
+
+static report_observer *const observers[] = {report_write, manager_observe, control_observe};
+
+static void report_tell(struct supervisor *supervisor, const struct fleet_action *action) {
+        char line[REPORT_LINE_BYTES];
+
+        rotation_note_begin(supervisor, action);
+        report_format(supervisor, action, line);
+        for (size_t i = 0; i < sizeof observers / sizeof *observers; i++)
+                observers[i](supervisor, action, line);
+        rotation_note_end(supervisor, action);
+}
+
+/* ---- loads ---- */
+
+#define PAGE_BYTES       4096 /* the least that a page has */
+#define STACK_BYTES_WARM ((size_t)12 * 1024)
+
+/* Write to each page, so that it is our own again. */
+static void pages_touch(void *from, size_t bytes) {
+        volatile char *at = from;
+
+        for (size_t i = 0; i < bytes; i += PAGE_BYTES)
+                at[i] = at[i];         // cppcheck-suppress selfAssignment ; the write is what is wanted
+        at[bytes - 1] = at[bytes - 1]; // cppcheck-suppress selfAssignment ; the write is what is wanted
+}
+
+static void __attribute__((noinline)) stack_touch(void) {
+        char room[STACK_BYTES_WARM] = {0};
+
+        pages_touch(room, sizeof room);
+}
+
+/* Since the fork of the loader both sides share their pages, and who writes to one first waits until it is copied.
+ * This side has nothing to do while the loader works; when it has answered, all that is in the way of the new
+ * instance counts. */
+static void pages_warm(struct supervisor *supervisor) {
+        pages_touch(supervisor, offsetof(struct supervisor, actions) + PAGE_BYTES);
+        pages_touch(&supervisor->facts, PAGE_BYTES);
+        pages_touch(&supervisor->instances, PAGE_BYTES);
+        stack_touch();
+}
+
+static void load_perform(struct supervisor *supervisor, const struct fleet_action *action) {
+        watch_load_begins();
+        generations_load(&supervisor->generations, action->load);
+        pages_warm(supervisor);
+}
+
+/* ---- actions ---- */
+
+static void drop_perform(struct supervisor *supervisor, const struct fleet_action *action) {
+        adopt_drop(&supervisor->adopt, action->generation);
+        listeners_drop(&supervisor->listeners, action->generation);
+        generations_drop(&supervisor->generations, action->generation);
+}
+
+static void exit_perform(struct supervisor *supervisor, const struct fleet_action *action) {
+        generations_cancel(&supervisor->generations);
+        supervisor->is_over = true;
+        supervisor->exit_status = action->status;
+}
+
+/* One that has ended meanwhile needs nothing any more. */
+static void instance_perform(struct supervisor *supervisor, const struct fleet_action *action) {
+        struct instance *instance = instance_by_number(&supervisor->instances, action->instance);
+
+        if (instance && action->kind == FLEET_DO_STOP)
+                launcher_stop(&supervisor->launcher, instance, action);
+        else if (instance && action->kind == FLEET_DO_SIGNAL)
+                launcher_reload(&supervisor->launcher, instance, action->generation);
+        else if (instance)
+                launcher_kill(&supervisor->launcher, instance);
+}
+
+static void stop_again(struct supervisor *supervisor) {
+        const struct fleet_action stop = {.kind = FLEET_DO_STOP};
+        struct instance *instance = NULL;
+        size_t next = 0;
+
+        while ((instance = instance_from(&supervisor->instances, next))) {
+                next = instance_place(instance) + 1;
+                launcher_stop(&supervisor->launcher, instance, &stop);
+        }
+}
+
+static void action_perform(struct supervisor *supervisor, const struct fleet_action *action) {
+        switch (action->kind) {
+        case FLEET_DO_LOAD:
+                load_perform(supervisor, action);
+                return;
+        case FLEET_DO_CANCEL_LOAD:
+                generations_cancel(&supervisor->generations);
+                return;
+        case FLEET_DO_SPAWN:
+                launcher_spawn(&supervisor->launcher, action);
+                return;
+        case FLEET_DO_SIGNAL:
+        case FLEET_DO_STOP:
+        case FLEET_DO_KILL:
+                instance_perform(supervisor, action);
+                return;
+        case FLEET_DO_DROP:
+                drop_perform(supervisor, action);
+                return;
+        case FLEET_DO_STEER:
+                report_steer(supervisor);
+                listeners_steer(
+                        &supervisor->listeners, supervisor->actions.shares, supervisor->actions.share_count);
+                return;
+        case FLEET_DO_REPORT:
+                report_tell(supervisor, action);
+                if (action->report == FLEET_REPORT_STOP_AGAIN && !action->is_delivered)
+                        stop_again(supervisor);
+                return;
+        case FLEET_DO_EXIT:
+                exit_perform(supervisor, action);
+                return;
+        }
+}
+
+static void step_perform(struct supervisor *supervisor, const struct fleet_event *event) {
+        const struct fleet_actions *actions = &supervisor->actions;
+
+        /* While a step's actions are performed new facts only queue: `actions` is not touched again. */
+        fleet_step(&supervisor->fleet, event, &supervisor->actions);
+        for (size_t i = 0; i < actions->count; i++)
+                action_perform(supervisor, &actions->list[i]);
+        if (actions->lost)
+                log_write(LOG_ERROR, "%u reports of one step found no room and are not told",
+                        (unsigned)actions->lost);
+        if (supervisor->launcher.has_started)
+                supervisor->launcher.held_signals = 0;
+}
+
+void facts_handle(struct supervisor *supervisor) {
+        struct fleet_event event;
+
+        while (!supervisor->is_over && facts_take(&supervisor->facts, &event))
+                step_perform(supervisor, &event);
+}

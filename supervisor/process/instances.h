@@ -1,0 +1,64 @@
+#pragma once
+
+/* The instances that run: one process each that a FLEET_DO_SPAWN made, and what everybody may know of it.
+ *
+ * What a room keeps of an instance for itself lies in an array of that room, at the instance's place. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "lib/loop.h"
+#include "shim/launch.h"
+#include "supervisor/core/fleet.h"
+#include "supervisor/process/children.h"
+#include "supervisor/process/signs.h"
+
+struct instances;
+
+struct instance {
+        bool is_used;
+        bool is_reported; /* SPAWNED or SPAWN_FAILED has been said */
+        bool has_failure; /* `failure` came through the status pipe */
+        bool is_stopped;  /* by SIGSTOP or its like, as far as waitpid has told */
+        bool is_ending;   /* was sent its stop signal, or what comes before it */
+        bool is_emptying; /* gets no new connection: its generation's accept queue runs empty */
+        bool has_cgroup;  /* of its own: tree.h */
+        struct instances *instances;
+        pid_t pid; /* stays what it was when the process has been reaped, until the place is used again */
+        uint64_t number;
+        uint32_t slot;
+        uint64_t generation;
+        struct child child;
+        struct signs signs;
+        struct loop_source status; /* the shim's pipe; fd -1 once it has ended */
+        struct launch_message failure;
+        struct loop_timer drain; /* until the stop signal */
+};
+
+/* All zero is an empty one. */
+struct instances {
+        size_t places; /* of `list` that were ever used: the others are not even looked at */
+        signs_handler *on_complete;
+        void *owner; /* of on_complete */
+        struct instance list[FLEET_INSTANCES_MAX];
+};
+
+/* The instance with this process, or with this number of the core; NULL when there is none. */
+struct instance *instance_by_pid(struct instances *instances, pid_t pid);
+struct instance *instance_by_number(struct instances *instances, uint64_t number);
+
+/* The first one at `place` or behind it; NULL when there is none. For loops: the next one is behind
+ * instance_place() of this one. */
+struct instance *instance_from(struct instances *instances, size_t place);
+
+/* A place for one more; NULL when all are used. It is not taken before is_used is set. */
+struct instance *instance_unused(struct instances *instances);
+
+/* Index into the arrays of rooms: below FLEET_INSTANCES_MAX. */
+size_t instance_place(const struct instance *instance);
+
+/* Is there a process of the generation, ready or not, told to stop or not? Or one that is emptying? */
+bool instances_have(const struct instances *instances, uint64_t generation);
+bool instances_are_emptying(const struct instances *instances, uint64_t generation);
