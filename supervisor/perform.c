@@ -1,7 +1,7 @@
 /* Doing what the core decides: the one place where actions are obeyed.
  *
- * A fact is taken from the queue, fleet_step() decides, each action becomes the verb of a room, and who looks on
- * is told. No action waits for anything. */
+ * A fact is taken from the queue, fleet_step() decides, each action becomes the verb of a room, and who looks
+ * on is told. No action waits for anything. */
 
 #include <stddef.h>
 
@@ -60,9 +60,9 @@ static void __attribute__((noinline)) stack_touch(void) {
         pages_touch(room, sizeof room);
 }
 
-/* Since the fork of the loader both sides share their pages, and who writes to one first waits until it is copied.
- * This side has nothing to do while the loader works; when it has answered, all that is in the way of the new
- * instance counts. */
+/* Since the fork of the loader both sides share their pages, and who writes to one first waits until it is
+ * copied. This side has nothing to do while the loader works; when it has answered, all that is in the way of
+ * the new instance counts. */
 static void pages_warm(struct supervisor *supervisor) {
         pages_touch(supervisor, offsetof(struct supervisor, actions) + PAGE_BYTES);
         pages_touch(&supervisor->facts, PAGE_BYTES);

@@ -256,8 +256,8 @@ static void manager_room_open(struct supervisor *supervisor) {
         manager_open(&supervisor->manager, &rooms, &settings->manager, &service);
 }
 
-/* Field by field: the_supervisor is zero already, and writing all of it would make pages resident that are never
- * used. */
+/* Field by field: the_supervisor is zero already, and writing all of it would make pages resident that are
+ * never used. */
 static int set_up(struct supervisor *supervisor, struct error *error) {
         supervisor->loop.epoll_fd = -1;
         supervisor->terminal.fd = -1;

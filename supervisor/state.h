@@ -69,8 +69,8 @@ void signals_on_readable(struct loop_source *source);
 
 #define REPORT_LINE_BYTES 512
 
-/* A rotation is under way from its first report to its last. Before report_write() for the first, after it for the
- * last: has it begun, has it ended? */
+/* A rotation is under way from its first report to its last. Before report_write() for the first, after it
+ * for the last: has it begun, has it ended? */
 void rotation_note_begin(struct supervisor *supervisor, const struct fleet_action *action);
 void rotation_note_end(struct supervisor *supervisor, const struct fleet_action *action);
 

@@ -48,8 +48,8 @@ struct supervisor_settings {
         uint8_t rewrites[SIGNAL_MAX + 1]; /* by signal number: what is forwarded instead; 0: nothing */
 };
 
-/* Refuse settings whose gate cannot work, before anything is started: see gate/check.h. knows_sockets: those of a
- * service manager are among the listeners already. Returns 0, or -1 with error (status 78). */
+/* Refuse settings whose gate cannot work, before anything is started: see gate/check.h. knows_sockets: those
+ * of a service manager are among the listeners already. Returns 0, or -1 with error (status 78). */
 int supervisor_check(const struct supervisor_settings *settings, bool knows_sockets, struct error *error);
 
 /* Forward every signal as itself. */

@@ -88,8 +88,9 @@ struct adopt {
 /* Before anything else here. `adopt` is all zero. */
 void adopt_open(struct adopt *adopt, const struct adopt_rooms *rooms);
 
-/* Once, before fleet_init and the first child: try whether adopting works, and say so in `rules`. When it does not, say so in
- * the log, and let instances be replaced instead of overlapping: two cannot bind the same port. */
+/* Once, before fleet_init and the first child: try whether adopting works, and say so in `rules`. When it
+ * does not, say so in the log, and let instances be replaced instead of overlapping: two cannot bind the same
+ * port. */
 void adopt_try(struct socket_rules *rules, struct fleet_settings *fleet);
 
 /* Before the start of an instance. *out_fd is for launch_spec.adopt_fd, to be closed after launch_start(); -1

@@ -215,8 +215,8 @@ static void request_serve(struct client *client, const struct control_request *r
         }
 }
 
-/* Serve the request at the head of what has come, when it has come whole and the last one is answered. Returns
- * false when there is none. */
+/* Serve the request at the head of what has come, when it has come whole and the last one is answered.
+ * Returns false when there is none. */
 static bool client_serve(struct client *client) {
         struct control_request request;
         const char *end;

@@ -27,13 +27,13 @@ struct control_rooms {
         const struct generations *generations;
 };
 
-/* Listen at `path` (NULL: nothing is done, here and in all that follows). Before the first start: returns -1 with error
- * when that cannot be, or another supervisor answers there. A socket that nobody serves any more is
- * replaced. */
+/* Listen at `path` (NULL: nothing is done, here and in all that follows). Before the first start: returns -1
+ * with error when that cannot be, or another supervisor answers there. A socket that nobody serves any more
+ * is replaced. */
 int control_open(const struct control_rooms *rooms, const char *path, struct error *error);
 
-/* Serve one request that has come, for which no fact may be waiting: the number of the next load must be sure.
- * Returns false when there was none. Call it after each round of facts, until it does. */
+/* Serve one request that has come, for which no fact may be waiting: the number of the next load must be
+ * sure. Returns false when there was none. Call it after each round of facts, until it does. */
 bool control_serve(void);
 
 /* A report of the core and the words that the log has for it: those who wait for a rotation are told. */

@@ -61,8 +61,8 @@ struct readiness_gate {
 void readiness_open(struct readiness_gate *gate, const struct readiness_rooms *rooms,
         const struct readiness_settings *settings, bool sees_listen);
 
-/* An instance is about to be started: add what it needs to give its signs. Returns 0, or -1 with error: then it
- * cannot be. */
+/* An instance is about to be started: add what it needs to give its signs. Returns 0, or -1 with error: then
+ * it cannot be. */
 int readiness_equip(
         struct readiness_gate *gate, struct instance *instance, struct gear *gear, struct error *error);
 

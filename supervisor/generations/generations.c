@@ -1,5 +1,5 @@
-/* Loads and generations: see generations.h. Runs in the supervisor, which parses nothing of what is loaded: the
- * loader's answer is one message of a known form (secrets/message.h). */
+/* Loads and generations: see generations.h. Runs in the supervisor, which parses nothing of what is loaded:
+ * the loader's answer is one message of a known form (secrets/message.h). */
 
 #include "supervisor/generations/generations.h"
 

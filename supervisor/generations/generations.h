@@ -52,7 +52,8 @@ void generations_cancel(struct generations *generations);
 /* FLEET_DO_DROP: close it, whereupon the kernel clears its pages. */
 void generations_drop(struct generations *generations, uint64_t number);
 
-/* When that generation was asked for; now, when it is not the newest one (who goes back to another asks now). */
+/* When that generation was asked for; now, when it is not the newest one (who goes back to another asks
+ * now). */
 int64_t generations_asked_ns(const struct generations *generations, uint64_t number);
 
 /* Its secrets, for the shim; NULL when there is none of that number. */

@@ -12,9 +12,9 @@
 #include "secrets/load.h"
 #include "supervisor/core/facts.h"
 
-/* Start watching, when some source of the request wants it (NULL: there is none). Before the first load, so that no
- * change is missed. Never fails: what cannot be watched is reported and made up for. All is borrowed; delay_ns: the
- * quiet time after a change, before it is loaded. */
+/* Start watching, when some source of the request wants it (NULL: there is none). Before the first load, so
+ * that no change is missed. Never fails: what cannot be watched is reported and made up for. All is borrowed;
+ * delay_ns: the quiet time after a change, before it is loaded. */
 void watch_open(struct loop *loop, struct facts *facts, const struct load_request *request, int64_t delay_ns);
 
 /* A load is about to start, for whatever reason: what could not be watched may be by now. */

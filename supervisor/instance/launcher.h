@@ -3,8 +3,8 @@
 /* The fleet's processes: started through the shim, signalled, and taken note of when they end.
  *
  * A pid is only ever signalled between its fork and its reaping, both of which happen in this single thread:
- * the number cannot have become another process's. The ladder is the core's: drain, stop, kill; here each rung
- * is only taken. */
+ * the number cannot have become another process's. The ladder is the core's: drain, stop, kill; here each
+ * rung is only taken. */
 
 #include <signal.h>
 
@@ -63,8 +63,8 @@ void launcher_spawn(struct launcher *launcher, const struct fleet_action *action
 
 /* ---- equip.c ---- */
 
-/* The instance's sockets, and the variables that tell it from others. Returns 0, or -1 with error: it must not
- * start. */
+/* The instance's sockets, and the variables that tell it from others. Returns 0, or -1 with error: it must
+ * not start. */
 int launcher_equip(
         struct launcher *launcher, const struct instance *instance, struct gear *gear, struct error *error);
 
@@ -74,8 +74,8 @@ int launcher_equip(
 void launcher_signal(const struct launcher *launcher, const struct instance *instance, int number,
         const union sigval *value);
 
-/* FLEET_DO_STOP: drain first, or only go on (it has the signal already), or the stop signal; and CONT where it
- * is needed: a stopped app must be able to end. */
+/* FLEET_DO_STOP: drain first, or only go on (it has the signal already), or the stop signal; and CONT where
+ * it is needed: a stopped app must be able to end. */
 void launcher_stop(struct launcher *launcher, struct instance *instance, const struct fleet_action *action);
 
 /* FLEET_DO_SIGNAL: the reload signal; the process is one of `generation` from now on. */

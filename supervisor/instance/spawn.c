@@ -1,4 +1,5 @@
-/* Starting and ending instances: see launcher.h. Runs in the supervisor; what follows the fork is the shim's. */
+/* Starting and ending instances: see launcher.h. Runs in the supervisor; what follows the fork is the
+ * shim's. */
 
 #include "supervisor/instance/launcher.h"
 

@@ -1,5 +1,5 @@
-/* Signals to the processes of the fleet: how one is told to end, or to read its secrets again. See launcher.h.
- * Runs in the supervisor. */
+/* Signals to the processes of the fleet: how one is told to end, or to read its secrets again. See
+ * launcher.h. Runs in the supervisor. */
 
 #include <errno.h>
 #include <signal.h>
@@ -89,8 +89,8 @@ void launcher_kill(const struct launcher *launcher, const struct instance *insta
 }
 
 /* One that is to end goes on at once: its stop signal waits for that. Stopped from its terminal (Ctrl-Z, or
- * reading in the background) it takes us along, so that the shell above takes the terminal and shows a stopped
- * job; when the shell lets us go on, the app goes on. */
+ * reading in the background) it takes us along, so that the shell above takes the terminal and shows a
+ * stopped job; when the shell lets us go on, the app goes on. */
 void launcher_on_stopped(struct child *child, int wait_status) {
         struct launcher *launcher = child->owner;
         struct instance *instance = instance_of_child(child);

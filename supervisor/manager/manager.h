@@ -88,22 +88,24 @@ struct manager {
 /* Read NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID from this process's environment. */
 void manager_settings_read(struct manager_settings *out);
 
-/* Begin, after listeners_open() and fleet_init(). `manager` is all zero, `settings` are borrowed. An address that cannot be used is
- * a warning, no error: the app is started all the same. */
+/* Begin, after listeners_open() and fleet_init(). `manager` is all zero, `settings` are borrowed. An address
+ * that cannot be used is a warning, no error: the app is started all the same. */
 void manager_open(struct manager *manager, const struct manager_rooms *rooms,
         const struct manager_settings *settings, const struct manager_service *service);
 
 /* SIGHUP came, or somebody else asked for a reload: the answer must be dated after this very moment. */
 void manager_reload_asked(struct manager *manager);
 
-/* A report of the core, and the words that the log has for it. load_error: why the last load failed, or empty. */
+/* A report of the core, and the words that the log has for it. load_error: why the last load failed, or
+ * empty. */
 void manager_report(
         struct manager *manager, const struct fleet_action *action, const char *line, const char *load_error);
 
 /* Say what is new. Called after every turn of the loop; makes no system call when nothing is. */
 void manager_update(struct manager *manager);
 
-/* The fleet is over, with this exit status, and what is left will be ended: STOPPING=1, unless it was said. */
+/* The fleet is over, with this exit status, and what is left will be ended: STOPPING=1, unless it was
+ * said. */
 void manager_ending(struct manager *manager, int exit_status);
 
 /* The supervisor ends: the files of sockets that the manager keeps stay where they are. Before

@@ -58,7 +58,8 @@ struct socket_settings {
         size_t adopt_count;
         const struct kept_descriptor *kept;
         size_t kept_count; /* at most LAUNCH_LISTEN_MAX */
-        int64_t queue_quiet_ns; /* how long an accept queue must have been empty before its generation is stopped */
+        /* how long an accept queue must have been empty before its generation is stopped */
+        int64_t queue_quiet_ns;
 };
 
 #define LISTENER_MEMBERS_MAX 16 /* the sockets of one listener: of generations, and spare ones */
@@ -103,8 +104,8 @@ void listeners_kept_yield(struct listeners *listeners, const struct socket_addre
 /* Does one wait for an app that binds this address? */
 bool listeners_has_kept(const struct listeners *listeners, const struct socket_address *address);
 
-/* Open what `settings` (borrowed) declare. `listeners` is all zero. Once, before the first spawn. Returns 0, or
- * -1 with error. */
+/* Open what `settings` (borrowed) declare. `listeners` is all zero. Once, before the first spawn. Returns 0,
+ * or -1 with error. */
 int listeners_open(struct listeners *listeners, const struct listeners_rooms *rooms,
         const struct socket_settings *settings, struct error *error);
 
@@ -127,8 +128,9 @@ int listeners_adopt(struct listeners *listeners, uint64_t generation, const stru
 /* FLEET_DO_STEER: from now on new connections go by these shares. */
 void listeners_steer(struct listeners *listeners, const struct fleet_share *shares, size_t count);
 
-/* FLEET_DO_EMPTY: the generation gets no new connection any more. Its accept queue is watched, and FLEET_EMPTY is
- * pushed when it has been empty for queue_quiet; until then instances_are_emptying() must hold. */
+/* FLEET_DO_EMPTY: the generation gets no new connection any more. Its accept queue is watched, and
+ * FLEET_EMPTY is pushed when it has been empty for queue_quiet; until then instances_are_emptying() must
+ * hold. */
 void listeners_empty(struct listeners *listeners, uint64_t generation);
 
 /* FLEET_DO_DROP: the generation is gone, and its sockets with it, but for one in whose queue somebody waits:
@@ -158,14 +160,16 @@ int listeners_probe(
 bool listeners_can_probe(
         const struct socket_settings *settings, const struct socket_rules *rules, const char *name);
 
-/* Leave the file of the unix socket with this index where it is at the end: somebody else keeps the socket. */
+/* Leave the file of the unix socket with this index where it is at the end: somebody else keeps the
+ * socket. */
 void listeners_leave_file(struct listeners *listeners, size_t index);
 
 /* How many there are; how many shares the last STEER had is in the fleet. */
 size_t listeners_count(const struct listeners *listeners);
 
-/* Sockets for which no app has come, and which whoever kept them may let go of: each is named once. Returns NULL
- * when there is none left; the name is borrowed. listeners_unwanted_done() takes note that it was let go of. */
+/* Sockets for which no app has come, and which whoever kept them may let go of: each is named once. Returns
+ * NULL when there is none left; the name is borrowed. listeners_unwanted_done() takes note that it was let go
+ * of. */
 const char *listeners_unwanted(const struct listeners *listeners);
 void listeners_unwanted_done(struct listeners *listeners, const char *name);
 

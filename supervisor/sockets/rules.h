@@ -1,7 +1,7 @@
 #pragma once
 
-/* What decides which sockets there are and who shares them: the addresses that instances may bind, and whether
- * their binds are answered. Filled in before the first start, read by the rooms above ever after. */
+/* What decides which sockets there are and who shares them: the addresses that instances may bind, and
+ * whether their binds are answered. Filled in before the first start, read by the rooms above ever after. */
 
 #include <stdbool.h>
 #include <stddef.h>
