@@ -2,7 +2,7 @@
 # analysers; each must have nothing to say. What they found clean is remembered per file, so a second run is fast.
 
 LINT         := build/lint
-LINT_QUICK   := tests/lint/sources tests/lint/purity tests/lint/manual
+LINT_QUICK   := tests/lint/sources tests/lint/purity tests/lint/circles tests/lint/manual
 LINT_CODE    := $(SOURCES) lib/musl/fortify.c
 LINT_TESTS   := $(wildcard tests/unit/*.c tests/lint/*.c tests/fuzz/*.c tests/simulation/*.c tests/tools/*.c tests/tools/*/*.c bench/*.c)
 LINT_TEXT    := $(LINT_CODE) $(LINT_TESTS) $(wildcard $(FOLDERS:%=%/*.h) tests/*/*.h tests/*/*/*.h)

@@ -97,6 +97,16 @@ def test_files() -> list[Path]:
     return sorted([*ROOT.glob("tests/**/*.c"), *ROOT.glob("tests/**/*.h"), *ROOT.glob("bench/**/*.c")])
 
 
+def includes_of(path: Path) -> list[tuple[int, str]]:
+    """(line, path) of every include of a file of the tree, and of every one in quotes."""
+    found = []
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        match = re.match(r'\s*#\s*include\s+(["<])([^">]+)', line)
+        if match and (match.group(1) == '"' or (ROOT / match.group(2)).exists()):
+            found.append((number, match.group(2)))
+    return found
+
+
 TOKEN = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', re.DOTALL)
 
 
@@ -129,8 +139,12 @@ class Report:
         self.count += 1
         self.failed += bool(complaints)
         print(f"{'not ' if complaints else ''}ok {self.count} - {name}")
-        for complaint in complaints:
-            print(f"#   {complaint}")
+        self.note(complaints)
+
+    def note(self, lines: list[str]) -> None:
+        """Print what is to be known of the rule before."""
+        for line in lines:
+            print(f"#   {line}")
 
     def finish(self) -> int:
         """The plan, and the exit status."""
@@ -143,7 +157,7 @@ def run(*command: str) -> str:
     """Run a command in the tree's root and give its output; its failure ends the lint with what it said."""
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     if done.returncode != 0:
-        print(f"not ok 1 - {' '.join(command)}")
+        print(f"not ok 1 - {' '.join(command[:3])} ...")
         print("\n".join(f"#   {line}" for line in (done.stdout + done.stderr).splitlines()[-20:]))
         raise SystemExit(1)
     return done.stdout
