@@ -25,56 +25,6 @@
 #define LOOKS_MAX      100
 #define LOOK_AGAIN_NS  (20 * NS_PER_MS)
 
-static void tree_close(struct adopt_tree *tree) {
-        errands_call_off(tree->adopt->rooms.errands, tree);
-        loop_timer_clear(tree->adopt->rooms.loop, &tree->again);
-        loop_remove(tree->adopt->rooms.loop, &tree->source);
-        fd_cleanup(&tree->source.fd);
-        tree->is_used = false;
-}
-
-/* Apart from the supervisor's other tables: most have no use for it. */
-static struct adopt_tree all_trees[ADOPT_TREES_MAX];
-
-/* Instances are never more than there is room for: what must go is the tree whose instance has ended longest
- * ago. Its processes get ENOSYS from then on. */
-static struct adopt_tree *tree_take(struct adopt *adopt) {
-        struct adopt_tree *oldest = NULL;
-
-        for (size_t i = 0; i < adopt->tree_places; i++) {
-                struct adopt_tree *tree = &adopt->trees[i];
-
-                if (!tree->is_used)
-                        return tree;
-                if (!instance_by_number(adopt->rooms.instances, tree->instance) &&
-                        (!oldest || tree->instance < oldest->instance))
-                        oldest = tree;
-        }
-        if (adopt->tree_places < ADOPT_TREES_MAX)
-                return &adopt->trees[adopt->tree_places++];
-        if (oldest)
-                tree_close(oldest);
-        return oldest;
-}
-
-struct adopt_socket *adopt_socket_by_inode(struct adopt_tree *tree, uint64_t inode) {
-        for (size_t i = 0; i < tree->socket_count; i++)
-                if (inode && tree->sockets[i].inode == inode)
-                        return &tree->sockets[i];
-        return NULL;
-}
-
-void adopt_complain(struct adopt_tree *tree, pid_t thread, int code, const char *what) {
-        if (tree->has_complained)
-                return;
-        tree->has_complained = true;
-        listeners_kept_yield(tree->adopt->rooms.listeners, NULL);
-        log_write(LOG_WARNING,
-                "cannot %s of process %d: %s; what it binds stays its own and is not handed over (it takes "
-                "the app's user or CAP_SYS_PTRACE, /proc, and free descriptors)",
-                what, (int)thread, strerror(code));
-}
-
 static bool call_read(struct adopt_request *call, const struct seccomp_notif *request) {
         const struct seccomp_data *data = &request->data;
 
@@ -158,7 +108,7 @@ static void tree_wait(struct adopt_tree *tree, uint32_t events) {
         if (loop_add(tree->adopt->rooms.loop, &tree->source, &error) == 0)
                 return;
         log_error(LOG_ERROR, &error);
-        tree_close(tree);
+        adopt_tree_close(tree);
 }
 
 static void again_on_due(struct loop_timer *timer);
@@ -242,7 +192,7 @@ static void notify_on_readable(struct loop_source *source) {
                 if (poll(&ready, 1, 0) <= 0)
                         return;
                 if (ready.revents & POLLHUP) {
-                        tree_close(tree);
+                        adopt_tree_close(tree);
                         return;
                 }
                 if (tree->is_looking || !(ready.revents & POLLIN))
@@ -263,7 +213,7 @@ static void channel_on_readable(struct loop_source *source) {
                 if (errno != EPIPE)
                         log_write(LOG_ERROR, "cannot watch what the app binds, so it cannot bind: %s",
                                 strerror(errno));
-                tree_close(tree);
+                adopt_tree_close(tree);
                 return;
         }
         loop_remove(tree->adopt->rooms.loop, source);
@@ -271,7 +221,7 @@ static void channel_on_readable(struct loop_source *source) {
         *source = (struct loop_source){.fd = fd, .on_readable = notify_on_readable, .owner = tree};
         if (loop_add(tree->adopt->rooms.loop, source, &error) < 0) {
                 log_error(LOG_ERROR, &error);
-                tree_close(tree);
+                adopt_tree_close(tree);
         }
 }
 
@@ -279,7 +229,7 @@ static void channel_on_readable(struct loop_source *source) {
 
 void adopt_open(struct adopt *adopt, const struct adopt_rooms *rooms) {
         adopt->rooms = *rooms;
-        adopt->trees = all_trees;
+        adopt_trees_open(adopt);
 }
 
 void adopt_try(struct socket_rules *rules, struct fleet_settings *fleet) {
@@ -311,7 +261,7 @@ int adopt_prepare(
         *out_fd = -1;
         if (!adopt->rooms.rules->is_adopting)
                 return 0;
-        tree = tree_take(adopt);
+        tree = adopt_tree_take(adopt);
         if (!tree)
                 return error_set(error, 0, "more than %d instances with adopted sockets", ADOPT_TREES_MAX);
         if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
@@ -324,7 +274,7 @@ int adopt_prepare(
                 .source = {.fd = ends[0], .on_readable = channel_on_readable, .owner = tree},
         };
         if (loop_add(tree->adopt->rooms.loop, &tree->source, error) < 0) {
-                tree_close(tree);
+                adopt_tree_close(tree);
                 fd_close(ends[1]);
                 return -1;
         }

@@ -67,6 +67,16 @@ static inline bool adopt_is_our_lack(int code) {
         return code == EACCES || code == EPERM || code == EMFILE || code == ENFILE || code == ENOMEM;
 }
 
+/* ---- tree.c ---- */
+
+void adopt_trees_open(struct adopt *adopt);
+
+/* A place for the tree of one more instance; NULL when there is none. */
+struct adopt_tree *adopt_tree_take(struct adopt *adopt);
+
+/* Nothing of it is watched any more. Its processes get ENOSYS from then on, if there are any. */
+void adopt_tree_close(struct adopt_tree *tree);
+
 /* A stream address of that path as the caller sees it. Returns false when that cannot be told. */
 bool adopt_path_address(const struct adopt_request *call, const char *path, struct socket_address *out);
 

@@ -13,21 +13,6 @@
 #include "supervisor/adopt/caller.h"
 #include "supervisor/sockets/listeners.h"
 
-bool adopt_path_address(const struct adopt_request *call, const char *path, struct socket_address *out) {
-        struct sockaddr_un local = {.sun_family = AF_UNIX};
-        char absolute[CALLER_PATH_BYTES];
-        size_t length;
-
-        if (!caller_path(call->thread, path, absolute) || !adopt_is_waiting(call))
-                return false;
-        length = strlen(absolute);
-        if (length >= sizeof local.sun_path)
-                return false;
-        memcpy(local.sun_path, absolute, length + 1);
-        return socket_address_set(out, SOCK_STREAM, (struct sockaddr *)&local,
-                (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length + 1));
-}
-
 static const char *last_part(const char *path) {
         const char *slash = strrchr(path, '/');
 

@@ -13,24 +13,19 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "lib/duration.h"
 #include "lib/fd.h"
-#include "lib/file_lock.h"
 #include "lib/log.h"
 #include "supervisor/control/reply.h"
+#include "supervisor/control/socket.h"
 
 #define CLIENTS_MAX       8
-#define BACKLOG           16
 #define ACCEPTS_PER_TURN  16
 #define OUT_BYTES         ((size_t)64 * 1024)
 #define CLIENT_TIMEOUT_NS (10 * NS_PER_S) /* to send a request, to take a reply, to ask again */
-#define LOCK_WAIT_NS      (2 * NS_PER_S) /* for another supervisor that opens its socket in the same folder */
-#define LAST_LOCK_WAIT_NS (NS_PER_S / 5) /* the same at the end, for which somebody waits */
-#define ACCEPT_PAUSE_NS   NS_PER_S       /* when there is no descriptor or memory left for one more */
+#define ACCEPT_PAUSE_NS   NS_PER_S        /* when there is no descriptor or memory left for one more */
 
 struct client {
         bool is_used;
@@ -52,9 +47,7 @@ static struct control {
         struct control_rooms rooms;
         struct loop_source listener;
         struct loop_timer pause;
-        char path[sizeof((struct sockaddr_un *)0)->sun_path];
-        dev_t device; /* of the socket that was bound, to remove no other */
-        ino_t inode;
+        struct control_socket socket;
         struct client clients[CLIENTS_MAX];
 } control;
 
@@ -379,96 +372,15 @@ static void pause_on_due(struct loop_timer *timer) {
                 loop_timer_set(control.rooms.loop, timer, time_add(time_now_ns(), ACCEPT_PAUSE_NS));
 }
 
-static int socket_new(struct error *error) {
-        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-        return fd < 0 ? error_set(error, errno, "make the control socket") : fd;
-}
-
-/* Something is at the path. A socket that nobody listens on is what a killed supervisor left: it may go. */
-static int stale_remove(const struct sockaddr_un *address, struct error *error) {
-        CLEANUP_FD int fd = socket_new(error);
-        struct stat status;
-
-        if (fd < 0)
-                return -1;
-        if (lstat(address->sun_path, &status) == 0 && !S_ISSOCK(status.st_mode)) {
-                error_set(error, 0, "control socket '%s': something else is there", address->sun_path);
-                return error_hint(error, "a file that is no socket has this name: it is left alone");
-        }
-        if (connect(fd, (const struct sockaddr *)address, sizeof *address) == 0 || errno == EAGAIN) {
-                error_set(error, 0, "control socket '%s': another supervisor serves it", address->sun_path);
-                return error_hint(error, "give each service a path of its own");
-        }
-        if (errno != ECONNREFUSED && errno != ENOENT)
-                return error_set(error, errno, "control socket '%s'", address->sun_path);
-        if (unlink(address->sun_path) < 0 && errno != ENOENT)
-                return error_set(error, errno, "remove the old control socket '%s'", address->sun_path);
-        return 0;
-}
-
-/* Mode 0600 from its first moment: chmod(2) afterwards would leave a gap. */
-static int bind_private(int fd, const struct sockaddr_un *address) {
-        mode_t former = umask(0177);
-        int result = bind(fd, (const struct sockaddr *)address, sizeof *address);
-
-        (void)umask(former);
-        return result;
-}
-
-static int listener_bind(int fd, const struct sockaddr_un *address, struct error *error) {
-        int result = bind_private(fd, address);
-        struct stat status = {0};
-
-        if (result < 0 && errno == EADDRINUSE) {
-                if (stale_remove(address, error) < 0)
-                        return -1;
-                result = bind_private(fd, address);
-        }
-        if (result == 0)
-                result = lstat(address->sun_path, &status);
-        if (result == 0)
-                result = listen(fd, BACKLOG);
-        if (result < 0) {
-                error_set(error, errno, "control socket '%s'", address->sun_path);
-                return error_hint(error, "its directory must exist and be writable for tacet");
-        }
-        control.device = status.st_dev;
-        control.inode = status.st_ino;
-        return 0;
-}
-
-/* Nobody else does the same until this one listens: between bind and listen it refuses, as one that was left
- * behind does. */
-static int listener_bind_alone(int fd, const struct sockaddr_un *address, struct error *error) {
-        int lock = folder_lock(address->sun_path, LOCK_WAIT_NS);
-        int result = listener_bind(fd, address, error);
-
-        fd_close(lock);
-        return result;
-}
-
 int control_open(const struct control_rooms *rooms, const char *path, struct error *error) {
-        struct sockaddr_un address = {.sun_family = AF_UNIX};
-        CLEANUP_FD int fd = -1;
-
         if (!path)
                 return 0;
         control.rooms = *rooms;
-        control.listener.fd = -1;
-        if (strlen(path) >= sizeof address.sun_path) {
-                error_set(error, ENAMETOOLONG, "control socket '%s'", path);
-                return error_hint(error, "the path of a unix socket has at most %zu bytes",
-                        sizeof address.sun_path - 1);
-        }
-        memcpy(address.sun_path, path, strlen(path) + 1);
-        fd = socket_new(error);
-        if (fd < 0 || listener_bind_alone(fd, &address, error) < 0)
+        if (control_socket_open(&control.socket, path, error) < 0)
                 return -1;
-        memcpy(control.path, address.sun_path, sizeof control.path);
         control.pause = (struct loop_timer){.on_due = pause_on_due, .owner = &control};
         control.listener = (struct loop_source){
-                .fd = fd_take(&fd), .on_readable = listener_on_readable, .owner = &control};
+                .fd = control.socket.fd, .on_readable = listener_on_readable, .owner = &control};
         control.is_open = true;
         if (loop_add(control.rooms.loop, &control.listener, error) == 0)
                 return 0;
@@ -477,9 +389,6 @@ int control_open(const struct control_rooms *rooms, const char *path, struct err
 }
 
 void control_close(void) {
-        struct stat status;
-        int lock;
-
         if (!control.is_open)
                 return;
         control.is_open = false;
@@ -492,10 +401,5 @@ void control_close(void) {
         }
         loop_timer_clear(control.rooms.loop, &control.pause);
         loop_remove(control.rooms.loop, &control.listener);
-        fd_cleanup(&control.listener.fd);
-        lock = folder_lock(control.path, LAST_LOCK_WAIT_NS);
-        if (lstat(control.path, &status) == 0 && status.st_dev == control.device &&
-                status.st_ino == control.inode)
-                (void)unlink(control.path);
-        fd_close(lock);
+        control_socket_close(&control.socket);
 }

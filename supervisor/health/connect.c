@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -48,6 +49,29 @@ static int shared_connect(
                 return address_connect(address, out_fd, error);
         }
         return error_set(error, 0, "there is no socket to connect to");
+}
+
+int probe_connection_state(int fd) {
+        struct tcp_info info;
+        socklen_t size = sizeof info;
+        int code = 0;
+        socklen_t code_size = sizeof code;
+
+        if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &code, &code_size) < 0)
+                return -1;
+        if (code) {
+                errno = code;
+                return -1;
+        }
+        memset(&info, 0, sizeof info);
+        if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) < 0)
+                return errno == EOPNOTSUPP || errno == ENOPROTOOPT ? 1 : -1; /* a unix socket */
+        return info.tcpi_state != TCP_SYN_SENT;
+}
+
+/* Is its connection still being made? Then the route to the app is needed (listeners_probe). */
+static bool probe_is_connecting(const struct probe *probe) {
+        return probe->is_running && probe->connection >= 0 && probe_connection_state(probe->connection) == 0;
 }
 
 /* The generation's reserved port leads one connection at a time (listeners_probe). */

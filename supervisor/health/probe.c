@@ -10,8 +10,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -72,29 +70,6 @@ static void child_on_due(struct loop_timer *timer) {
 
 /* ---- TCP ---- */
 
-/* Does the connection stand? Returns 1, 0 (not yet), or -1 with errno. */
-static int connection_state(int fd) {
-        struct tcp_info info;
-        socklen_t size = sizeof info;
-        int code = 0;
-        socklen_t code_size = sizeof code;
-
-        if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &code, &code_size) < 0)
-                return -1;
-        if (code) {
-                errno = code;
-                return -1;
-        }
-        memset(&info, 0, sizeof info);
-        if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) < 0)
-                return errno == EOPNOTSUPP || errno == ENOPROTOOPT ? 1 : -1; /* a unix socket */
-        return info.tcpi_state != TCP_SYN_SENT;
-}
-
-bool probe_is_connecting(const struct probe *probe) {
-        return probe->is_running && probe->connection >= 0 && connection_state(probe->connection) == 0;
-}
-
 /* Connections that wait where this check's connection does. */
 static long queue_length(const struct health_watch *watch, const char *name) {
         struct listener_view view;
@@ -125,7 +100,7 @@ static void accept_on_due(struct loop_timer *timer) {
         struct health_watch *watch = timer->owner;
         struct probe *probe = &watch->probe;
         char reason[PROBE_REASON_BYTES];
-        int state = connection_state(probe->connection);
+        int state = probe_connection_state(probe->connection);
 
         if (state < 0) {
                 snprintf(reason, sizeof reason, "no connection: %s", strerror(errno));

@@ -58,9 +58,6 @@ struct probe {
         struct loop_timer timer;
 };
 
-/* Is its connection still being made? Then the route to the app is needed (listeners_probe). */
-bool probe_is_connecting(const struct probe *probe);
-
 /* Begin. on_done is called once, later; not after probe_end(). Returns 0; PROBE_LATER when something stands
  * in the way that says nothing about the app; -1 with error when the check has failed already. */
 enum { PROBE_LATER = 1 };
@@ -76,6 +73,9 @@ void probe_end(struct health_watch *watch);
  * that it waits in can be looked at. Returns as probe_start(). */
 int probe_reach(const struct health_watch *watch, const struct probe_settings *settings, int *out_fd,
         bool *out_counts, struct error *error);
+
+/* Does the connection stand? Returns 1, 0 (not yet), or -1 with errno. */
+int probe_connection_state(int fd);
 
 /* ---- http_child.c: what runs in the child of an HTTP check ---- */
 

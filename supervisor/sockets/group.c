@@ -56,6 +56,28 @@ struct listener_member *listener_member_of(struct listener *listener, uint64_t g
         return NULL;
 }
 
+void listener_probe_sources(const struct listener *listener, struct steering *out) {
+        const struct in6_addr *ipv6 = &listener->address.in6.sin6_addr;
+        struct in_addr ipv4 = listener->address.in4.sin_addr;
+
+        out->has_ipv4 = out->has_ipv6 = false;
+        if (listener->address.generic.sa_family == AF_INET6) {
+                out->has_ipv4 = IN6_IS_ADDR_UNSPECIFIED(ipv6) || IN6_IS_ADDR_V4MAPPED(ipv6);
+                out->has_ipv6 = !IN6_IS_ADDR_V4MAPPED(ipv6);
+                ipv4.s_addr = htonl(INADDR_ANY);
+                if (IN6_IS_ADDR_V4MAPPED(ipv6))
+                        memcpy(&ipv4, &ipv6->s6_addr[12], sizeof ipv4);
+                memcpy(out->ipv6_source,
+                        IN6_IS_ADDR_UNSPECIFIED(ipv6) ? in6addr_loopback.s6_addr : ipv6->s6_addr,
+                        sizeof out->ipv6_source);
+        } else {
+                out->has_ipv4 = listener->address.generic.sa_family == AF_INET;
+        }
+        if (ipv4.s_addr == htonl(INADDR_ANY))
+                ipv4.s_addr = htonl(INADDR_LOOPBACK);
+        memcpy(out->ipv4_source, &ipv4, sizeof out->ipv4_source);
+}
+
 static void steering_fill(const struct listener *listener, struct steering *out) {
         *out = (struct steering){.member_count = (uint32_t)listener->member_count};
         listener_probe_sources(listener, out);

@@ -121,6 +121,9 @@ void listener_members_check(struct listener *listener);
  * nothing changed, and listeners_settle() tries it again until it is done. */
 int listener_program_set(struct listener *listener, struct error *error);
 
+/* Where probes of this listener come from, for the program. */
+void listener_probe_sources(const struct listener *listener, struct steering *out);
+
 bool listener_is_listening(int fd);
 
 /* Connections in the accept queue of a tcp listener, or -1. */
@@ -163,8 +166,3 @@ void listener_handshakes_note(const struct listener *listener, struct listener_h
  * left. */
 void listener_handshakes_look(const struct listener *listener, struct listener_handshakes *handshakes);
 size_t listener_handshakes_left(struct listener_handshakes *handshakes);
-
-/* ---- route.c ---- */
-
-/* Where probes of this listener come from, for the program. */
-void listener_probe_sources(const struct listener *listener, struct steering *out);
