@@ -339,6 +339,12 @@ def free_port(*, privileged: bool = False) -> int:
     raise AssertionError("no port is free")
 
 
+def queued_at(port: int) -> int:
+    """How many connections stand in the queues of the sockets that listen on a port."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(int(row[4].split(":")[1], 16) for row in rows if row[1].endswith(f":{port:04X}") and row[3] == "0A")
+
+
 @contextlib.contextmanager
 def file_with(path: Path, text: str, mode: int = 0o600) -> Iterator[Path]:
     """Make a file for the time of a block."""

@@ -9,12 +9,13 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from adopted_servers import SERVER_SECONDS, SERVER_TIMEOUTS, SERVERS, STOP_SIGNALS, fetch, gunicorn_local
+from adopted_servers import PYTHON, SERVER_SECONDS, SERVER_TIMEOUTS, SERVERS, STOP_SIGNALS, fetch, gunicorn_local
 from secrets_files import Vault, vault_make
-from support import TACET, Running, free_port, wait_until
+from support import TACET, Running, free_port, queued_at, state_of, wait_until
 
 CLIENTS = 3
 
@@ -131,17 +132,29 @@ def test_no_request_fails_while_replicas_are_handed_over(vault: Vault, tmp_path:
 
 
 def test_a_crashed_instances_queue_waits_for_its_successor(vault: Vault, tmp_path: Path) -> None:
-    """Killed between two requests: the socket is the supervisor's, so who connects meanwhile is served a little later."""
-    port = free_port()
-    options = ["--restart", "always", "--restart-delay", "300ms"]
-    with handing_over(vault, port, SERVERS["python"](tmp_path, port), *options) as running:
+    """The socket is the supervisor's: who stood in the queue, and who comes while nobody serves, is served a little later."""
+    port, may_boot = free_port(), tmp_path / "may-boot"
+    may_boot.touch()
+    show = [PYTHON, str(Path(__file__).parent / "serving.py"), f"port={port}", f"boot=@{may_boot}"]
+    options = ["--restart", "always", "--restart-delay", "10ms"]
+    with ThreadPoolExecutor() as pool, handing_over(vault, port, show, *options) as running:
         running.line_with("is up", SERVER_SECONDS)
-        first = int(fetch(port).split()[0])
-        began = time.monotonic()
-        os.kill(first, signal.SIGKILL)
-        running.line_with("restarting|failed")
-        assert int(fetch(port, seconds=30).split()[0]) != first
-        assert time.monotonic() - began > 0.3
+        first = fetch(port).split()[1]
+        may_boot.unlink()
+        os.kill(int(first), signal.SIGSTOP)
+        wait_until(lambda: state_of(int(first)) == "T", "it accepts nobody")
+        waiting = [pool.submit(fetch, port, seconds=SERVER_SECONDS)]
+        wait_until(lambda: queued_at(port) == 1, "one stands in its queue")
+        os.kill(int(first), signal.SIGKILL)
+        running.line_with("killed by SIGKILL")
+        waiting.append(pool.submit(fetch, port, seconds=SERVER_SECONDS))
+        running.line_with("Spawned")
+        wait_until(lambda: queued_at(port) == 2, "two wait for the next one")
+        assert not any(client.done() for client in waiting)
+        may_boot.touch()
+        successors = {client.result().split()[1] for client in waiting}
+        assert len(successors) == 1
+        assert first not in successors
 
 
 def test_where_nothing_can_be_adopted_instances_are_replaced(vault: Vault, tmp_path: Path) -> None:

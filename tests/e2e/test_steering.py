@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from secrets_files import Vault, vault_make
-from support import TACET, Running, children_of, free_port, is_alive, run, wait_asleep, wait_until
+from support import TACET, Running, children_of, free_port, is_alive, queued_at, run, wait_asleep, wait_until
 from timing import at_a_pace, duration
 
 pytestmark = pytest.mark.both
@@ -69,12 +69,6 @@ def answer(port: int, host: str = "127.0.0.1", seconds: float = 30.0) -> str:
         while chunk := client.recv(100):
             text += chunk
     return text.decode()
-
-
-def queued_at(port: int) -> int:
-    """How many connections stand in the queues of the sockets that listen on a port."""
-    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    return sum(int(row[4].split(":")[1], 16) for row in rows if row[1].endswith(f":{port:04X}") and row[3] == "0A")
 
 
 def rotate(vault: Vault, running: Running, word: str) -> None:
