@@ -128,6 +128,14 @@ def name_of(pid: int) -> str:
     return read_status(pid).get("Name", "")
 
 
+def command_line_of(pid: int) -> bytes:
+    """Return the words a process was started with; empty when it is dead, gone, or just becoming another program."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
+
+
 def kill_quietly(pid: int, number: int = signal.SIGKILL) -> None:
     """Send a signal to a process that may be gone."""
     with contextlib.suppress(ProcessLookupError):
@@ -190,10 +198,20 @@ class Running:
 
     @property
     def child(self) -> int:
-        """The pid of the supervised program: the first child of the supervisor."""
+        """The pid of the supervised program: the oldest child that has become one.
+
+        A loader may be older: the first one is still ending when the program is up already, and a program that is restarted during
+        a load is younger than it. What the supervisor forks for itself has its command line; what has died has none.
+        """
         supervisor = self.pid
         found: list[int] = []
-        wait_until(lambda: found.extend(children_of(supervisor)) or found, "the supervisor has a child")
+
+        def has_program() -> bool:
+            others = (b"", command_line_of(supervisor))
+            found.extend(pid for pid in children_of(supervisor) if command_line_of(pid) not in others)
+            return bool(found)
+
+        wait_until(has_program, "the supervisor has a program")
         return found[0]
 
     def line(self, seconds: float = PATIENCE_SECONDS) -> str:
