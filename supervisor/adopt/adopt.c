@@ -1,6 +1,6 @@
 /* Trees, notifications and listen: see adopt.h. Runs in the supervisor, for processes that it need not trust.
  *
- * What a call means is looked at by a child (adopt_look.c), one of each tree at a time: an app whose memory
+ * What a call means is looked at by a child (look.c), one of each tree at a time: an app whose memory
  * or files take long to read, or that binds a thousand times a second, slows down itself. The descriptor of a
  * tree hangs up when its last process has ended. */
 

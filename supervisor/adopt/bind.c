@@ -1,4 +1,4 @@
-/* Answering a bind: see adopt_call.h. Runs in the supervisor, for processes that it need not trust.
+/* Answering a bind: see call.h. Runs in the supervisor, for processes that it need not trust.
  *
  * A call that cannot be understood goes on in the kernel, which then gives the error it always gave. Nothing
  * is decided for safety here: a process that changes its arguments behind our back, or binds through

@@ -1,6 +1,6 @@
 #pragma once
 
-/* One reported call on its way to its answer: what adopt.c and adopt_bind.c share. */
+/* One reported call on its way to its answer: what adopt.c and bind.c share. */
 
 #include <assert.h>
 #include <errno.h>

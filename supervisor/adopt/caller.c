@@ -1,5 +1,5 @@
 /* Reading what a waiting process has: see caller.h. Runs in the supervisor, and in children of its own
- * (adopt_look.c) where it may take long.
+ * (look.c) where it may take long.
  *
  * Only files of /proc/THREAD are opened, and links there are read as text, never followed into a file system:
  * a mount of the app's own making could hold up PID 1 for ever. Where the kernel refuses, the same is tried

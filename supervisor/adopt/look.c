@@ -1,4 +1,4 @@
-/* Looking at a reported call: see adopt_call.h. What begins at look() runs in a child of the supervisor, for
+/* Looking at a reported call: see call.h. What begins at look() runs in a child of the supervisor, for
  * one call.
  *
  * The address of a bind stands in the caller's memory, which may be a mapped file that somebody's file system

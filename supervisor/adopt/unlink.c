@@ -1,4 +1,4 @@
-/* Keeping the names of adopted unix sockets: see adopt_call.h. Runs in the supervisor.
+/* Keeping the names of adopted unix sockets: see call.h. Runs in the supervisor.
  *
  * Many servers remove the file of their socket before they bind it, and when they end. But the socket belongs
  * to every generation, and a client that finds no name cannot wait in its queue: so the removal is answered

@@ -1,4 +1,4 @@
-/* Building replies: see control_reply.h. Runs in the rooms, for peers that were let in; jansson escapes
+/* Building replies: see reply.h. Runs in the rooms, for peers that were let in; jansson escapes
  * what has to be. docs/PROTOCOL.md is written for who reads them; the interface text below is what a Varlink
  * client is told. */
 

@@ -1,4 +1,4 @@
-/* Reading a request: see control_request.h.
+/* Reading a request: see request.h.
  *
  * This is the one place where the resident process parses a text that comes from outside. It is reached only
  * by root and by the user that tacet itself runs as (SO_PEERCRED, asked before the first byte is read), who

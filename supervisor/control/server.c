@@ -1,4 +1,4 @@
-/* Serving the control socket: see control.h.
+/* Serving the control socket: see server.h.
  *
  * Runs in the supervisor, whose loop it must never hold up: every descriptor is non-blocking, every buffer
  * has its size, every client a time in which it has to finish what it began. Who may ask is decided by

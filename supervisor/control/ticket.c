@@ -1,4 +1,4 @@
-/* See control_ticket.h. The core does not know who asked for what: it merges requests on purpose. So the
+/* See ticket.h. The core does not know who asked for what: it merges requests on purpose. So the
  * answer to one of them is read off the numbers of loads and generations. */
 
 #include "supervisor/control/ticket.h"

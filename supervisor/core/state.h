@@ -151,7 +151,7 @@ void slot_note_status(
 /* EXIT when nothing is left to wait for. */
 void fleet_end_if_over(struct fleet *fleet, struct fleet_actions *actions);
 
-/* ---- reconcile.c, steer.c ---- */
+/* ---- reconcile.c, shares.c ---- */
 
 /* Bring every slot one safe move nearer to the target. Returns true when something moved. */
 bool fleet_reconcile(struct fleet *fleet, struct fleet_actions *actions);

@@ -1,5 +1,5 @@
-/* Refusing gates that cannot tell one instance from another, or never open: see gate.h. Called by `tacet run`
- * and `tacet check` when the sockets are known. No system call but for looking at sockets that were
+/* Refusing gates that cannot tell one instance from another, or never open: see check.h. Called by `tacet
+ * run` and `tacet check` when the sockets are known. No system call but for looking at sockets that were
  * inherited.
  *
  * A probe of a socket that two generations share may be answered by the old one: then the new one is taken

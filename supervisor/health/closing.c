@@ -1,4 +1,4 @@
-/* Connections of health checks that end in order: see leaving.h. Called by the checks (probe.c), in the
+/* Connections of health checks that end in order: see closing.h. Called by the checks (probe.c), in the
  * supervisor.
  *
  * close(2) of a connection in which something is unread is a reset, and so is whatever arrives after it: a

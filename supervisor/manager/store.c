@@ -2,7 +2,7 @@
  *
  * The socket of every listener that new connections go to. When tacet is killed its app dies with it, but the
  * clients in the queue wait in the copy, and the next tacet gets that: a declared one under its name, one
- * that an app had bound itself under its address, for an app that binds it again (listener_kept.c). What a
+ * that an app had bound itself under its address, for an app that binds it again (sockets/kept.c). What a
  * .socket unit gives is not given back. Called by manager.c; it says what has changed since it was said last,
  * so a queue that is full only delays it. */
 

@@ -1,4 +1,4 @@
-/* Reading what an app sends to its NOTIFY_SOCKET: see notify_message.h.
+/* Reading what an app sends to its NOTIFY_SOCKET: see message.h.
  *
  * Pure: called in the supervisor for every datagram, by the fuzzer for anything. The rules are those of
  * sd_notify(3) and of systemd's own reader: lines of NAME=VALUE, one NUL allowed at the end, STOPPING before

@@ -1,6 +1,6 @@
-/* The registry of listening sockets: see listeners.h. Called where the core's actions are performed (run.c),
- * where an instance is started (app.c), where one binds (adopt.c), and by the health checks. In the
- * supervisor's process alone.
+/* The registry of listening sockets: see listeners.h. Called where the core's actions are performed
+ * (perform.c), where an instance is started (instance/equip.c), where one binds (adopt/bind.c), and by the
+ * health checks. In the supervisor's process alone.
  *
  * A socket is opened before there is a generation (so that an address in use is said at the start): it is
  * spare until the first one comes. An error after the start is said, and leaves things as they are: the old

@@ -1,4 +1,4 @@
-/* Making listening sockets: see listener.h. Called by the registry (listeners.c, listener_group.c), in the
+/* Making listening sockets: see listener.h. Called by the registry (listeners.c, group.c), in the
  * supervisor, with the rights that it has: a port below 1024 is opened by tacet, the app needs none.
  *
  * The first socket of a tcp group is bound alone, without SO_REUSEPORT, so that an address in use is found

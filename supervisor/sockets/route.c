@@ -6,11 +6,11 @@
  * port is bound by a socket that does nothing else, so no client of this machine is given it by connect(2),
  * and it is taken from outside the range of those if there is any room.
  *
- * Every probe has another port. It ends in order (leaving.h), so its port is in TIME_WAIT for a minute, or in
- * FIN_WAIT2 where an app does not close; the kernel lets a port that was bound by hand be used again at once
- * only with timestamps (tcp_twsk_unique()), which a host may have turned off, and what is left of the last
- * connection would answer the next one's SYN. There are thousands of ports, and going on to the next costs a
- * bind(2) and a setsockopt(2). */
+ * Every probe has another port. It ends in order (health/closing.h), so its port is in TIME_WAIT for a
+ * minute, or in FIN_WAIT2 where an app does not close; the kernel lets a port that was bound by hand be used
+ * again at once only with timestamps (tcp_twsk_unique()), which a host may have turned off, and what is left
+ * of the last connection would answer the next one's SYN. There are thousands of ports, and going on to the
+ * next costs a bind(2) and a setsockopt(2). */
 
 #include <arpa/inet.h>
 #include <errno.h>
