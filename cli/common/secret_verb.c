@@ -11,10 +11,14 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cli/files/keys.h"
 #include "cli/common/startup.h"
 #include "cli/common/terminal.h"
 #include "lib/memory_limit.h"
+
+struct age_limits verb_limits = {
+        .file_bytes_max = CRYPT_BYTES_MAX,
+        .scrypt_log_n_max = AGE_SCRYPT_LOG_N_DEFAULT,
+};
 
 int verb_carry_out(char **argv, verb_function *work) {
         struct error error = {0};

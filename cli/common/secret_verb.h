@@ -9,6 +9,7 @@
 #include "lib/duration.h"
 #include "lib/error.h"
 #include "lib/secret_memory.h"
+#include "secrets/age/age.h"
 
 /* How long a verb waits for another one that is changing the same file. */
 #define LOCK_WAIT_NS (60 * NS_PER_S)
@@ -16,6 +17,10 @@
 #define CRYPT_BYTES_MAX ((size_t)64 * 1024 * 1024)
 /* An identity, recipients or passphrase file. */
 #define KEY_FILE_BYTES_MAX ((size_t)1024 * 1024)
+
+/* What an age file may ask of these verbs: its size, and the memory and work of a passphrase.
+ * verb_carry_out() sets the memory to what the cgroup, or the machine, has. */
+extern struct age_limits verb_limits;
 
 /* A verb's own work: 0 or another exit status, or -1 with error. */
 typedef int verb_function(char **argv, struct error *error);

@@ -13,11 +13,6 @@
 #include "cli/common/stream.h"
 #include "cli/common/terminal.h"
 
-struct age_limits verb_limits = {
-        .file_bytes_max = CRYPT_BYTES_MAX,
-        .scrypt_log_n_max = AGE_SCRYPT_LOG_N_DEFAULT,
-};
-
 int key_options_take(
         struct key_options *options, const struct option_reader *reader, int id, struct error *error) {
         if (id == OPTION_PASSPHRASE_FILE) {

@@ -70,5 +70,3 @@ int passphrase_read_file(
 /* Identities alone: every -i, else the default one. Returns 0, 1 when there is none at all, or -1. */
 int identities_load(
         struct age_keys *keys, const struct key_options *options, struct arena *arena, struct error *error);
-
-extern struct age_limits verb_limits; /* of the files that the verbs read; verb_carry_out() completes them */
