@@ -1,7 +1,8 @@
 /* The client of the control socket: see control_client.h.
  *
- * Runs in short-lived verbs. What comes from the socket is believed as far as the supervisor is; texts are
- * made harmless for a terminal all the same, since some are the app's own. */
+ * Runs in an ordinary process that asks, never in the supervisor. Who listens at the path decides what comes
+ * back, so a reply is bounded in size and read by jansson alone; nothing in it is executed or opened, and
+ * texts are made harmless for a terminal. No secret travels here: the protocol has none. */
 
 #include "client/control_client.h"
 
@@ -13,7 +14,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "conf/config.h"
 #include "lib/duration.h"
 #include "lib/fd.h"
 
@@ -21,35 +21,7 @@ void control_json_cleanup(json_t **json) {
         json_decref(*json);
 }
 
-struct control_options {
-        struct control_where *where;
-        control_option_handler *on_option;
-        void *context;
-};
-
-static int control_option(void *context, const struct option_reader *reader, int id, struct error *error) {
-        const struct control_options *options = context;
-
-        if (id == OPTION_OPERAND)
-                return option_usage_error(
-                        reader->table, error, "%s takes no operand", reader->table->command);
-        if (id == OPTION_CONTROL)
-                options->where->path = reader->value;
-        else if (id == OPTION_CONTROL_CONFIG)
-                options->where->config = reader->value;
-        else
-                options->on_option(options->context, id);
-        return 0;
-}
-
-int control_options_read(const struct option_table *table, char **argv, struct control_where *where,
-        control_option_handler *on_option, void *context, int *out_status, struct error *error) {
-        struct control_options options = {.where = where, .on_option = on_option, .context = context};
-
-        return option_read_all(table, argv, control_option, &options, out_status, error);
-}
-
-static int path_fill(struct sockaddr_un *out, const char *path, struct error *error) {
+static int address_fill(struct sockaddr_un *out, const char *path, struct error *error) {
         out->sun_family = AF_UNIX;
         if (strlen(path) >= sizeof out->sun_path) {
                 error_set(error, ENAMETOOLONG, "control socket '%s'", path);
@@ -61,20 +33,9 @@ static int path_fill(struct sockaddr_un *out, const char *path, struct error *er
         return 0;
 }
 
-static int path_of_config(struct sockaddr_un *out, const char *file, struct error *error) {
-        CLEANUP_CONFIG struct config config = {0};
-
-        config_init(&config);
-        if (config_read_file(&config, file, NULL, NULL, error) < 0)
-                return -1;
-        if (config.control.path)
-                return path_fill(out, config.control.path, error);
-        error_set(error, 0, "%s names no control socket", file);
-        error_hint(error, "add 'path = /run/tacet/NAME.sock' in [control] and start the service again");
-        return error_status(error, EXIT_STATUS_CONFIG);
-}
-
-static int connect_refused(const char *path, int code, struct error *error) {
+/* What connect(2) said, in terms of the service. No socket and nobody who takes connections come to the same
+ * for whoever asks: a socket file outlives a supervisor that was killed. */
+static int connection_explain(const char *path, int code, struct error *error) {
         if (code == ENOENT || code == ECONNREFUSED) {
                 error_set(error, 0, "no supervisor answers at '%s'", path);
                 error_hint(error, "is the service running, with this control socket?");
@@ -87,24 +48,21 @@ static int connect_refused(const char *path, int code, struct error *error) {
         return error_status(error, EXIT_STATUS_PERMISSION);
 }
 
-int control_client_open(struct control_client *client, const struct option_table *table,
-        const struct control_where *where, struct error *error) {
+int control_client_open(struct control_client *client, const char *path, struct error *error) {
         struct sockaddr_un address = {0};
-        int result;
 
         client->fd = -1;
         client->used = client->consumed = 0;
-        if (!where->path == !where->config)
-                return option_usage_error(table, error, "say which service: --control PATH or -c FILE");
-        result = where->path ? path_fill(&address, where->path, error)
-                             : path_of_config(&address, where->config, error);
-        if (result < 0)
+        if (address_fill(&address, path, error) < 0)
                 return -1;
         client->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
         if (client->fd < 0)
                 return error_set(error, errno, "make a socket");
-        if (connect(client->fd, (const struct sockaddr *)&address, sizeof address) < 0)
-                return connect_refused(address.sun_path, errno, error);
+        if (connect(client->fd, (const struct sockaddr *)&address, sizeof address) < 0) {
+                connection_explain(path, errno, error);
+                control_client_close(client);
+                return -1;
+        }
         return 0;
 }
 
@@ -112,7 +70,7 @@ void control_client_close(struct control_client *client) {
         fd_cleanup(&client->fd);
 }
 
-static int went_away(int code, struct error *error) {
+static int connection_lost(int code, struct error *error) {
         error_set(error, code, "the supervisor went away");
         return error_status(error, EXIT_STATUS_UNAVAILABLE);
 }
@@ -129,7 +87,7 @@ int control_client_call(struct control_client *client, const char *method, json_
         text[length] = '\0';
         /* One that was refused has been answered already: the answer says why. */
         if (fd_write_full(client->fd, text, length + 1) < 0 && errno != EPIPE)
-                return went_away(errno, error);
+                return connection_lost(errno, error);
         return 0;
 }
 
@@ -177,7 +135,7 @@ static int message_read(
                 if (got < 0 && errno == EINTR)
                         continue;
                 if (got <= 0)
-                        return went_away(got < 0 && errno != ECONNRESET ? errno : 0, error);
+                        return connection_lost(got < 0 && errno != ECONNRESET ? errno : 0, error);
                 client->used += (size_t)got;
         }
         client->consumed = (size_t)(end - client->buffer) + 1;
@@ -185,7 +143,7 @@ static int message_read(
         return 0;
 }
 
-static int replied_error(const json_t *reply, const char *name, struct error *error) {
+static int reply_explain(const json_t *reply, const char *name, struct error *error) {
         const json_t *parameters = json_object_get(reply, "parameters");
         char detail[128];
 
@@ -220,7 +178,7 @@ int control_client_reply(
         reply = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
         name = json_string_value(json_object_get(reply, "error"));
         if (name)
-                return replied_error(reply, name, error);
+                return reply_explain(reply, name, error);
         parameters = json_object_get(reply, "parameters");
         if (!json_is_object(parameters))
                 return error_set(error, 0, "what answers there is no supervisor of tacet");

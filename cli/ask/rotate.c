@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "client/control_client.h"
+#include "cli/ask/control_options.h"
 #include "cli/common/options.h"
 #include "cli/common/secret_verb.h"
 #include "cli/verbs.h"
@@ -159,12 +159,12 @@ static int rotate_run(char **argv, struct error *error) {
         if (result != 0)
                 return result < 0 ? -1 : status;
         request.shows_steps = is_terminal || request.is_verbose;
-        status = control_client_open(&client, &table, &request.where, error);
-        if (status == 0)
-                status = control_client_call(&client, "io.tacet.Rotate",
-                        json_pack("{s:b, s:b, s:b}", "force", request.is_forced, "emergency",
-                                request.is_emergency, "wait", request.waits),
-                        request.waits, error);
+        if (control_where_open(&client, &table, &request.where, error) < 0)
+                return -1;
+        status = control_client_call(&client, "io.tacet.Rotate",
+                json_pack("{s:b, s:b, s:b}", "force", request.is_forced, "emergency", request.is_emergency,
+                        "wait", request.waits),
+                request.waits, error);
         if (status == 0)
                 status = replies_read(&client, &request, error);
         control_client_close(&client);

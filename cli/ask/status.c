@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "client/control_client.h"
+#include "cli/ask/control_options.h"
 #include "cli/common/options.h"
 #include "cli/common/secret_verb.h"
 #include "cli/common/terminal.h"
@@ -148,9 +148,9 @@ static int status_run(char **argv, struct error *error) {
 
         if (result != 0)
                 return result < 0 ? -1 : status;
-        result = control_client_open(&client, &table, &request.where, error);
-        if (result == 0)
-                result = control_client_call(&client, "io.tacet.Status", NULL, false, error);
+        if (control_where_open(&client, &table, &request.where, error) < 0)
+                return -1;
+        result = control_client_call(&client, "io.tacet.Status", NULL, false, error);
         if (result == 0)
                 result = control_client_reply(&client, ANSWER_TIMEOUT_NS, &reply, error);
         if (result == 0)
