@@ -8,12 +8,14 @@
 #include <sys/auxv.h>
 #include <unistd.h>
 
-#include "cli/service/init.h"
+#include "cli/ask/verbs.h"
 #include "cli/common/options.h"
 #include "cli/common/secret_verb.h"
 #include "cli/common/startup.h"
 #include "cli/common/terminal.h"
-#include "cli/verbs.h"
+#include "cli/files/verbs.h"
+#include "cli/service/init.h"
+#include "cli/service/verbs.h"
 #include "lib/bytes.h"
 #include "lib/fd.h"
 

@@ -13,7 +13,7 @@
 #include "cli/ask/control_options.h"
 #include "cli/common/options.h"
 #include "cli/common/secret_verb.h"
-#include "cli/verbs.h"
+#include "cli/ask/verbs.h"
 #include "lib/duration.h"
 
 enum {

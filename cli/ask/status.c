@@ -10,7 +10,7 @@
 #include "cli/common/options.h"
 #include "cli/common/secret_verb.h"
 #include "cli/common/terminal.h"
-#include "cli/verbs.h"
+#include "cli/ask/verbs.h"
 #include "lib/duration.h"
 
 enum {

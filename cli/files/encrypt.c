@@ -16,7 +16,7 @@
 #include "cli/common/secret_verb.h"
 #include "cli/common/stream.h"
 #include "cli/common/terminal.h"
-#include "cli/verbs.h"
+#include "cli/files/verbs.h"
 
 enum {
         OPTION_OUTPUT = 1,

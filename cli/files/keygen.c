@@ -13,7 +13,7 @@
 #include "cli/common/secret_verb.h"
 #include "cli/common/stream.h"
 #include "cli/common/terminal.h"
-#include "cli/verbs.h"
+#include "cli/files/verbs.h"
 #include "lib/atomic_file.h"
 
 enum {

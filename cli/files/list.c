@@ -12,7 +12,7 @@
 #include "cli/files/secret_file.h"
 #include "cli/common/secret_verb.h"
 #include "cli/common/terminal.h"
-#include "cli/verbs.h"
+#include "cli/files/verbs.h"
 #include "secrets/fingerprint.h"
 
 enum {

@@ -24,7 +24,7 @@
 #include "cli/common/options.h"
 #include "cli/service/service.h"
 #include "cli/common/terminal.h"
-#include "cli/verbs.h"
+#include "cli/service/verbs.h"
 #include "conf/config.h"
 #include "secrets/load.h"
 #include "supervisor/supervisor.h"

@@ -8,7 +8,7 @@
 #include "cli/service/load_once.h"
 #include "cli/service/service_verb.h"
 #include "cli/common/terminal.h"
-#include "cli/verbs.h"
+#include "cli/service/verbs.h"
 #include "lib/log.h"
 
 static const char exec_notes[] =

@@ -5,7 +5,6 @@
 
 #include "cli/service/service.h"
 #include "cli/common/startup.h"
-#include "cli/verbs.h"
 #include "lib/log.h"
 
 int init_run(int argc, char **argv) {

@@ -12,7 +12,7 @@
 #include "cli/service/service_verb.h"
 #include "cli/common/startup.h"
 #include "cli/common/terminal.h"
-#include "cli/verbs.h"
+#include "cli/service/verbs.h"
 #include "lib/log.h"
 #include "supervisor/supervisor.h"
 
