@@ -6,34 +6,6 @@
 
 #include "conf/config.h"
 
-struct control_options {
-        struct control_where *where;
-        control_option_handler *on_option;
-        void *context;
-};
-
-static int control_option(void *context, const struct option_reader *reader, int id, struct error *error) {
-        const struct control_options *options = context;
-
-        if (id == OPTION_OPERAND)
-                return option_usage_error(
-                        reader->table, error, "%s takes no operand", reader->table->command);
-        if (id == OPTION_CONTROL)
-                options->where->path = reader->value;
-        else if (id == OPTION_CONTROL_CONFIG)
-                options->where->config = reader->value;
-        else
-                options->on_option(options->context, id);
-        return 0;
-}
-
-int control_options_read(const struct option_table *table, char **argv, struct control_where *where,
-        control_option_handler *on_option, void *context, int *out_status, struct error *error) {
-        struct control_options options = {.where = where, .on_option = on_option, .context = context};
-
-        return option_read_all(table, argv, control_option, &options, out_status, error);
-}
-
 /* The file is read as `run` reads it, so that a wrong one is told here too, but its sources are not looked
  * at: whoever asks need not be able to open a secret. */
 static int config_open(struct control_client *client, const char *file, struct error *error) {

@@ -14,24 +14,19 @@ struct control_where {
         const char *config;
 };
 
-enum { OPTION_CONTROL = 0x200, OPTION_CONTROL_CONFIG };
-
-/* clang-format off */
-#define OPTION_SPEC_CONTROL                                                                                  \
-        { .id = OPTION_CONTROL, .name = "control", .value = "PATH",                                          \
-          .help = "the control socket of the service" }
-#define OPTION_SPEC_CONTROL_CONFIG                                                                           \
-        { .id = OPTION_CONTROL_CONFIG, .letter = 'c', .name = "config", .value = "FILE",                     \
-          .help = "the configuration of the service, which names the socket" }
-/* clang-format on */
-
-/* An option that is neither one of the two nor --help. */
-typedef void control_option_handler(void *context, int id);
-
-/* Read the options of a verb that asks a supervisor and takes no operand. Returns 0; 1 when the help was
- * printed, with *out_status; -1 with error. */
-int control_options_read(const struct option_table *table, char **argv, struct control_where *where,
-        control_option_handler *on_option, void *context, int *out_status, struct error *error);
+/* Rows for the table of a verb that asks.
+ * type, member   the verb's request, and the struct control_where in it */
+#define OPTION_SPEC_CONTROL(type, member)                                                                    \
+        {                                                                                                    \
+                .name = "control", .value = "PATH", .help = "the control socket of the service",             \
+                OPTION_KEEPS(type, member.path)                                                              \
+        }
+#define OPTION_SPEC_CONTROL_CONFIG(type, member)                                                             \
+        {                                                                                                    \
+                .letter = 'c', .name = "config", .value = "FILE",                                            \
+                .help = "the configuration of the service, which names the socket",                          \
+                OPTION_KEEPS(type, member.config)                                                            \
+        }
 
 /* Connect to the service that was named.
  * client   not open; static storage of the verb, it is large

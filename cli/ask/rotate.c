@@ -16,34 +16,44 @@
 #include "cli/ask/verbs.h"
 #include "lib/duration.h"
 
-enum {
-        OPTION_WAIT = 1,
-        OPTION_NO_WAIT,
-        OPTION_FORCE,
-        OPTION_EMERGENCY,
-        OPTION_VERBOSE,
-};
-
 #define ANSWER_TIMEOUT_NS (10 * NS_PER_S) /* when not waiting for the end */
 
+struct rotate_request {
+        struct control_where where;
+        bool waits, is_forced, is_emergency, is_verbose;
+        bool shows_steps;
+};
+
+/* Who wants to see the steps wants to wait for them. */
+static int verbose_take(void *member, const struct option_reader *reader, struct error *error) {
+        struct rotate_request *request = member;
+
+        (void)reader, (void)error;
+        request->is_verbose = request->waits = true;
+        return 0;
+}
+
+/* Of --wait and --no-wait the last one counts, so that a person can take back what a script has set. */
 static const struct option_spec specs[] = {
-        {.id = OPTION_WAIT,
-                .letter = 'w',
+        {.letter = 'w',
                 .name = "wait",
-                .help = "wait for the end and tell it by the exit status; at a terminal the default"},
-        {.id = OPTION_NO_WAIT, .name = "no-wait", .help = "only ask, also at a terminal"},
-        {.id = OPTION_FORCE,
-                .name = "force",
-                .help = "also when nothing has changed, or the same secrets failed before"},
-        {.id = OPTION_EMERGENCY,
-                .name = "emergency",
-                .help = "all replicas at once and no way back: the old secrets must not be used any more"},
-        {.id = OPTION_VERBOSE,
-                .letter = 'v',
+                .help = "wait for the end and tell it by the exit status; at a terminal the default",
+                OPTION_SETS(struct rotate_request, waits)},
+        {.name = "no-wait",
+                .help = "only ask, also at a terminal",
+                OPTION_CLEARS(struct rotate_request, waits)},
+        {.name = "force",
+                .help = "also when nothing has changed, or the same secrets failed before",
+                OPTION_SETS(struct rotate_request, is_forced)},
+        {.name = "emergency",
+                .help = "all replicas at once and no way back: the old secrets must not be used any more",
+                OPTION_SETS(struct rotate_request, is_emergency)},
+        {.letter = 'v',
                 .name = "verbose",
-                .help = "wait and print the steps, also when not at a terminal"},
-        OPTION_SPEC_CONTROL,
-        OPTION_SPEC_CONTROL_CONFIG,
+                .help = "wait and print the steps, also when not at a terminal",
+                .take = verbose_take},
+        OPTION_SPEC_CONTROL(struct rotate_request, where),
+        OPTION_SPEC_CONTROL_CONFIG(struct rotate_request, where),
         OPTION_SPEC_HELP,
 };
 static const struct option_table table = {
@@ -76,25 +86,6 @@ static const struct {
         {"halted", 6, "halted: generation %lld neither took over nor went away"},
         {"stopped", 7, "the service ends"},
 };
-
-struct rotate_request {
-        struct control_where where;
-        bool waits, is_forced, is_emergency, is_verbose;
-        bool shows_steps;
-};
-
-static void option_take(void *context, int id) {
-        struct rotate_request *request = context;
-
-        if (id == OPTION_WAIT || id == OPTION_VERBOSE)
-                request->waits = true;
-        else if (id == OPTION_NO_WAIT)
-                request->waits =
-                        false; /* the last one counts, so that it can take back what a script has set */
-        request->is_forced |= id == OPTION_FORCE;
-        request->is_emergency |= id == OPTION_EMERGENCY;
-        request->is_verbose |= id == OPTION_VERBOSE;
-}
 
 static double elapsed_seconds(const json_t *reply) {
         return (double)json_integer_value(json_object_get(reply, "elapsed_ms")) / 1000;
@@ -153,8 +144,7 @@ static int rotate_run(char **argv, struct error *error) {
         static struct control_client client;
         bool is_terminal = isatty(STDOUT_FILENO);
         struct rotate_request request = {.waits = is_terminal};
-        int status = EXIT_STATUS_DONE, result = control_options_read(&table, argv, &request.where,
-                                               option_take, &request, &status, error);
+        int status = EXIT_STATUS_DONE, result = option_read_all(&table, argv, &request, &status, error);
 
         if (result != 0)
                 return result < 0 ? -1 : status;

@@ -13,17 +13,18 @@
 #include "cli/ask/verbs.h"
 #include "lib/duration.h"
 
-enum {
-        OPTION_JSON = 1,
-};
-
 #define ANSWER_TIMEOUT_NS (10 * NS_PER_S)
 #define TEXT_BYTES        256
 
+struct status_request {
+        struct control_where where;
+        bool is_json;
+};
+
 static const struct option_spec specs[] = {
-        {.id = OPTION_JSON, .name = "json", .help = "print one JSON object"},
-        OPTION_SPEC_CONTROL,
-        OPTION_SPEC_CONTROL_CONFIG,
+        {.name = "json", .help = "print one JSON object", OPTION_SETS(struct status_request, is_json)},
+        OPTION_SPEC_CONTROL(struct status_request, where),
+        OPTION_SPEC_CONTROL_CONFIG(struct status_request, where),
         OPTION_SPEC_HELP,
 };
 static const struct option_table table = {
@@ -35,17 +36,6 @@ static const struct option_table table = {
         .specs = specs,
         .count = sizeof specs / sizeof specs[0],
 };
-
-struct status_request {
-        struct control_where where;
-        bool is_json;
-};
-
-static void option_take(void *context, int id) {
-        struct status_request *request = context;
-
-        request->is_json |= id == OPTION_JSON;
-}
 
 static long long number_of(const json_t *object, const char *key) {
         return (long long)json_integer_value(json_object_get(object, key));
@@ -143,8 +133,7 @@ static int status_run(char **argv, struct error *error) {
         static struct control_client client;
         CLEANUP_JSON json_t *reply = NULL;
         struct status_request request = {0};
-        int status = EXIT_STATUS_DONE, result = control_options_read(&table, argv, &request.where,
-                                               option_take, &request, &status, error);
+        int status = EXIT_STATUS_DONE, result = option_read_all(&table, argv, &request, &status, error);
 
         if (result != 0)
                 return result < 0 ? -1 : status;

@@ -102,7 +102,7 @@ static int option_accept(
                 return option_usage_error(
                         reader->table, error, "'%s' is given twice", option_spelling(spec, spelling));
         reader->seen[index / 64] |= bit;
-        return spec->id;
+        return spec->id ? spec->id : OPTION_ROW;
 }
 
 static int option_next_long(struct option_reader *reader, char *name, struct error *error) {
@@ -163,8 +163,19 @@ int option_next(struct option_reader *reader, struct error *error) {
         return OPTION_OPERAND;
 }
 
-int option_read_all(const struct option_table *table, char **argv, option_handler *handler, void *context,
-        int *out_status, struct error *error) {
+/* Hand what option_next() returned to the taker of its row. */
+static int option_take(const struct option_reader *reader, int id, void *request, struct error *error) {
+        const struct option_table *table = reader->table;
+
+        if (id != OPTION_OPERAND)
+                return reader->spec->take((char *)request + reader->spec->offset, reader, error);
+        if (!table->operand)
+                return option_usage_error(table, error, "%s takes no operand", table->command);
+        return table->operand((char *)request + table->operand_offset, reader, error);
+}
+
+int option_read_all(
+        const struct option_table *table, char **argv, void *request, int *out_status, struct error *error) {
         struct option_reader reader;
         int id;
 
@@ -174,13 +185,33 @@ int option_read_all(const struct option_table *table, char **argv, option_handle
                         *out_status = option_help_print(table, STDOUT_FILENO);
                         return 1;
                 }
-                if (id < 0 || handler(context, &reader, id, error) < 0)
+                if (id < 0 || option_take(&reader, id, request, error) < 0)
                         return -1;
         }
         return 0;
 }
 
-int option_take_file(const char **path, const struct option_reader *reader, struct error *error) {
+int option_take_true(void *member, const struct option_reader *reader, struct error *error) {
+        (void)reader, (void)error;
+        *(bool *)member = true;
+        return 0;
+}
+
+int option_take_false(void *member, const struct option_reader *reader, struct error *error) {
+        (void)reader, (void)error;
+        *(bool *)member = false;
+        return 0;
+}
+
+int option_take_text(void *member, const struct option_reader *reader, struct error *error) {
+        (void)error;
+        *(const char **)member = reader->value;
+        return 0;
+}
+
+int option_take_file(void *member, const struct option_reader *reader, struct error *error) {
+        const char **path = member;
+
         if (*path)
                 return option_usage_error(reader->table, error, "more than one file is named");
         *path = reader->value;

@@ -12,25 +12,50 @@
 
 #include "lib/error.h"
 
-#define OPTION_SPECS_MAX 128
+#define OPTION_SPECS_MAX 128 /* of one table; the schema's rows are the most of run's */
+
+struct option_reader;
+
+/* Put what option_read_all() just met where it belongs.
+ * member   what the row names in the verb's request, see OPTION_SETS() and its like
+ * reader   `value` is the option's value or the operand; it is part of argv, writable, and outlives the verb
+ * Returns 0, or -1 with error (EXIT_STATUS_USAGE as a rule). */
+typedef int option_taker(void *member, const struct option_reader *reader, struct error *error);
 
 struct option_spec {
-        int id;             /* what option_next() returns; > 0 and below OPTION_OPERAND */
+        int id;             /* what option_next() returns; below OPTION_OPERAND. 0: OPTION_ROW */
         char letter;        /* 0: no short form */
         bool is_repeatable; /* false: a second one is an error */
         const char *name;   /* long name without the dashes; NULL: none */
         const char *value;  /* what --help calls the value; NULL: the option takes none */
         const char *help;   /* may hold line feeds; NULL: not listed in --help */
+        option_taker *take; /* for option_read_all() alone; NULL where a verb reads by ids */
+        size_t offset;      /* of take's member in the verb's request; 0: the request itself */
 };
 
 enum {
         OPTION_END = 0,          /* no more: the operands are reader->rest */
         OPTION_OPERAND = 0x7000, /* reader->value is an operand (only without `stops_at_operand`) */
         OPTION_HELP,             /* the id of OPTION_SPEC_HELP */
+        OPTION_ROW,              /* an option without an id: reader->spec says which */
 };
 
 #define OPTION_SPEC_HELP                                                                                     \
         { .id = OPTION_HELP, .letter = 'h', .name = "help", .help = "show this help" }
+
+/* The takers of rows that need no decision: such a verb has no code for its options, only a table. A member
+ * of another type than the taker writes does not compile.
+ *   OPTION_SETS    the bool becomes true          OPTION_KEEPS   the text is the option's value
+ *   OPTION_CLEARS  the bool becomes false         OPTION_FILE    the text is the one operand */
+#define OPTION_SETS(type, member)   .take = option_take_true, .offset = OPTION_MEMBER(type, member, bool)
+#define OPTION_CLEARS(type, member) .take = option_take_false, .offset = OPTION_MEMBER(type, member, bool)
+#define OPTION_KEEPS(type, member)                                                                           \
+        .take = option_take_text, .offset = OPTION_MEMBER(type, member, const char *)
+#define OPTION_FILE(type, member)                                                                            \
+        .operand = option_take_file, .operand_offset = OPTION_MEMBER(type, member, const char *)
+
+/* offsetof() a member that must have the type `wanted`. */
+#define OPTION_MEMBER(type, member, wanted) _Generic(((type *)0)->member, wanted : offsetof(type, member))
 
 /* One verb as its reader and its --help see it. */
 struct option_table {
@@ -41,6 +66,8 @@ struct option_table {
         const struct option_spec *specs;
         size_t count;
         bool stops_at_operand; /* the first operand ends the options (`run ... CMD --its-own`) */
+        option_taker *operand; /* for option_read_all(): gets each operand; NULL: none is accepted */
+        size_t operand_offset; /* as option_spec.offset */
 };
 
 struct option_reader {
@@ -65,17 +92,20 @@ void option_start(struct option_reader *reader, const struct option_table *table
  * the wrong place. */
 int option_next(struct option_reader *reader, struct error *error);
 
-/* What one option or operand means to a verb: `id` is what option_next() returned, never OPTION_HELP. Returns
- * 0, or -1 with error. */
-typedef int option_handler(void *context, const struct option_reader *reader, int id, struct error *error);
+/* Read a whole command line: each option and operand is given to the taker of its row.
+ * table        every row but --help has a taker
+ * request      what the offsets of the rows count from: the verb's own struct
+ * out_status   the exit status, set when --help was asked for
+ * Returns 0; 1 when --help was asked for and has been printed; or -1 with error. */
+int option_read_all(
+        const struct option_table *table, char **argv, void *request, int *out_status, struct error *error);
 
-/* Read a whole command line and give everything to `handler`. Returns 0; 1 when --help was asked for and has
- * been printed, with the exit status in *out_status; or -1 with error. */
-int option_read_all(const struct option_table *table, char **argv, option_handler *handler, void *context,
-        int *out_status, struct error *error);
-
-/* The operand of a verb that takes one file. Returns 0, or -1 when *path is set already. */
-int option_take_file(const char **path, const struct option_reader *reader, struct error *error);
+/* The takers of OPTION_SETS(), OPTION_CLEARS(), OPTION_KEEPS() and OPTION_FILE(). They return 0; the last one
+ * -1 for a second operand. */
+int option_take_true(void *member, const struct option_reader *reader, struct error *error);
+int option_take_false(void *member, const struct option_reader *reader, struct error *error);
+int option_take_text(void *member, const struct option_reader *reader, struct error *error);
+int option_take_file(void *member, const struct option_reader *reader, struct error *error);
 
 /* Parse reader->value as a number from `min` to `max`. Returns 0 or -1 with a usage error. */
 int option_number(

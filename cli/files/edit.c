@@ -20,33 +20,6 @@
 
 #define EDIT_NAME_BYTES 100
 
-enum {
-        OPTION_VISIBLE = 1,
-};
-
-static const struct option_spec specs[] = {
-        {.id = OPTION_VISIBLE,
-                .name = "visible",
-                .help = "let other programs of this user see the editor's file (in\n"
-                        "/dev/shm), for editors that hand it to an open window"},
-        OPTION_SPEC_IDENTITY,
-        OPTION_SPEC_PASSPHRASE_FILE,
-        OPTION_SPEC_RECIPIENT,
-        OPTION_SPEC_RECIPIENTS_FILE,
-        OPTION_SPEC_HELP,
-};
-static const struct option_table table = {
-        .command = "tacet edit",
-        .synopsis = "[OPTION]... FILE",
-        .purpose = "Edit an encrypted file with $VISUAL or $EDITOR. The text lies in memory, in a folder "
-                   "only the\n"
-                   "editor sees, and all else is read-only to it: swap, backup and history files stay there "
-                   "too.",
-        .notes = KEYS_NOTES "\n\n" RECIPIENTS_NOTES "\n\nAn unchanged text is not written.",
-        .specs = specs,
-        .count = sizeof specs / sizeof specs[0],
-};
-
 struct edit {
         struct key_options keys;
         struct recipient_options recipient_options;
@@ -59,22 +32,40 @@ struct edit {
         struct arena arena;
 };
 
-static int edit_option(void *context, const struct option_reader *reader, int id, struct error *error) {
-        struct edit *edit = context;
-        int taken = secret_options_take(&edit->keys, &edit->recipient_options, reader, id, error);
-
-        if (taken)
-                return taken < 0 ? -1 : 0;
-        if (id == OPTION_OPERAND && argument_is_assignment(reader->value))
+/* `tacet edit FILE NAME=value` is more than a second file: the value must not stay in the command line. */
+static int edit_take_file(void *member, const struct option_reader *reader, struct error *error) {
+        if (argument_is_assignment(reader->value))
                 return argument_refuse_assignment(reader->value, error);
-        if (id == OPTION_OPERAND)
-                return option_take_file(&edit->path, reader, error);
-        edit->is_visible = true;
-        return 0;
+        return option_take_file(member, reader, error);
 }
 
+static const struct option_spec specs[] = {
+        {.name = "visible",
+                .help = "let other programs of this user see the editor's file (in\n"
+                        "/dev/shm), for editors that hand it to an open window",
+                OPTION_SETS(struct edit, is_visible)},
+        OPTION_SPEC_IDENTITY(struct edit, keys),
+        OPTION_SPEC_PASSPHRASE_FILE(struct edit, keys),
+        OPTION_SPEC_RECIPIENT(struct edit, recipient_options),
+        OPTION_SPEC_RECIPIENTS_FILE(struct edit, recipient_options),
+        OPTION_SPEC_HELP,
+};
+static const struct option_table table = {
+        .command = "tacet edit",
+        .synopsis = "[OPTION]... FILE",
+        .purpose = "Edit an encrypted file with $VISUAL or $EDITOR. The text lies in memory, in a folder "
+                   "only the\n"
+                   "editor sees, and all else is read-only to it: swap, backup and history files stay there "
+                   "too.",
+        .notes = KEYS_NOTES "\n\n" RECIPIENTS_NOTES "\n\nAn unchanged text is not written.",
+        .specs = specs,
+        .count = sizeof specs / sizeof specs[0],
+        .operand = edit_take_file,
+        .operand_offset = OPTION_MEMBER(struct edit, path, const char *),
+};
+
 static int edit_read_options(struct edit *edit, char **argv, int *out_status, struct error *error) {
-        int result = option_read_all(&table, argv, edit_option, edit, out_status, error);
+        int result = option_read_all(&table, argv, edit, out_status, error);
 
         if (result == 0 && !edit->path)
                 return option_usage_error(&table, error, "no file is named");

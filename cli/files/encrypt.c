@@ -18,34 +18,40 @@
 #include "cli/common/terminal.h"
 #include "cli/files/verbs.h"
 
-enum {
-        OPTION_OUTPUT = 1,
-        OPTION_ARMOR,
-        OPTION_PASSPHRASE,
+struct crypt_request {
+        struct recipient_options recipients;
+        struct key_options keys;
+        const char *input, *output;
+        bool is_armored, asks_passphrase;
 };
 
 #define OPTION_SPEC_OUTPUT                                                                                   \
         {                                                                                                    \
-                .id = OPTION_OUTPUT, .letter = 'o', .name = "output", .value = "FILE",                       \
-                .help = "write to FILE instead of standard output"                                           \
+                .letter = 'o', .name = "output", .value = "FILE",                                            \
+                .help = "write to FILE instead of standard output",                                          \
+                OPTION_KEEPS(struct crypt_request, output)                                                   \
         }
 
 static const struct option_spec encrypt_specs[] = {
-        OPTION_SPEC_RECIPIENT,
-        OPTION_SPEC_RECIPIENTS_FILE,
-        {.id = OPTION_IDENTITY,
-                .letter = 'i',
+        OPTION_SPEC_RECIPIENT(struct crypt_request, recipients),
+        OPTION_SPEC_RECIPIENTS_FILE(struct crypt_request, recipients),
+        {.letter = 'i',
                 .name = "identity",
                 .value = "FILE",
                 .is_repeatable = true,
-                .help = "encrypt for the recipients of the identities in FILE"},
-        {.id = OPTION_PASSPHRASE,
-                .letter = 'p',
+                .help = "encrypt for the recipients of the identities in FILE",
+                .take = key_options_take_identity,
+                .offset = OPTION_MEMBER(struct crypt_request, keys, struct key_options)},
+        {.letter = 'p',
                 .name = "passphrase",
                 .help = "encrypt with a passphrase, asked for at the terminal\n(empty: one is made up and "
-                        "shown)"},
-        OPTION_SPEC_PASSPHRASE_FILE,
-        {.id = OPTION_ARMOR, .letter = 'a', .name = "armor", .help = "write text (PEM) instead of binary"},
+                        "shown)",
+                OPTION_SETS(struct crypt_request, asks_passphrase)},
+        OPTION_SPEC_PASSPHRASE_FILE(struct crypt_request, keys),
+        {.letter = 'a',
+                .name = "armor",
+                .help = "write text (PEM) instead of binary",
+                OPTION_SETS(struct crypt_request, is_armored)},
         OPTION_SPEC_OUTPUT,
         OPTION_SPEC_HELP,
 };
@@ -56,11 +62,12 @@ static const struct option_table encrypt_table = {
         .notes = "  tacet encrypt -R team.txt -o secrets.age secrets.env",
         .specs = encrypt_specs,
         .count = sizeof encrypt_specs / sizeof encrypt_specs[0],
+        OPTION_FILE(struct crypt_request, input),
 };
 
 static const struct option_spec decrypt_specs[] = {
-        OPTION_SPEC_IDENTITY,
-        OPTION_SPEC_PASSPHRASE_FILE,
+        OPTION_SPEC_IDENTITY(struct crypt_request, keys),
+        OPTION_SPEC_PASSPHRASE_FILE(struct crypt_request, keys),
         OPTION_SPEC_OUTPUT,
         OPTION_SPEC_HELP,
 };
@@ -72,34 +79,13 @@ static const struct option_table decrypt_table = {
                             "tacet set, tacet edit.",
         .specs = decrypt_specs,
         .count = sizeof decrypt_specs / sizeof decrypt_specs[0],
+        OPTION_FILE(struct crypt_request, input),
 };
-
-struct crypt_request {
-        struct recipient_options recipients;
-        struct key_options keys;
-        const char *input, *output;
-        bool is_armored, asks_passphrase;
-};
-
-static int request_option(void *context, const struct option_reader *reader, int id, struct error *error) {
-        struct crypt_request *request = context;
-        int taken = secret_options_take(&request->keys, &request->recipients, reader, id, error);
-
-        if (taken)
-                return taken < 0 ? -1 : 0;
-        if (id == OPTION_OPERAND)
-                return option_take_file(&request->input, reader, error);
-        if (id == OPTION_OUTPUT)
-                request->output = reader->value;
-        request->is_armored |= id == OPTION_ARMOR;
-        request->asks_passphrase |= id == OPTION_PASSPHRASE;
-        return 0;
-}
 
 /* Read the command line. Returns 0; 1 after --help, with *out_status; or -1. */
 static int request_read(struct crypt_request *request, const struct option_table *table, char **argv,
         int *out_status, struct error *error) {
-        int result = option_read_all(table, argv, request_option, request, out_status, error);
+        int result = option_read_all(table, argv, request, out_status, error);
 
         if (result != 0)
                 return result;

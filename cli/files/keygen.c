@@ -16,22 +16,22 @@
 #include "cli/files/verbs.h"
 #include "lib/atomic_file.h"
 
-enum {
-        OPTION_OUTPUT = 1,
-        OPTION_RECIPIENT_OF,
+struct keygen_request {
+        const char *input, *output;
+        bool shows_recipient;
 };
 
 static const struct option_spec specs[] = {
-        {.id = OPTION_OUTPUT,
-                .letter = 'o',
+        {.letter = 'o',
                 .name = "output",
                 .value = "FILE",
-                .help = "write to FILE, which must not exist yet (mode 0600)"},
-        {.id = OPTION_RECIPIENT_OF,
-                .letter = 'y',
+                .help = "write to FILE, which must not exist yet (mode 0600)",
+                OPTION_KEEPS(struct keygen_request, output)},
+        {.letter = 'y',
                 .name = "recipient",
                 .help = "print the recipients of the identities in IDENTITY_FILE\n(standard input when none "
-                        "is named)"},
+                        "is named)",
+                OPTION_SETS(struct keygen_request, shows_recipient)},
         OPTION_SPEC_HELP,
 };
 static const struct option_table table = {
@@ -44,6 +44,7 @@ static const struct option_table table = {
                  "  tacet set -i key.txt secrets.age DB_PASSWORD",
         .specs = specs,
         .count = sizeof specs / sizeof specs[0],
+        OPTION_FILE(struct keygen_request, input),
 };
 
 /* A new file, complete or not there at all; an old one is never touched: a lost identity cannot be had
@@ -102,7 +103,7 @@ static int keygen_new(const char *path, struct arena *arena, struct error *error
         return keygen_write(path, secret_view(text), recipient, error);
 }
 
-static int keygen_show(char *input, const char *output, struct arena *arena, struct error *error) {
+static int keygen_show(const char *input, const char *output, struct arena *arena, struct error *error) {
         struct key_options options = {.identities = {input}, .identity_count = 1};
         char *lines = arena_take(arena, (size_t)AGE_KEYS_MAX * AGE_RECIPIENT_TEXT_BYTES, error);
         struct age_keys keys;
@@ -121,30 +122,10 @@ static int keygen_show(char *input, const char *output, struct arena *arena, str
         return stream_write(output, (struct bytes){(const uint8_t *)lines, used}, 0644, error);
 }
 
-struct keygen_request {
-        char *input;
-        const char *output;
-        bool shows_recipient;
-};
-
-static int request_option(void *context, const struct option_reader *reader, int id, struct error *error) {
-        struct keygen_request *request = context;
-
-        if (id == OPTION_OPERAND && request->input)
-                return option_usage_error(&table, error, "more than one file is named");
-        if (id == OPTION_OPERAND)
-                request->input = reader->value;
-        if (id == OPTION_OUTPUT)
-                request->output = reader->value;
-        request->shows_recipient |= id == OPTION_RECIPIENT_OF;
-        return 0;
-}
-
 static int keygen_run(char **argv, struct error *error) {
         CLEANUP_ARENA struct arena arena = {0};
         struct keygen_request request = {0};
-        int status = EXIT_STATUS_DONE,
-            result = option_read_all(&table, argv, request_option, &request, &status, error);
+        int status = EXIT_STATUS_DONE, result = option_read_all(&table, argv, &request, &status, error);
 
         if (result != 0)
                 return result < 0 ? -1 : status;
@@ -157,7 +138,7 @@ static int keygen_run(char **argv, struct error *error) {
                 return -1;
         if (!request.shows_recipient)
                 return keygen_new(request.output, &arena, error);
-        return keygen_show(request.input ? request.input : (char[]){"-"}, request.output, &arena, error);
+        return keygen_show(request.input ? request.input : "-", request.output, &arena, error);
 }
 
 int verb_keygen(int argc, char **argv) {

@@ -13,19 +13,14 @@
 #include "cli/common/stream.h"
 #include "cli/common/terminal.h"
 
-int key_options_take(
-        struct key_options *options, const struct option_reader *reader, int id, struct error *error) {
-        if (id == OPTION_PASSPHRASE_FILE) {
-                options->passphrase_file = reader->value;
-                return 1;
-        }
-        if (id != OPTION_IDENTITY)
-                return 0;
+int key_options_take_identity(void *member, const struct option_reader *reader, struct error *error) {
+        struct key_options *options = member;
+
         if (options->identity_count == IDENTITY_OPTIONS_MAX)
                 return option_usage_error(
                         reader->table, error, "more than %d identity files", IDENTITY_OPTIONS_MAX);
         options->identities[options->identity_count++] = reader->value;
-        return 1;
+        return 0;
 }
 
 /* A passphrase is what a file holds without its final line end. */

@@ -11,23 +11,21 @@
 #include "lib/secret_memory.h"
 #include "secrets/age/age.h"
 
-enum {
-        OPTION_IDENTITY = 0x100,
-        OPTION_PASSPHRASE_FILE,
-};
-
-#define OPTION_SPEC_IDENTITY                                                                                 \
+/* Rows for the table of a verb that opens files.
+ * type, member   the verb's request, and the struct key_options in it */
+#define OPTION_SPEC_IDENTITY(type, member)                                                                   \
         {                                                                                                    \
-                .id = OPTION_IDENTITY, .letter = 'i', .name = "identity", .value = "FILE",                   \
-                .is_repeatable = true,                                                                       \
+                .letter = 'i', .name = "identity", .value = "FILE", .is_repeatable = true,                   \
                 .help = "open with the identities in FILE, or - (standard input), fd:N,\n"                   \
                         "env:NAME, credential:NAME; or with passphrase-file:FILE,\n"                         \
-                        "passphrase-fd:N (repeatable)"                                                       \
+                        "passphrase-fd:N (repeatable)",                                                      \
+                .take = key_options_take_identity, .offset = OPTION_MEMBER(type, member, struct key_options) \
         }
-#define OPTION_SPEC_PASSPHRASE_FILE                                                                          \
+#define OPTION_SPEC_PASSPHRASE_FILE(type, member)                                                            \
         {                                                                                                    \
-                .id = OPTION_PASSPHRASE_FILE, .name = "passphrase-file", .value = "FILE",                    \
-                .help = "read the passphrase from FILE (a final line end is left out)"                       \
+                .name = "passphrase-file", .value = "FILE",                                                  \
+                .help = "read the passphrase from FILE (a final line end is left out)",                      \
+                OPTION_KEEPS(type, member.passphrase_file)                                                   \
         }
 
 #define KEYS_NOTES                                                                                           \
@@ -37,15 +35,13 @@ enum {
 #define IDENTITY_OPTIONS_MAX 64
 
 struct key_options {
-        char *identities[IDENTITY_OPTIONS_MAX]; /* writable: env:NAME is wiped */
+        const char *identities[IDENTITY_OPTIONS_MAX]; /* the values of -i, as they were given */
         size_t identity_count;
         const char *passphrase_file;
 };
 
-/* Note the option just read when it is one of the two above. Returns 1; 0 when it is another; -1: too
- * many. */
-int key_options_take(
-        struct key_options *options, const struct option_reader *reader, int id, struct error *error);
+/* The taker of -i: notes it in a struct key_options; nothing is opened yet. -1: too many. */
+int key_options_take_identity(void *member, const struct option_reader *reader, struct error *error);
 
 /* Remove the variables of `env:NAME` identities from this process's environment, values wiped. */
 void key_options_forget_environment(const struct key_options *options);

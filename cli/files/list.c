@@ -15,14 +15,16 @@
 #include "cli/files/verbs.h"
 #include "secrets/fingerprint.h"
 
-enum {
-        OPTION_JSON = 1,
+struct list_request {
+        struct key_options keys;
+        const char *path;
+        bool is_json;
 };
 
 static const struct option_spec specs[] = {
-        {.id = OPTION_JSON, .name = "json", .help = "print one JSON object"},
-        OPTION_SPEC_IDENTITY,
-        OPTION_SPEC_PASSPHRASE_FILE,
+        {.name = "json", .help = "print one JSON object", OPTION_SETS(struct list_request, is_json)},
+        OPTION_SPEC_IDENTITY(struct list_request, keys),
+        OPTION_SPEC_PASSPHRASE_FILE(struct list_request, keys),
         OPTION_SPEC_HELP,
 };
 static const struct option_table table = {
@@ -35,28 +37,11 @@ static const struct option_table table = {
                  "with a passphrase there are none.\n\n" KEYS_NOTES,
         .specs = specs,
         .count = sizeof specs / sizeof specs[0],
+        OPTION_FILE(struct list_request, path),
 };
-
-struct list_request {
-        struct key_options keys;
-        const char *path;
-        bool is_json;
-};
-
-static int request_option(void *context, const struct option_reader *reader, int id, struct error *error) {
-        struct list_request *request = context;
-        int taken = key_options_take(&request->keys, reader, id, error);
-
-        if (taken)
-                return taken < 0 ? -1 : 0;
-        if (id == OPTION_OPERAND)
-                return option_take_file(&request->path, reader, error);
-        request->is_json = true;
-        return 0;
-}
 
 static int request_read(struct list_request *request, char **argv, int *out_status, struct error *error) {
-        int result = option_read_all(&table, argv, request_option, request, out_status, error);
+        int result = option_read_all(&table, argv, request, out_status, error);
 
         if (result == 0 && !request->path)
                 return option_usage_error(&table, error, "no file is named");

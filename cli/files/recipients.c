@@ -19,26 +19,27 @@
 #include "cli/common/stream.h"
 #include "lib/fd.h"
 
-int recipient_options_take(
-        struct recipient_options *options, const struct option_reader *reader, int id, struct error *error) {
-        size_t *count = id == OPTION_RECIPIENT ? &options->text_count : &options->file_count;
-
-        if (id != OPTION_RECIPIENT && id != OPTION_RECIPIENTS_FILE)
-                return 0;
+static int option_append(
+        const char **list, size_t *count, const struct option_reader *reader, struct error *error) {
         if (*count == RECIPIENT_OPTIONS_MAX) {
                 option_usage_error(
                         reader->table, error, "more than %d recipient options", RECIPIENT_OPTIONS_MAX);
                 return error_hint(error, "list the recipients in one file, for -R");
         }
-        (id == OPTION_RECIPIENT ? options->texts : options->files)[(*count)++] = reader->value;
-        return 1;
+        list[(*count)++] = reader->value;
+        return 0;
 }
 
-int secret_options_take(struct key_options *keys, struct recipient_options *recipients,
-        const struct option_reader *reader, int id, struct error *error) {
-        int taken = key_options_take(keys, reader, id, error);
+int recipient_options_take_text(void *member, const struct option_reader *reader, struct error *error) {
+        struct recipient_options *options = member;
 
-        return taken ? taken : recipient_options_take(recipients, reader, id, error);
+        return option_append(options->texts, &options->text_count, reader, error);
+}
+
+int recipient_options_take_file(void *member, const struct option_reader *reader, struct error *error) {
+        struct recipient_options *options = member;
+
+        return option_append(options->files, &options->file_count, reader, error);
 }
 
 int recipients_add_options(struct age_recipients *recipients, const struct recipient_options *options,

@@ -12,21 +12,21 @@
 #include "lib/secret_memory.h"
 #include "secrets/age/age.h"
 
-enum {
-        OPTION_RECIPIENT = 0x110,
-        OPTION_RECIPIENTS_FILE,
-};
-
-#define OPTION_SPEC_RECIPIENT                                                                                \
+/* Rows for the table of a verb that writes files.
+ * type, member   the verb's request, and the struct recipient_options in it */
+#define OPTION_SPEC_RECIPIENT(type, member)                                                                  \
         {                                                                                                    \
-                .id = OPTION_RECIPIENT, .letter = 'r', .name = "recipient", .value = "RECIPIENT",            \
-                .is_repeatable = true,                                                                       \
-                .help = "encrypt for age1... or an ssh-ed25519 public key (repeatable)"                      \
+                .letter = 'r', .name = "recipient", .value = "RECIPIENT", .is_repeatable = true,             \
+                .help = "encrypt for age1... or an ssh-ed25519 public key (repeatable)",                     \
+                .take = recipient_options_take_text,                                                         \
+                .offset = OPTION_MEMBER(type, member, struct recipient_options)                              \
         }
-#define OPTION_SPEC_RECIPIENTS_FILE                                                                          \
+#define OPTION_SPEC_RECIPIENTS_FILE(type, member)                                                            \
         {                                                                                                    \
-                .id = OPTION_RECIPIENTS_FILE, .letter = 'R', .name = "recipients-file", .value = "FILE",     \
-                .is_repeatable = true, .help = "encrypt for every recipient in FILE (repeatable)"            \
+                .letter = 'R', .name = "recipients-file", .value = "FILE", .is_repeatable = true,            \
+                .help = "encrypt for every recipient in FILE (repeatable)",                                  \
+                .take = recipient_options_take_file,                                                         \
+                .offset = OPTION_MEMBER(type, member, struct recipient_options)                              \
         }
 
 #define RECIPIENTS_NOTES                                                                                     \
@@ -43,14 +43,9 @@ struct recipient_options {
         size_t file_count;
 };
 
-/* Note the option just read when it is one of the two above. Returns 1; 0 when it is another; -1: too
- * many. */
-int recipient_options_take(
-        struct recipient_options *options, const struct option_reader *reader, int id, struct error *error);
-
-/* The same for a verb that opens a file and writes it again: also those of key_options_take(). */
-int secret_options_take(struct key_options *keys, struct recipient_options *recipients,
-        const struct option_reader *reader, int id, struct error *error);
+/* The takers of -r and -R: note it in a struct recipient_options; nothing is opened yet. -1: too many. */
+int recipient_options_take_text(void *member, const struct option_reader *reader, struct error *error);
+int recipient_options_take_file(void *member, const struct option_reader *reader, struct error *error);
 
 /* Add all of -r and -R. Returns how many recipients that gave (0: none was asked for) or -1. */
 int recipients_add_options(struct age_recipients *recipients, const struct recipient_options *options,

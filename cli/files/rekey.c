@@ -16,19 +16,21 @@
 #include "cli/common/terminal.h"
 #include "cli/files/verbs.h"
 
-enum {
-        OPTION_NEW_PASSPHRASE_FILE = 1,
+struct rekey_request {
+        struct key_options keys;
+        struct recipient_options recipients;
+        const char *path, *passphrase_file;
 };
 
 static const struct option_spec specs[] = {
-        OPTION_SPEC_RECIPIENT,
-        OPTION_SPEC_RECIPIENTS_FILE,
-        {.id = OPTION_NEW_PASSPHRASE_FILE,
-                .name = "new-passphrase-file",
+        OPTION_SPEC_RECIPIENT(struct rekey_request, recipients),
+        OPTION_SPEC_RECIPIENTS_FILE(struct rekey_request, recipients),
+        {.name = "new-passphrase-file",
                 .value = "FILE",
-                .help = "lock it with the passphrase in FILE instead"},
-        OPTION_SPEC_IDENTITY,
-        OPTION_SPEC_PASSPHRASE_FILE,
+                .help = "lock it with the passphrase in FILE instead",
+                OPTION_KEEPS(struct rekey_request, passphrase_file)},
+        OPTION_SPEC_IDENTITY(struct rekey_request, keys),
+        OPTION_SPEC_PASSPHRASE_FILE(struct rekey_request, keys),
         OPTION_SPEC_HELP,
 };
 static const struct option_table table = {
@@ -39,28 +41,11 @@ static const struct option_table table = {
                             "Who could read the old file may still know its values: rotate them as well.",
         .specs = specs,
         .count = sizeof specs / sizeof specs[0],
+        OPTION_FILE(struct rekey_request, path),
 };
-
-struct rekey_request {
-        struct key_options keys;
-        struct recipient_options recipients;
-        const char *path, *passphrase_file;
-};
-
-static int request_option(void *context, const struct option_reader *reader, int id, struct error *error) {
-        struct rekey_request *request = context;
-        int taken = secret_options_take(&request->keys, &request->recipients, reader, id, error);
-
-        if (taken)
-                return taken < 0 ? -1 : 0;
-        if (id == OPTION_OPERAND)
-                return option_take_file(&request->path, reader, error);
-        request->passphrase_file = reader->value;
-        return 0;
-}
 
 static int request_read(struct rekey_request *request, char **argv, int *out_status, struct error *error) {
-        int result = option_read_all(&table, argv, request_option, request, out_status, error);
+        int result = option_read_all(&table, argv, request, out_status, error);
 
         if (result != 0)
                 return result;

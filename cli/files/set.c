@@ -20,61 +20,6 @@
 
 #define NAMES_MAX 256
 
-enum {
-        OPTION_FROM_FD = 1,
-        OPTION_GENERATE,
-        OPTION_BASE64,
-        OPTION_RAW,
-};
-
-static const struct option_spec set_specs[] = {
-        {.id = OPTION_GENERATE,
-                .letter = 'g',
-                .name = "generate",
-                .value = "FORM",
-                .help = "make up a random value: " GENERATE_FORMS},
-        {.id = OPTION_FROM_FD, .name = "from-fd", .value = "N", .help = "read the value from descriptor N"},
-        {.id = OPTION_RAW, .name = "raw", .help = "keep a final line end of the input as part of the value"},
-        {.id = OPTION_BASE64,
-                .name = "base64",
-                .help = "store binary: the file holds base64, the app gets the bytes"},
-        OPTION_SPEC_IDENTITY,
-        OPTION_SPEC_PASSPHRASE_FILE,
-        OPTION_SPEC_RECIPIENT,
-        OPTION_SPEC_RECIPIENTS_FILE,
-        OPTION_SPEC_HELP,
-};
-static const struct option_table set_table = {
-        .command = "tacet set",
-        .synopsis = "[OPTION]... FILE NAME",
-        .purpose =
-                "Set one variable of an encrypted file. The value is asked for without echo, or read from\n"
-                "standard input when that is not a terminal. A FILE that does not exist is made when it is\n"
-                "said whom for: -r, -R, -i, --passphrase-file, or .age-recipients beside it.",
-        .notes = KEYS_NOTES "\n\n" RECIPIENTS_NOTES "\n\n"
-                            "  tacet set -i key.txt secrets.age DB_PASSWORD\n"
-                            "  tacet set -i key.txt -g base64url:32 secrets.age SESSION_KEY\n"
-                            "  tacet set -i key.txt --raw secrets.age TLS_KEY < tls.key",
-        .specs = set_specs,
-        .count = sizeof set_specs / sizeof set_specs[0],
-};
-
-static const struct option_spec unset_specs[] = {
-        OPTION_SPEC_IDENTITY,
-        OPTION_SPEC_PASSPHRASE_FILE,
-        OPTION_SPEC_RECIPIENT,
-        OPTION_SPEC_RECIPIENTS_FILE,
-        OPTION_SPEC_HELP,
-};
-static const struct option_table unset_table = {
-        .command = "tacet unset",
-        .synopsis = "[OPTION]... FILE NAME...",
-        .purpose = "Remove variables from an encrypted file: all of those named, or none.",
-        .notes = KEYS_NOTES "\n\n" RECIPIENTS_NOTES,
-        .specs = unset_specs,
-        .count = sizeof unset_specs / sizeof unset_specs[0],
-};
-
 struct set_request {
         struct key_options keys;
         struct recipient_options recipients;
@@ -86,8 +31,11 @@ struct set_request {
         bool as_base64, is_raw;
 };
 
-static int request_operand(
-        struct set_request *request, const struct option_table *table, char *operand, struct error *error) {
+static int operand_take(void *member, const struct option_reader *reader, struct error *error) {
+        struct set_request *request = member;
+        const struct option_table *table = reader->table;
+        char *operand = reader->value;
+
         if (argument_is_assignment(operand))
                 return argument_refuse_assignment(operand, error);
         if (!request->path) {
@@ -117,36 +65,75 @@ static int request_operand(
         return 0;
 }
 
-static int request_option(void *context, const struct option_reader *reader, int id, struct error *error) {
-        struct set_request *request = context;
-        int taken = secret_options_take(&request->keys, &request->recipients, reader, id, error);
+static int descriptor_take(void *member, const struct option_reader *reader, struct error *error) {
+        struct set_request *request = member;
         uint64_t fd;
 
-        if (taken)
-                return taken < 0 ? -1 : 0;
-        switch (id) {
-        case OPTION_GENERATE:
-                request->form = reader->value;
-                return 0;
-        case OPTION_FROM_FD:
-                if (option_number(reader, 0, INT_MAX, &fd, error) < 0)
-                        return -1;
-                request->fd = (int)fd;
-                return 0;
-        case OPTION_BASE64:
-                request->as_base64 = true;
-                return 0;
-        case OPTION_RAW:
-                request->is_raw = true;
-                return 0;
-        }
-        return request_operand(request, reader->table, reader->value, error);
+        if (option_number(reader, 0, INT_MAX, &fd, error) < 0)
+                return -1;
+        request->fd = (int)fd;
+        return 0;
 }
+
+static const struct option_spec set_specs[] = {
+        {.letter = 'g',
+                .name = "generate",
+                .value = "FORM",
+                .help = "make up a random value: " GENERATE_FORMS,
+                OPTION_KEEPS(struct set_request, form)},
+        {.name = "from-fd",
+                .value = "N",
+                .help = "read the value from descriptor N",
+                .take = descriptor_take},
+        {.name = "raw",
+                .help = "keep a final line end of the input as part of the value",
+                OPTION_SETS(struct set_request, is_raw)},
+        {.name = "base64",
+                .help = "store binary: the file holds base64, the app gets the bytes",
+                OPTION_SETS(struct set_request, as_base64)},
+        OPTION_SPEC_IDENTITY(struct set_request, keys),
+        OPTION_SPEC_PASSPHRASE_FILE(struct set_request, keys),
+        OPTION_SPEC_RECIPIENT(struct set_request, recipients),
+        OPTION_SPEC_RECIPIENTS_FILE(struct set_request, recipients),
+        OPTION_SPEC_HELP,
+};
+static const struct option_table set_table = {
+        .command = "tacet set",
+        .synopsis = "[OPTION]... FILE NAME",
+        .purpose =
+                "Set one variable of an encrypted file. The value is asked for without echo, or read from\n"
+                "standard input when that is not a terminal. A FILE that does not exist is made when it is\n"
+                "said whom for: -r, -R, -i, --passphrase-file, or .age-recipients beside it.",
+        .notes = KEYS_NOTES "\n\n" RECIPIENTS_NOTES "\n\n"
+                            "  tacet set -i key.txt secrets.age DB_PASSWORD\n"
+                            "  tacet set -i key.txt -g base64url:32 secrets.age SESSION_KEY\n"
+                            "  tacet set -i key.txt --raw secrets.age TLS_KEY < tls.key",
+        .specs = set_specs,
+        .count = sizeof set_specs / sizeof set_specs[0],
+        .operand = operand_take,
+};
+
+static const struct option_spec unset_specs[] = {
+        OPTION_SPEC_IDENTITY(struct set_request, keys),
+        OPTION_SPEC_PASSPHRASE_FILE(struct set_request, keys),
+        OPTION_SPEC_RECIPIENT(struct set_request, recipients),
+        OPTION_SPEC_RECIPIENTS_FILE(struct set_request, recipients),
+        OPTION_SPEC_HELP,
+};
+static const struct option_table unset_table = {
+        .command = "tacet unset",
+        .synopsis = "[OPTION]... FILE NAME...",
+        .purpose = "Remove variables from an encrypted file: all of those named, or none.",
+        .notes = KEYS_NOTES "\n\n" RECIPIENTS_NOTES,
+        .specs = unset_specs,
+        .count = sizeof unset_specs / sizeof unset_specs[0],
+        .operand = operand_take,
+};
 
 /* Returns 0; 1 after --help, with *out_status; or -1: then nothing is left of the arguments. */
 static int request_read(struct set_request *request, const struct option_table *table, char **argv,
         int *out_status, struct error *error) {
-        int result = option_read_all(table, argv, request_option, request, out_status, error);
+        int result = option_read_all(table, argv, request, out_status, error);
 
         if (result == 0 && !request->name_count)
                 result = option_usage_error(

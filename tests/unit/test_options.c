@@ -192,6 +192,103 @@ static void help_is_made_from_the_table(void **state) {
         assert_non_null(strstr(text, "\n\nNotes.\n"));
 }
 
+/* ---- tables that say where everything lands ---- */
+
+struct request {
+        bool is_armored, is_coloured;
+        const char *output, *file;
+        unsigned levels;
+};
+
+static int level_take(void *member, const struct option_reader *reader, struct error *error) {
+        assert_ptr_equal(reader->spec->take, level_take);
+        ++*(unsigned *)member;
+        return *(unsigned *)member > 2 ? error_set(error, 0, "too deep") : 0;
+}
+
+static const struct option_spec request_specs[] = {
+        {.letter = 'a', .name = "armor", .help = "write text", OPTION_SETS(struct request, is_armored)},
+        {.name = "plain", .help = "no colour", OPTION_CLEARS(struct request, is_coloured)},
+        {.letter = 'o',
+                .name = "output",
+                .value = "FILE",
+                .help = "there",
+                OPTION_KEEPS(struct request, output)},
+        {.letter = 'l',
+                .help = "deeper",
+                .is_repeatable = true,
+                .take = level_take,
+                .offset = OPTION_MEMBER(struct request, levels, unsigned)},
+        OPTION_SPEC_HELP,
+};
+static const struct option_table file_table = {.command = "tacet try",
+        .synopsis = "FILE",
+        .purpose = "Try it.",
+        .specs = request_specs,
+        .count = sizeof request_specs / sizeof request_specs[0],
+        OPTION_FILE(struct request, file)};
+
+static int request_read(
+        const struct option_table *wanted, struct request *request, struct error *error, char **argv) {
+        int status = -7, result = option_read_all(wanted, argv, request, &status, error);
+
+        assert_int_equal(status, -7);
+        return result;
+}
+#define REQUEST(...) ((char *[]){(char[]){"try"}, __VA_ARGS__, NULL})
+
+static void a_table_puts_every_option_where_it_belongs(void **state) {
+        struct request request = {.is_coloured = true};
+        struct error error = {0};
+
+        (void)state;
+        assert_int_equal(request_read(&file_table, &request, &error,
+                                 REQUEST(ARG("-lao"), ARG("out"), ARG("in"), ARG("-l"), ARG("--plain"))),
+                0);
+        assert_true(request.is_armored);
+        assert_false(request.is_coloured);
+        assert_string_equal(request.output, "out");
+        assert_string_equal(request.file, "in");
+        assert_int_equal(request.levels, 2);
+}
+
+static void what_was_not_given_is_left_alone(void **state) {
+        struct request request = {.is_coloured = true, .output = "before"};
+        struct error error = {0};
+
+        (void)state;
+        assert_int_equal(request_read(&file_table, &request, &error, REQUEST(ARG("-l"))), 0);
+        assert_false(request.is_armored);
+        assert_true(request.is_coloured);
+        assert_string_equal(request.output, "before");
+        assert_null(request.file);
+}
+
+static void a_taker_that_refuses_ends_the_reading(void **state) {
+        struct request request = {0};
+        struct error error = {0};
+
+        (void)state;
+        assert_int_equal(request_read(&file_table, &request, &error, REQUEST(ARG("-lll"), ARG("-a"))), -1);
+        assert_string_equal(error.text, "too deep");
+        assert_false(request.is_armored);
+}
+
+static void a_second_file_is_refused_and_so_is_any_without_a_place(void **state) {
+        struct option_table none = file_table;
+        struct request request = {0};
+        struct error error = {0};
+
+        (void)state;
+        assert_int_equal(request_read(&file_table, &request, &error, REQUEST(ARG("a"), ARG("b"))), -1);
+        assert_string_equal(error.text, "more than one file is named");
+        assert_int_equal(error.status, EXIT_STATUS_USAGE);
+        none.operand = NULL;
+        assert_int_equal(request_read(&none, &request, &error, REQUEST(ARG("c"))), -1);
+        assert_string_equal(error.text, "tacet try takes no operand");
+        assert_string_equal(request.file, "a");
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(every_spelling_of_a_value_is_read),
@@ -205,6 +302,10 @@ int main(void) {
                 cmocka_unit_test(a_missing_value_names_option_and_placeholder),
                 cmocka_unit_test(numbers_are_checked_against_their_range),
                 cmocka_unit_test(help_is_made_from_the_table),
+                cmocka_unit_test(a_table_puts_every_option_where_it_belongs),
+                cmocka_unit_test(what_was_not_given_is_left_alone),
+                cmocka_unit_test(a_taker_that_refuses_ends_the_reading),
+                cmocka_unit_test(a_second_file_is_refused_and_so_is_any_without_a_place),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
