@@ -23,10 +23,25 @@
 #define CONFIG_ADOPTS_MAX            16
 #define CONFIG_UNSET                 INT32_MIN /* a number that was not given */
 
-enum config_restart { CONFIG_RESTART_NO, CONFIG_RESTART_ON_FAILURE, CONFIG_RESTART_ALWAYS };
-enum config_on_conflict { CONFIG_CONFLICT_REPLACE, CONFIG_CONFLICT_KEEP, CONFIG_CONFLICT_REFUSE };
+enum config_restart {
+        CONFIG_RESTART_NO,
+        CONFIG_RESTART_ON_FAILURE,
+        CONFIG_RESTART_ALWAYS,
+        CONFIG_RESTART_COUNT,
+};
+enum config_on_conflict {
+        CONFIG_CONFLICT_REPLACE,
+        CONFIG_CONFLICT_KEEP,
+        CONFIG_CONFLICT_REFUSE,
+        CONFIG_CONFLICT_COUNT,
+};
 enum config_terminal { CONFIG_TERMINAL_AUTO, CONFIG_TERMINAL_NO };
-enum config_session { CONFIG_SESSION_GROUP, CONFIG_SESSION_SESSION, CONFIG_SESSION_NONE };
+enum config_session {
+        CONFIG_SESSION_GROUP,
+        CONFIG_SESSION_SESSION,
+        CONFIG_SESSION_NONE,
+        CONFIG_SESSION_COUNT,
+};
 enum config_kill_mode { CONFIG_KILL_PROCESS, CONFIG_KILL_GROUP, CONFIG_KILL_TREE };
 enum config_exit_when { CONFIG_EXIT_MAIN, CONFIG_EXIT_ALL };
 enum config_strategy { CONFIG_STRATEGY_RESTART, CONFIG_STRATEGY_HANDOFF, CONFIG_STRATEGY_SIGNAL };
@@ -38,6 +53,7 @@ enum config_ready {
         CONFIG_READY_FD,
         CONFIG_READY_PROBE,
         CONFIG_READY_DELAY,
+        CONFIG_READY_COUNT,
 };
 enum config_notify_access {
         CONFIG_NOTIFY_AUTO,

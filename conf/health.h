@@ -13,7 +13,7 @@
 #define CONFIG_PROBE_PATH_BYTES_MAX 1024
 #define CONFIG_STATUS_RANGES_MAX    16
 
-enum config_probe_kind { CONFIG_PROBE_TCP, CONFIG_PROBE_HTTP, CONFIG_PROBE_EXEC };
+enum config_probe_kind { CONFIG_PROBE_TCP, CONFIG_PROBE_HTTP, CONFIG_PROBE_EXEC, CONFIG_PROBE_COUNT };
 
 /* tcp:  tcp:NAME  tcp:ADDRESS  http:/PATH  http://NAME/PATH  http://ADDRESS/PATH  exec:COMMAND */
 struct config_probe {

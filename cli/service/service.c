@@ -2,6 +2,7 @@
 
 #include "cli/service/service.h"
 
+#include <assert.h>
 #include <fcntl.h>
 #include <sys/random.h>
 #include <sys/resource.h>
@@ -12,6 +13,28 @@
 #include "lib/duration.h"
 #include "lib/log.h"
 
+/* What the words of the configuration are to those who act on them: conf lies below the supervisor and the
+ * shim and cannot name their constants. A word that is added behind the others and has no row does not
+ * compile; that each has a meaning of its own is tested. */
+static const enum environment_conflict conflicts[] = {
+        [CONFIG_CONFLICT_REPLACE] = ENVIRONMENT_REPLACE,
+        [CONFIG_CONFLICT_KEEP] = ENVIRONMENT_KEEP,
+        [CONFIG_CONFLICT_REFUSE] = ENVIRONMENT_REFUSE,
+};
+static const enum launch_session sessions[] = {
+        [CONFIG_SESSION_GROUP] = LAUNCH_OWN_GROUP,
+        [CONFIG_SESSION_SESSION] = LAUNCH_OWN_SESSION,
+        [CONFIG_SESSION_NONE] = LAUNCH_SAME_GROUP,
+};
+static const enum fleet_restart restarts[] = {
+        [CONFIG_RESTART_NO] = FLEET_RESTART_NO,
+        [CONFIG_RESTART_ON_FAILURE] = FLEET_RESTART_ON_FAILURE,
+        [CONFIG_RESTART_ALWAYS] = FLEET_RESTART_ALWAYS,
+};
+static_assert(sizeof conflicts / sizeof *conflicts == CONFIG_CONFLICT_COUNT, "a row for every word");
+static_assert(sizeof sessions / sizeof *sessions == CONFIG_SESSION_COUNT, "a row for every word");
+static_assert(sizeof restarts / sizeof *restarts == CONFIG_RESTART_COUNT, "a row for every word");
+
 static char *const no_patterns[] = {NULL};
 
 static void environment_fill(struct environment_spec *out, const struct config *config) {
@@ -19,17 +42,7 @@ static void environment_fill(struct environment_spec *out, const struct config *
         out->settings = config->service.environment.at;
         if (config->service.clear_env)
                 out->pass_patterns = config->service.pass_env.at ? config->service.pass_env.at : no_patterns;
-        switch (config->service.on_conflict) {
-        case CONFIG_CONFLICT_REPLACE:
-                out->on_conflict = ENVIRONMENT_REPLACE;
-                break;
-        case CONFIG_CONFLICT_KEEP:
-                out->on_conflict = ENVIRONMENT_KEEP;
-                break;
-        case CONFIG_CONFLICT_REFUSE:
-                out->on_conflict = ENVIRONMENT_REFUSE;
-                break;
-        }
+        out->on_conflict = conflicts[config->service.on_conflict];
 }
 
 static rlim_t limit_value(uint64_t value) {
@@ -47,30 +60,6 @@ static void limits_fill(struct launch_spec *out, const struct config *config) {
                         .value = {.rlim_cur = limit_value(limit->soft), .rlim_max = limit_value(limit->hard)},
                 };
         }
-}
-
-static enum launch_session session_of(enum config_session session) {
-        switch (session) {
-        case CONFIG_SESSION_GROUP:
-                return LAUNCH_OWN_GROUP;
-        case CONFIG_SESSION_SESSION:
-                return LAUNCH_OWN_SESSION;
-        case CONFIG_SESSION_NONE:
-                return LAUNCH_SAME_GROUP;
-        }
-        return LAUNCH_OWN_GROUP;
-}
-
-static enum fleet_restart restart_of(enum config_restart restart) {
-        switch (restart) {
-        case CONFIG_RESTART_NO:
-                return FLEET_RESTART_NO;
-        case CONFIG_RESTART_ON_FAILURE:
-                return FLEET_RESTART_ON_FAILURE;
-        case CONFIG_RESTART_ALWAYS:
-                return FLEET_RESTART_ALWAYS;
-        }
-        return FLEET_RESTART_NO;
 }
 
 static unsigned protocols_of(uint32_t protocols) {
@@ -146,7 +135,7 @@ static void fleet_fill(struct fleet_settings *out, const struct config *config) 
                 .emergency_timeout_ns = rollout->emergency_timeout_ns,
                 .progress_timeout_ns = rollout->progress_timeout_ns,
                 .previous_keep_ns = rollout->keep_previous_ns,
-                .restart = restart_of(service->restart),
+                .restart = restarts[service->restart],
                 .restart_delay_ns = service->restart_delay_ns,
                 .restart_delay_max_ns = service->restart_delay_max_ns,
                 .restart_reset_ns = service->restart_reset_ns,
@@ -162,38 +151,72 @@ void service_config_plain(struct config *config) {
         config->service.notify_access = CONFIG_NOTIFY_NONE;
 }
 
+/* A terminal has one foreground: of several instances at a time none gets it, and a background process that
+ * reads from it would be stopped. */
+static bool is_crowd(const struct config *config) {
+        return config->service.session != CONFIG_SESSION_NONE &&
+               (uint32_t)config->service.replicas + config_surge_max(config) > 1;
+}
+
+/* How an instance begins. */
+static void launch_fill(
+        struct launch_spec *out, const struct config *config, const struct identity *identity) {
+        const struct config_service *service = &config->service;
+
+        *out = (struct launch_spec){
+                .argv = service->command.at,
+                .identity = identity,
+                .directory = service->directory,
+                .has_umask = service->umask != CONFIG_UNSET,
+                .umask = service->umask == CONFIG_UNSET ? 0 : (mode_t)service->umask,
+                .session = sessions[service->session],
+                .terminal = -1,
+                .adopt_fd = -1,
+                .wants_terminal = service->terminal == CONFIG_TERMINAL_AUTO && !is_crowd(config),
+                .hides_input = is_crowd(config) && isatty(STDIN_FILENO),
+                .parent_death_signal = service->parent_death_signal,
+                .listen_count = service_sockets_given(),
+                .protocols = protocols_of(service->socket_protocols),
+                .inheritance = *startup_inheritance(),
+        };
+        environment_fill(&out->environment, config);
+        limits_fill(out, config);
+}
+
+/* What the supervisor itself does: signals, loads, the end. */
+static void supervision_fill(
+        struct supervisor_settings *out, const struct config *config, struct load_request *load) {
+        const struct config_service *service = &config->service;
+        const struct config_rollout *rollout = &config->rollout;
+
+        out->load = load;
+        out->sockets.queue_quiet_ns = rollout->drain_quiet_ns;
+        out->control_path = config->control.path;
+        out->watch_delay_ns = rollout->watch_delay_ns;
+        out->stop_signal = service->stop_signal;
+        out->drain_signal = service->drain_signal;
+        out->reload_signal = rollout->reload_signal;
+        out->signals_group = service->kill_mode == CONFIG_KILL_GROUP;
+        out->kills_tree = service->kill_mode == CONFIG_KILL_TREE;
+        out->is_subreaper = true;
+        out->waits_for_all = service->exit_when == CONFIG_EXIT_ALL;
+        out->remaining_timeout_ns = service->remaining_timeout_ns;
+        /* Relative paths mean the same at every later load and start only when the directory stays. */
+        out->keeps_directory = load || service->restart != CONFIG_RESTART_NO;
+        supervisor_rewrites_init(out->rewrites);
+}
+
 int service_init(
         struct service *out, const struct config *config, struct load_request *load, struct error *error) {
         const struct config_service *service = &config->service;
         struct supervisor_settings *settings = &out->settings;
-        /* A terminal has one foreground: of several instances at a time none gets it, and a background
-         * process that reads from it would be stopped. */
-        const bool is_crowd = service->session != CONFIG_SESSION_NONE &&
-                              (uint32_t)service->replicas + config_surge_max(config) > 1;
 
         *out = (struct service){0};
         if (identity_resolve(service->user, service->group, service->supplementary_groups.at, &out->identity,
                     error) < 0 ||
                 service_sockets_declare(&out->sockets, config, error) < 0)
                 return -1;
-        settings->launch = (struct launch_spec){
-                .argv = service->command.at,
-                .identity = &out->identity,
-                .directory = service->directory,
-                .has_umask = service->umask != CONFIG_UNSET,
-                .umask = service->umask == CONFIG_UNSET ? 0 : (mode_t)service->umask,
-                .session = session_of(service->session),
-                .terminal = -1,
-                .adopt_fd = -1,
-                .wants_terminal = service->terminal == CONFIG_TERMINAL_AUTO && !is_crowd,
-                .hides_input = is_crowd && isatty(STDIN_FILENO),
-                .parent_death_signal = service->parent_death_signal,
-                .listen_count = service_sockets_given(),
-                .protocols = protocols_of(service->socket_protocols),
-                .inheritance = *startup_inheritance(),
-        };
-        environment_fill(&settings->launch.environment, config);
-        limits_fill(&settings->launch, config);
+        launch_fill(&settings->launch, config, &out->identity);
         fleet_fill(&settings->fleet, config);
         if (service_health_fill(&out->health, settings, config, error) < 0 ||
                 adopts_fill(out, config, error) < 0)
@@ -202,22 +225,9 @@ int service_init(
                 log_write(LOG_WARNING, "strategy = signal: a rotation changes nothing in the environment of "
                                        "an app that runs; it has to "
                                        "read its secrets itself");
-        settings->load = load;
-        settings->sockets.queue_quiet_ns = config->rollout.drain_quiet_ns;
-        settings->control_path = config->control.path;
-        settings->watch_delay_ns = config->rollout.watch_delay_ns;
-        settings->stop_signal = service->stop_signal;
-        settings->drain_signal = service->drain_signal;
-        settings->reload_signal = config->rollout.reload_signal;
-        settings->signals_group = service->kill_mode == CONFIG_KILL_GROUP;
-        settings->kills_tree = service->kill_mode == CONFIG_KILL_TREE;
-        settings->is_subreaper = true;
-        settings->waits_for_all = service->exit_when == CONFIG_EXIT_ALL;
-        settings->remaining_timeout_ns = service->remaining_timeout_ns;
-        settings->keeps_directory = load || service->restart != CONFIG_RESTART_NO;
+        supervision_fill(settings, config, load);
         /* Never with a change of user: a process of that user must not come near memory that PID 1 shares. */
         settings->launch.suspends_parent = !settings->keeps_directory && !out->identity.is_set;
-        supervisor_rewrites_init(settings->rewrites);
         sockets_point(out);
         return ready_fd_check(settings, error);
 }

@@ -7,25 +7,24 @@
 #include "cli/service/service.h"
 #include "lib/duration.h"
 
-static enum readiness readiness_of(enum config_ready ready) {
-        switch (ready) {
-        case CONFIG_READY_AUTO:
-                return READINESS_AUTO;
-        case CONFIG_READY_EXEC:
-                return READINESS_EXEC;
-        case CONFIG_READY_LISTEN:
-                return READINESS_LISTEN;
-        case CONFIG_READY_NOTIFY:
-                return READINESS_NOTIFY;
-        case CONFIG_READY_FD:
-                return READINESS_FD;
-        case CONFIG_READY_PROBE:
-                return READINESS_PROBE;
-        case CONFIG_READY_DELAY:
-                return READINESS_DELAY;
-        }
-        return READINESS_AUTO;
-}
+/* What the words of the configuration are to the supervisor: see service.c. */
+static const enum readiness signs[] = {
+        [CONFIG_READY_AUTO] = READINESS_AUTO,
+        [CONFIG_READY_EXEC] = READINESS_EXEC,
+        [CONFIG_READY_LISTEN] = READINESS_LISTEN,
+        [CONFIG_READY_NOTIFY] = READINESS_NOTIFY,
+        [CONFIG_READY_FD] = READINESS_FD,
+        [CONFIG_READY_PROBE] = READINESS_PROBE,
+        [CONFIG_READY_DELAY] = READINESS_DELAY,
+};
+static const enum probe_kind probes[] = {
+        [CONFIG_PROBE_TCP] = PROBE_TCP,
+        [CONFIG_PROBE_HTTP] = PROBE_HTTP,
+        [CONFIG_PROBE_EXEC] = PROBE_EXEC,
+};
+static_assert(sizeof signs / sizeof *signs == CONFIG_READY_COUNT, "a row for every word");
+static_assert(sizeof probes / sizeof *probes == CONFIG_PROBE_COUNT, "a row for every kind");
+static_assert(CONFIG_STATUS_RANGES_MAX <= PROBE_STATUSES_MAX, "all have room");
 
 /* Under a service manager the app must not speak to that one itself: its READY=1 would be taken for
  * tacet's. */
@@ -58,18 +57,6 @@ static void request_write(
                 probe->path, host);
 }
 
-static enum probe_kind kind_of(enum config_probe_kind kind) {
-        switch (kind) {
-        case CONFIG_PROBE_TCP:
-                return PROBE_TCP;
-        case CONFIG_PROBE_HTTP:
-                return PROBE_HTTP;
-        case CONFIG_PROBE_EXEC:
-                return PROBE_EXEC;
-        }
-        return PROBE_NONE;
-}
-
 static int probe_fill(struct service_health *out, struct health_settings *settings,
         const struct config *config, struct error *error) {
         struct config_status_range ranges[CONFIG_STATUS_RANGES_MAX];
@@ -83,11 +70,10 @@ static int probe_fill(struct service_health *out, struct health_settings *settin
         count = config_status_parse(config->health.status, ranges, error);
         if (count < 0)
                 return -1;
-        static_assert(CONFIG_STATUS_RANGES_MAX <= PROBE_STATUSES_MAX, "all have room");
         for (int i = 0; i < count; i++)
                 settings->probe.statuses[i] = (struct probe_status){ranges[i].first, ranges[i].last};
         settings->probe.status_count = (size_t)count;
-        settings->probe.kind = kind_of(probe->kind);
+        settings->probe.kind = probes[probe->kind];
         settings->probe.listener = probe->name[0] ? probe->name : NULL;
         settings->probe.address = probe->has_address ? &probe->address : NULL;
         settings->probe.argv = probe->command.at;
@@ -100,7 +86,7 @@ static int probe_fill(struct service_health *out, struct health_settings *settin
 int service_health_fill(struct service_health *own, struct supervisor_settings *out,
         const struct config *config, struct error *error) {
         out->readiness = (struct readiness_settings){
-                .ready = readiness_of(config->rollout.ready),
+                .ready = signs[config->rollout.ready],
                 .delay_ns = config->rollout.ready_delay_ns,
                 .fd_number = config->rollout.ready_fd,
         };
