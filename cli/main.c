@@ -113,7 +113,7 @@ static int personality_option(int argc, char **argv) {
 }
 
 /* With a set-user-ID bit anybody could start anything: `tacet -- sh`. */
-static int refuse_set_id(void) {
+static int set_id_refuse(void) {
         struct error error;
 
         error_set(&error, 0,
@@ -128,7 +128,7 @@ int main(int argc, char **argv) {
 
         startup_capture();
         if (getauxval(AT_UID) != getauxval(AT_EUID) || getauxval(AT_GID) != getauxval(AT_EGID))
-                return refuse_set_id();
+                return set_id_refuse();
         name = argc > 0 && strrchr(argv[0], '/') ? strrchr(argv[0], '/') + 1 : argc > 0 ? argv[0] : "tacet";
         if (personality_is_known(name))
                 return personality_run(name, argc, argv);

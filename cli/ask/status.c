@@ -50,7 +50,7 @@ static const char *number_text(const json_t *object, const char *key, char out[s
         return out;
 }
 
-static void print_summary(const json_t *reply) {
+static void summary_print(const json_t *reply) {
         char text[TEXT_BYTES], stable[24], target[24];
 
         printf("phase        %s%s\n", control_text(reply, "phase", text, sizeof text),
@@ -70,7 +70,7 @@ static void print_summary(const json_t *reply) {
                 number_of(reply, "pid"));
 }
 
-static void print_instances(const json_t *instances, const char *strong, const char *plain) {
+static void instances_print(const json_t *instances, const char *strong, const char *plain) {
         char state[TEXT_BYTES], status[TEXT_BYTES], age[32], pid[24];
         const json_t *instance;
         size_t i;
@@ -89,7 +89,7 @@ static void print_instances(const json_t *instances, const char *strong, const c
         }
 }
 
-static void print_listeners(const json_t *listeners, const char *strong, const char *plain) {
+static void listeners_print(const json_t *listeners, const char *strong, const char *plain) {
         char name[TEXT_BYTES], address[TEXT_BYTES], reason[TEXT_BYTES], generation[24];
         const json_t *listener, *member;
         size_t i, k;
@@ -121,9 +121,9 @@ static int status_print(const json_t *reply, bool is_json, struct error *error) 
                 (void)json_dumpf(reply, stdout, JSON_INDENT(2));
                 (void)putchar('\n');
         } else {
-                print_summary(reply);
-                print_instances(json_object_get(reply, "instances"), strong, plain);
-                print_listeners(json_object_get(reply, "listeners"), strong, plain);
+                summary_print(reply);
+                instances_print(json_object_get(reply, "instances"), strong, plain);
+                listeners_print(json_object_get(reply, "listeners"), strong, plain);
         }
         return ferror(stdout) || fflush(stdout) == EOF ? error_set(error, errno, "write to standard output")
                                                        : 0;

@@ -99,7 +99,7 @@ static int place_make_private(struct place *place, struct error *error) {
         return place->folder < 0 ? error_set(error, errno, "open %s", place->path) : 0;
 }
 
-static bool is_in_memory(const char *path) {
+static bool folder_is_in_memory(const char *path) {
         struct statfs status;
 
         return statfs(path, &status) == 0 && (status.f_type == TMPFS_MAGIC || status.f_type == RAMFS_MAGIC);
@@ -110,7 +110,7 @@ static int place_make_visible(struct place *place, struct error *error) {
         const char *const parents[] = {"/dev/shm", runtime && *runtime ? runtime : "/run", "/run", "/tmp"};
 
         for (size_t i = 0; i < sizeof parents / sizeof parents[0]; i++) {
-                if (!is_in_memory(parents[i]) ||
+                if (!folder_is_in_memory(parents[i]) ||
                         snprintf(place->path, sizeof place->path, "%s/tacet-edit-XXXXXX", parents[i]) >=
                                 (int)sizeof place->path)
                         continue;

@@ -102,7 +102,7 @@ static int text_width(const char *text) {
         return (int)strlen(text);
 }
 
-static int wider(int width, int other) {
+static int width_max(int width, int other) {
         return width > other ? width : other;
 }
 
@@ -113,15 +113,15 @@ static struct widths table_widths(const struct check *check) {
         for (size_t i = 0; i < check->result.item_count; i++) {
                 const struct load_item *item = &check->result.items[i];
 
-                widths.name = wider(widths.name, text_width(item->name));
-                widths.bytes =
-                        wider(widths.bytes, snprintf(digits, sizeof digits, "%" PRIu64, item->value_bytes));
-                widths.source = wider(widths.source, text_width(item_source(check, item)));
+                widths.name = width_max(widths.name, text_width(item->name));
+                widths.bytes = width_max(
+                        widths.bytes, snprintf(digits, sizeof digits, "%" PRIu64, item->value_bytes));
+                widths.source = width_max(widths.source, text_width(item_source(check, item)));
         }
         return widths;
 }
 
-static void print_table(const struct check *check) {
+static void table_print(const struct check *check) {
         struct widths widths = table_widths(check);
         bool has_color = terminal_has_color(STDOUT_FILENO);
         const char *strong = has_color ? "\033[1m" : "", *dim = has_color ? "\033[2m" : "",
@@ -143,7 +143,7 @@ static void print_table(const struct check *check) {
         }
 }
 
-static void print_summary(const struct check *check) {
+static void summary_print(const struct check *check) {
         size_t sources = check->request.source_count, count = check->result.item_count;
         char address[SOCKET_ADDRESS_TEXT_BYTES];
 
@@ -183,7 +183,7 @@ static json_t *socket_json(const struct config_socket *socket, size_t number) {
                 socket->where, "descriptor", (int)(3 + number));
 }
 
-static int print_json(const struct check *check, int status) {
+static int json_print(const struct check *check, int status) {
         json_t *sources = json_array(), *secrets = json_array(), *sockets = json_array(), *document;
         int result;
 
@@ -206,7 +206,7 @@ static int print_json(const struct check *check, int status) {
 
 /* ---- the verb ---- */
 
-static int take_own_option(void *context, const struct option_reader *reader, struct error *error) {
+static int own_option_take(void *context, const struct option_reader *reader, struct error *error) {
         struct check *check = context;
 
         (void)error;
@@ -231,7 +231,7 @@ static int check_all(struct check *check, const struct option_table *table, char
         int result;
 
         result = config_options_read(
-                &check->config, table, argv, check_report, take_own_option, check, &rest, error);
+                &check->config, table, argv, check_report, own_option_take, check, &rest, error);
         if (result != 0) {
                 *out_was_reported = result < 0 && error->status == EXIT_STATUS_CONFIG;
                 return result;
@@ -254,16 +254,16 @@ static int check_all(struct check *check, const struct option_table *table, char
 
 /* Standard output may be full or closed: then nobody saw the answer, and the status must not say that all is
  * good. */
-static int finish(struct check *check, int status) {
+static int answer_print(struct check *check, int status) {
         struct error error;
         int result = 0;
 
         if (check->wants_json)
-                result = print_json(check, status);
+                result = json_print(check, status);
         else if (status == EXIT_STATUS_DONE) {
                 if (check->result.item_count)
-                        print_table(check);
-                print_summary(check);
+                        table_print(check);
+                summary_print(check);
         }
         if (result == 0 && fflush(stdout) == 0)
                 return status;
@@ -309,7 +309,7 @@ int verb_check(int argc, char **argv) {
                 check_key_modes(&check);
                 if (*check.result.warning)
                         check_warn(&check, check.result.warning);
-                status = finish(&check, status);
+                status = answer_print(&check, status);
         }
         load_result_deinit(&check.result);
         config_deinit(&check.config);

@@ -95,7 +95,7 @@ void config_options_explain(struct config_options *options) {
 
 /* The first pass: the file that -c names, and the verb's own options. Every option is looked at, so that a
  * wrong one is told before a wrong file is, and `--json` is known when the file's errors are reported. */
-static int read_first(const struct option_table *table, char **argv, config_option_handler *handler,
+static int options_scan(const struct option_table *table, char **argv, config_option_handler *handler,
         void *context, const char **out_path, struct error *error) {
         struct option_reader reader;
         int id;
@@ -117,7 +117,7 @@ static int read_first(const struct option_table *table, char **argv, config_opti
 }
 
 /* The second pass: one option over the file. */
-static int apply(struct config *config, const struct option_reader *reader, struct error *error) {
+static int option_apply(struct config *config, const struct option_reader *reader, struct error *error) {
         char spelling[OPTION_SPELLING_BYTES];
         const struct schema_row *row;
 
@@ -141,14 +141,14 @@ int config_options_read(struct config *config, const struct option_table *table,
         const char *path = NULL;
         int result;
 
-        result = read_first(table, argv, handler, context, &path, error);
+        result = options_scan(table, argv, handler, context, &path, error);
         if (result != 0)
                 return result;
         if (path && config_read_file(config, path, report, context, error) < 0)
                 return -1;
         option_start(&reader, table, argv);
         while ((result = option_next(&reader, error)) != OPTION_END)
-                if (result < 0 || apply(config, &reader, error) < 0)
+                if (result < 0 || option_apply(config, &reader, error) < 0)
                         return -1;
         *out_rest = reader.rest;
         return 0;

@@ -11,7 +11,7 @@ static enum document_dialect dialect_of(const struct config_source *source) {
         return source->dialect == CONFIG_DIALECT_DOCKER ? DOCUMENT_DOCKER : DOCUMENT_TACET;
 }
 
-static int too_many(const char *what, size_t max, struct error *error) {
+static int count_refuse(const char *what, size_t max, struct error *error) {
         error_set(error, 0, "more than %zu %s", max, what);
         return error_status(error, EXIT_STATUS_CONFIG);
 }
@@ -28,9 +28,9 @@ int config_request_make(const struct config *config, struct load_request *out, s
                 .captured_environment = -1,
         };
         if (config->source_count > LOAD_SOURCES_MAX)
-                return too_many("sources", LOAD_SOURCES_MAX, error);
+                return count_refuse("sources", LOAD_SOURCES_MAX, error);
         if (config->identity_count > LOAD_KEYS_MAX)
-                return too_many("identities", LOAD_KEYS_MAX, error);
+                return count_refuse("identities", LOAD_KEYS_MAX, error);
         for (size_t i = 0; i < config->source_count; i++) {
                 const struct config_source *source = &config->sources[i];
 

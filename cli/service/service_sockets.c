@@ -41,7 +41,7 @@ char *const service_manager_variables[] = {
 /* ---- declared ---- */
 
 /* [::] would take 0.0.0.0 as well, where another socket of ours is meant to be. */
-static bool has_ipv4_twin(const struct config *config, const struct config_socket *socket) {
+static bool socket_has_ipv4_twin(const struct config *config, const struct config_socket *socket) {
         for (size_t i = 0; i < config->socket_count; i++) {
                 const struct socket_address *other = &config->sockets[i].listen;
 
@@ -59,12 +59,12 @@ static int ipv6_only_of(const struct config *config, const struct config_socket 
         case CONFIG_IPV6_ONLY_NO:
                 return 0;
         case CONFIG_IPV6_ONLY_AUTO:
-                return !socket->listen.is_any && has_ipv4_twin(config, socket) ? 1 : -1;
+                return !socket->listen.is_any && socket_has_ipv4_twin(config, socket) ? 1 : -1;
         }
         return -1;
 }
 
-static int declare(const struct config *config, const struct config_socket *socket,
+static int listener_declare(const struct config *config, const struct config_socket *socket,
         struct listener_settings *out, struct error *error) {
         *out = (struct listener_settings){
                 .name = socket->name,
@@ -94,7 +94,7 @@ int service_sockets_declare(struct service_sockets *out, const struct config *co
                 return error_status(error, EXIT_STATUS_CONFIG);
         }
         for (size_t i = 0; i < config->socket_count; i++)
-                if (declare(config, &config->sockets[i], &out->listeners[i], error) < 0)
+                if (listener_declare(config, &config->sockets[i], &out->listeners[i], error) < 0)
                         return -1;
         out->listener_count = config->socket_count;
         return 0;
@@ -122,14 +122,14 @@ unsigned service_sockets_given(void) {
 }
 
 /* The next name of the list; "unknown" when it has no more, as sd_listen_fds_with_names(3) has it. */
-static const char *next_name(char **at) {
+static const char *name_next(char **at) {
         char *name = *at ? strsep(at, ":") : NULL;
 
         return name && *name ? name : "unknown";
 }
 
 /* Bound, and ready to be accepted or received from. */
-static bool is_listening(int fd, struct socket_address *out) {
+static bool given_is_listening(int fd, struct socket_address *out) {
         int is_accepting = 0;
         socklen_t size = sizeof is_accepting;
 
@@ -166,7 +166,7 @@ static struct listener_settings *wanted_find(
 }
 
 /* The same socket may come from a unit and out of the store. */
-static bool is_taken_already(const struct service_sockets *sockets, int fd) {
+static bool given_is_taken(const struct service_sockets *sockets, int fd) {
         uint64_t cookie = cookie_of(fd);
 
         for (size_t i = 0; cookie && i < sockets->listener_count; i++)
@@ -176,7 +176,8 @@ static bool is_taken_already(const struct service_sockets *sockets, int fd) {
         return false;
 }
 
-static void assign(struct listener_settings *listener, int fd, const struct socket_address *address) {
+static void listener_assign(
+        struct listener_settings *listener, int fd, const struct socket_address *address) {
         char given[SOCKET_ADDRESS_TEXT_BYTES], declared[SOCKET_ADDRESS_TEXT_BYTES];
         bool is_any = listener->address.is_any;
 
@@ -193,7 +194,7 @@ static void assign(struct listener_settings *listener, int fd, const struct sock
         listener->inherited_fd = fd;
 }
 
-static bool is_given_twice(const struct service_sockets *sockets, int fd) {
+static bool given_is_double(const struct service_sockets *sockets, int fd) {
         uint64_t cookie = cookie_of(fd);
 
         for (int other = 3; cookie && other < 3 + (int)sockets->given_count; other++)
@@ -203,32 +204,32 @@ static bool is_given_twice(const struct service_sockets *sockets, int fd) {
 }
 
 /* What we had the manager keep: only where it still belongs. */
-static void take_kept(struct service_sockets *sockets, int fd, const char *name) {
+static void kept_take(struct service_sockets *sockets, int fd, const char *name) {
         struct listener_settings *listener = NULL;
         struct socket_address address;
 
-        if (is_taken_already(sockets, fd)) {
+        if (given_is_taken(sockets, fd)) {
                 fd_close(fd);
                 return;
         }
-        if (is_listening(fd, &address))
+        if (given_is_listening(fd, &address))
                 listener = wanted_find(sockets, NULL, &address);
         if (listener && strcmp(listener->name, name) == 0) {
-                assign(listener, fd, &address);
+                listener_assign(listener, fd, &address);
                 return;
         }
         log_write(LOG_INFO, "the kept socket '%s' is not needed any more: closed", name);
-        if (!is_given_twice(sockets, fd))
+        if (!given_is_double(sockets, fd))
                 (void)shutdown(fd, SHUT_RDWR);
         fd_close(fd);
 }
 
-static void pass(struct service_sockets *sockets, int fd, const char *name) {
+static void given_pass(struct service_sockets *sockets, int fd, const char *name) {
         sockets->passed[sockets->passed_count++] = (struct passed_descriptor){
                 .descriptor = {.fd = fd, .name = name}, .position = sockets->listener_count};
 }
 
-static void take(struct service_sockets *sockets, int fd, const char *name) {
+static void given_take(struct service_sockets *sockets, int fd, const char *name) {
         struct listener_settings *listener;
         struct socket_address address;
         const char *kept;
@@ -238,22 +239,22 @@ static void take(struct service_sockets *sockets, int fd, const char *name) {
                 return;
         }
         if (text_after(name, LISTENER_KEPT_PREFIX, &kept)) {
-                take_kept(sockets, fd, kept);
+                kept_take(sockets, fd, kept);
                 return;
         }
-        if (!is_listening(fd, &address)) {
-                pass(sockets, fd, name);
+        if (!given_is_listening(fd, &address)) {
+                given_pass(sockets, fd, name);
                 return;
         }
-        if (is_taken_already(sockets, fd)) {
+        if (given_is_taken(sockets, fd)) {
                 fd_close(fd);
                 return;
         }
         listener = wanted_find(sockets, name, &address);
         if (listener) {
-                assign(listener, fd, &address);
+                listener_assign(listener, fd, &address);
         } else if (sockets->listener_count == LISTENERS_MAX) {
-                pass(sockets, fd, name);
+                given_pass(sockets, fd, name);
         } else {
                 sockets->listeners[sockets->listener_count++] = (struct listener_settings){
                         .name = name,
@@ -276,7 +277,7 @@ void service_sockets_inherit(struct service_sockets *sockets, unsigned count) {
         sockets->names = at = names ? strdup(names + 15) : NULL;
         for (unsigned n = 0; n < count; n++) {
                 (void)fcntl(3 + (int)n, F_SETFD, FD_CLOEXEC);
-                take(sockets, 3 + (int)n, next_name(&at));
+                given_take(sockets, 3 + (int)n, name_next(&at));
         }
 }
 

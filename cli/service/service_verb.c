@@ -15,7 +15,7 @@
 #define OPTION_VERBOSE (CONFIG_OPTION_OWN + 1)
 #define OPTION_WATCH   (CONFIG_OPTION_OWN + 2)
 
-static int on_option(void *context, const struct option_reader *reader, struct error *error) {
+static int own_option_take(void *context, const struct option_reader *reader, struct error *error) {
         struct service_verb *verb = context;
 
         (void)error;
@@ -117,7 +117,7 @@ int service_verb_prepare(
         table.specs = verb->options.specs;
         table.count = verb->options.count;
         result = config_options_read(
-                &verb->config, &table, argv, NULL, on_option, verb, &command_words, &error);
+                &verb->config, &table, argv, NULL, own_option_take, verb, &command_words, &error);
         if (result == CONFIG_OPTIONS_HELP) {
                 config_options_explain(&verb->options);
                 return option_help_print(&table, STDOUT_FILENO);
