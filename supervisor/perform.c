@@ -8,7 +8,6 @@
 #include "lib/duration.h"
 #include "lib/log.h"
 #include "supervisor/control/server.h"
-#include "supervisor/generations/watch.h"
 #include "supervisor/state.h"
 
 /* ---- who looks on ---- */
@@ -71,7 +70,6 @@ static void pages_warm(struct supervisor *supervisor) {
 }
 
 static void load_perform(struct supervisor *supervisor, const struct fleet_action *action) {
-        watch_load_begins();
         generations_load(&supervisor->generations, action->load);
         pages_warm(supervisor);
 }

@@ -126,6 +126,55 @@ static int ground_open(struct supervisor *supervisor, struct error *error) {
         return loop_add(&supervisor->loop, &supervisor->signals, error);
 }
 
+static void launcher_room_open(struct supervisor *supervisor) {
+        const struct supervisor_settings *settings = supervisor->settings;
+        const struct launcher_rooms rooms = {.loop = &supervisor->loop,
+                .facts = &supervisor->facts,
+                .children = &supervisor->children,
+                .instances = &supervisor->instances,
+                .terminal = &supervisor->terminal,
+                .trees = &supervisor->trees,
+                .listeners = &supervisor->listeners,
+                .rules = &supervisor->rules,
+                .adopt = &supervisor->adopt,
+                .notify = &supervisor->notify,
+                .gate = &supervisor->gate,
+                .generations = &supervisor->generations};
+        const struct launcher_settings launcher = {.launch = &settings->launch,
+                .has_replicas = settings->fleet.replicas > 1,
+                .has_generations = settings->load != NULL,
+                .signals_group = settings->signals_group,
+                .stop_signal = settings->stop_signal,
+                .drain_signal = settings->drain_signal,
+                .reload_signal = settings->reload_signal,
+                .passed = settings->passed,
+                .passed_count = settings->passed_count};
+
+        launcher_open(&supervisor->launcher, &rooms, &launcher);
+}
+
+/* Nothing that has to be prepared, opened or asked stands between a plain init and the start of its app. */
+static bool is_plain(const struct supervisor_settings *settings) {
+        return settings->launch.suspends_parent && !settings->load && !settings->control_path &&
+               !settings->kills_tree && settings->fleet.replicas <= 1 &&
+               settings->sockets.declared_count == 0 && settings->sockets.adopt_count == 0 &&
+               settings->sockets.kept_count == 0 && settings->passed_count == 0 &&
+               settings->notify.access == NOTIFY_ACCESS_NONE && settings->health.probe.kind == PROBE_NONE &&
+               !settings->health.has_socket && settings->readiness.ready <= READINESS_EXEC;
+}
+
+/* What takes its time elsewhere begins first, and the rest is set up beside it: the loader that decrypts, or
+ * the execve(2) of a plain init's app. */
+static void start_early(struct supervisor *supervisor) {
+        const struct supervisor_settings *settings = supervisor->settings;
+
+        generations_load_early(&supervisor->generations);
+        terminal_open(&supervisor->terminal);
+        launcher_room_open(supervisor);
+        if (is_plain(settings))
+                launcher_start_early(&supervisor->launcher);
+}
+
 static int process_rooms_open(struct supervisor *supervisor, struct error *error) {
         const struct supervisor_settings *settings = supervisor->settings;
         const struct tree_settings tree = {.is_on = settings->kills_tree,
@@ -139,11 +188,8 @@ static int process_rooms_open(struct supervisor *supervisor, struct error *error
 
         supervisor->children.is_chatty = settings->reports_reaped;
         errands_open(&supervisor->errands, &supervisor->loop, &supervisor->children);
-        generations_open(&supervisor->generations, &supervisor->loop, &supervisor->facts,
-                &supervisor->children, settings->load);
         if (notify_listen(&supervisor->notify, &notify, &settings->notify, error) < 0)
                 return -1;
-        terminal_open(&supervisor->terminal);
         trees_open(&supervisor->trees, &supervisor->loop, &supervisor->instances, &tree);
         return 0;
 }
@@ -215,33 +261,6 @@ static void gate_rooms_open(struct supervisor *supervisor) {
         gate_advise(&subject);
 }
 
-static void launcher_room_open(struct supervisor *supervisor) {
-        const struct supervisor_settings *settings = supervisor->settings;
-        const struct launcher_rooms rooms = {.loop = &supervisor->loop,
-                .facts = &supervisor->facts,
-                .children = &supervisor->children,
-                .instances = &supervisor->instances,
-                .terminal = &supervisor->terminal,
-                .trees = &supervisor->trees,
-                .listeners = &supervisor->listeners,
-                .rules = &supervisor->rules,
-                .adopt = &supervisor->adopt,
-                .notify = &supervisor->notify,
-                .gate = &supervisor->gate,
-                .generations = &supervisor->generations};
-        const struct launcher_settings launcher = {.launch = &settings->launch,
-                .has_replicas = settings->fleet.replicas > 1,
-                .has_generations = settings->load != NULL,
-                .signals_group = settings->signals_group,
-                .stop_signal = settings->stop_signal,
-                .drain_signal = settings->drain_signal,
-                .reload_signal = settings->reload_signal,
-                .passed = settings->passed,
-                .passed_count = settings->passed_count};
-
-        launcher_open(&supervisor->launcher, &rooms, &launcher);
-}
-
 static void manager_room_open(struct supervisor *supervisor) {
         const struct supervisor_settings *settings = supervisor->settings;
         const struct manager_rooms rooms = {.loop = &supervisor->loop,
@@ -261,8 +280,12 @@ static void manager_room_open(struct supervisor *supervisor) {
 static int set_up(struct supervisor *supervisor, struct error *error) {
         supervisor->loop.epoll_fd = -1;
         supervisor->terminal.fd = -1;
-        if (ground_open(supervisor, error) < 0 || process_rooms_open(supervisor, error) < 0 ||
-                control_room_open(supervisor, error) < 0)
+        generations_open(&supervisor->generations, &supervisor->loop, &supervisor->facts,
+                &supervisor->children, supervisor->settings->load);
+        if (ground_open(supervisor, error) < 0)
+                return -1;
+        start_early(supervisor);
+        if (process_rooms_open(supervisor, error) < 0 || control_room_open(supervisor, error) < 0)
                 return -1;
         if (socket_rooms_open(supervisor, error) < 0) {
                 control_close();
@@ -270,7 +293,6 @@ static int set_up(struct supervisor *supervisor, struct error *error) {
         }
         fleet_open(supervisor);
         gate_rooms_open(supervisor);
-        launcher_room_open(supervisor);
         manager_room_open(supervisor);
         watch_open(&supervisor->loop, &supervisor->facts, supervisor->settings->load,
                 supervisor->settings->watch_delay_ns);
@@ -323,6 +345,7 @@ int supervisor_run(const struct supervisor_settings *settings) {
 
         supervisor->settings = settings;
         if (set_up(supervisor, &error) < 0) {
+                generations_cancel(&supervisor->generations);
                 log_error(LOG_ERROR, &error);
                 return EXIT_STATUS_SUPERVISOR;
         }

@@ -143,35 +143,56 @@ static void loader_on_ended(struct child *child, int wait_status) {
         generations->load.pid = 0;
 }
 
+/* Start the loader. Returns 0, or -1 with error. */
+static int loader_start(struct generations *generations, struct error *error) {
+        generations->load_began_ns = time_now_ns();
+        generations->load_error[0] = '\0';
+        if (load_start(generations->request, &generations->load, error) < 0)
+                return -1;
+        children_remove(generations->children, &generations->loader); /* the last one may not be reaped yet */
+        generations->loader = (struct child){.on_ended = loader_on_ended, .owner = generations};
+        children_add(generations->children, &generations->loader, generations->load.pid);
+        return 0;
+}
+
+void generations_load_early(struct generations *generations) {
+        const struct load_request *request = generations->request;
+        struct error error;
+
+        for (size_t i = 0; request && i < request->source_count; i++)
+                if (request->sources[i].is_watched)
+                        return;
+        generations->is_early = request && loader_start(generations, &error) == 0;
+}
+
+/* Of the loader that was started early, or of one that is started now. Returns 0, or -1 with error. */
+static int loader_watch(struct generations *generations, struct error *error) {
+        if (!generations->is_early && loader_start(generations, error) < 0)
+                return -1;
+        generations->is_early = false;
+        generations->channel = (struct loop_source){
+                .fd = generations->load.channel, .on_readable = load_on_readable, .owner = generations};
+        if (loop_add(generations->loop, &generations->channel, error) == 0)
+                return 0;
+        generations_cancel(generations);
+        return -1;
+}
+
 void generations_load(struct generations *generations, uint32_t load) {
-        struct load_request *request = generations->request;
         struct error error = {0};
 
         watch_load_begins();
         generations->load_number = load;
-        generations->load_began_ns = time_now_ns();
-        generations->load_error[0] = '\0';
-        if (load_start(request, &generations->load, &error) < 0) {
-                log_error(LOG_ERROR, &error);
-                push_load_failed(generations, &error);
+        if (loader_watch(generations, &error) == 0)
                 return;
-        }
-        children_remove(generations->children, &generations->loader); /* the last one may not be reaped yet */
-        generations->loader = (struct child){.on_ended = loader_on_ended, .owner = generations};
-        children_add(generations->children, &generations->loader, generations->load.pid);
-        generations->channel = (struct loop_source){
-                .fd = generations->load.channel, .on_readable = load_on_readable, .owner = generations};
-        if (loop_add(generations->loop, &generations->channel, &error) < 0) {
-                log_error(LOG_ERROR, &error);
-                generations_cancel(generations);
-                push_load_failed(generations, &error);
-                return;
-        }
+        log_error(LOG_ERROR, &error);
+        push_load_failed(generations, &error);
 }
 
 void generations_cancel(struct generations *generations) {
-        if (generations->channel.fd < 0)
+        if (generations->channel.fd < 0 && !generations->is_early)
                 return;
+        generations->is_early = false;
         channel_close(generations);
         fd_cleanup(&generations->load.channel);
         /* Its channel was open until now, so it has not been reaped as a finished one: but it may be a zombie

@@ -33,6 +33,7 @@ struct generations {
         struct loop_source channel; /* fd -1: no loader runs */
         uint32_t load_number;
         int64_t load_began_ns;
+        bool is_early;   /* a loader runs that no FLEET_DO_LOAD has asked for yet */
         bool has_loaded; /* a load has succeeded: what only the first one may see has been wiped */
         uint64_t last;   /* number of the newest generation; 0: there was none yet */
         char load_error[GENERATIONS_ERROR_BYTES]; /* why the last load failed, once it has */
@@ -43,7 +44,13 @@ struct generations {
 void generations_open(struct generations *generations, struct loop *loop, struct facts *facts,
         struct children *children, struct load_request *request);
 
-/* FLEET_DO_LOAD: start the loader; the answer is FLEET_LOADED or FLEET_LOAD_FAILED with this number. */
+/* Start the loader of the first load before the core asks for it, so that it works while the supervisor sets
+ * itself up. Not where a source is watched: no change may fall between what it has read and the beginning of
+ * the watch. When it cannot be started nothing is said: generations_load() tries again. */
+void generations_load_early(struct generations *generations);
+
+/* FLEET_DO_LOAD: start the loader, or take the one that was started early; the answer is FLEET_LOADED or
+ * FLEET_LOAD_FAILED with this number. */
 void generations_load(struct generations *generations, uint32_t load);
 
 /* FLEET_DO_CANCEL_LOAD: end the one that runs. Idempotent. */

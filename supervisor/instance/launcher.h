@@ -43,6 +43,7 @@ struct launcher_rooms {
 };
 
 struct launcher {
+        struct launch_process early; /* pid 0: none; see launcher_start_early() */
         struct launcher_settings settings;
         struct launcher_rooms rooms;
         bool has_started;      /* an app has been started once */
@@ -57,6 +58,12 @@ void launcher_open(struct launcher *launcher, const struct launcher_rooms *rooms
         const struct launcher_settings *settings);
 
 /* ---- spawn.c ---- */
+
+/* Start the first app before the core asks for it, so that it executes while the supervisor sets itself up.
+ * Only for a plain init: one app without secrets, sockets, or anything else that is prepared for a start, and
+ * nothing may fail any more that would forbid it. When it cannot be started nothing is said: launcher_spawn()
+ * tries again. The terminal is open, nothing else is. */
+void launcher_start_early(struct launcher *launcher);
 
 /* FLEET_DO_SPAWN. What became of it is a fact: SPAWNED, or SPAWN_FAILED. */
 void launcher_spawn(struct launcher *launcher, const struct fleet_action *action);

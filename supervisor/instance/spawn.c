@@ -3,6 +3,7 @@
 
 #include "supervisor/instance/launcher.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <signal.h>
 #include <stddef.h>
@@ -117,6 +118,25 @@ static void spec_release(struct launch_spec *spec) {
                 fd_close(spec->cgroup_fd);
 }
 
+void launcher_start_early(struct launcher *launcher) {
+        const struct terminal *terminal = launcher->rooms.terminal;
+        struct launch_spec spec = *launcher->settings.launch;
+        struct error error;
+
+        assert(spec.suspends_parent);
+        spec.terminal = spec.wants_terminal && terminal_is_ours(terminal) ? terminal->fd : -1;
+        spec.adopt_fd = -1;
+        if (launch_start(&spec, &launcher->early, &error) < 0)
+                launcher->early.pid = 0;
+}
+
+static void early_take(struct launcher *launcher, struct instance *instance, const struct gear *gear) {
+        assert(gear->descriptor_count == 0 && gear->variable_count == 0);
+        instance->pid = launcher->early.pid;
+        instance->status.fd = launcher->early.status_fd;
+        launcher->early.pid = 0;
+}
+
 static int process_start(const struct launcher *launcher, struct instance *instance, const struct gear *gear,
         struct error *error) {
         struct launch_spec spec;
@@ -140,7 +160,9 @@ static int equip_and_start(struct launcher *launcher, struct instance *instance,
         struct gear gear = {0};
         int result = gear_collect(launcher, instance, &gear, error);
 
-        if (result == 0)
+        if (result == 0 && launcher->early.pid)
+                early_take(launcher, instance, &gear);
+        else if (result == 0)
                 result = process_start(launcher, instance, &gear, error);
         gear_release(&gear);
         return result;
