@@ -21,6 +21,7 @@
 
 #include "lib/fd.h"
 #include "shim/adopt.h"
+#include "shim/secrets_channel.h"
 
 static_assert(sizeof(struct launch_message) <= PIPE_BUF, "one write per message, never torn: pipe(7)");
 
@@ -28,6 +29,23 @@ static void note_send(const struct launch_message *message, void *context) {
         /* The number of notes is bounded (ENVIRONMENT_CONFLICTS_MAX) far below what the pipe holds: this
          * cannot block. */
         (void)fd_write_full(*(const int *)context, message, sizeof *message);
+}
+
+/* A shim of waiting.h: hold no generation, and wait for that which this start is for. Nobody wants it when
+ * there is none. */
+static const struct launch_spec *secrets_wait(const struct launch_spec *spec) {
+        static struct launch_spec waited;
+        static struct bundle secrets;
+
+        fd_close(spec->secrets_channel_peer);
+        for (size_t i = 0; i < spec->forgotten->count; i++)
+                fd_close(spec->forgotten->fds[i]);
+        if (secrets_receive(spec->secrets_channel, &secrets) < 0)
+                _exit(EXIT_STATUS_SUPERVISOR);
+        fd_close(spec->secrets_channel);
+        waited = *spec;
+        waited.secrets = &secrets;
+        return &waited;
 }
 
 static _Noreturn void shim_main(
@@ -38,6 +56,8 @@ static _Noreturn void shim_main(
         (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (getppid() != parent)
                 _exit(EXIT_STATUS_SUPERVISOR);
+        if (spec->secrets_channel)
+                spec = secrets_wait(spec);
         launch_become(spec, environment, &status_fd, parent, note_send, &status_fd, &failure);
         (void)fd_write_full(status_fd, &failure, sizeof failure);
         _exit(EXIT_STATUS_SUPERVISOR);

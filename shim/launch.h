@@ -57,6 +57,12 @@ struct launch_descriptor {
 #define LAUNCH_SERVER_STARTER 2U
 #define LAUNCH_EINHORN        4U
 
+/* Descriptors that the shim closes before it waits for its secrets: those of generations. */
+struct launch_forgotten {
+        const int *fds;
+        size_t count;
+};
+
 struct launch_spec {
         char *const *argv; /* argv[0] is looked up in $PATH when it has no slash */
         struct environment_spec environment;
@@ -87,6 +93,10 @@ struct launch_spec {
         int adopt_fd;
         bool adopts_paths;    /* unlink is reported as well */
         bool suspends_parent; /* vfork(2) instead of fork(2): see launch.c; never with secrets */
+        /* waiting.h: where the secrets come from when they are there, and our own end of that; 0: `secrets`
+         * are it */
+        int secrets_channel, secrets_channel_peer;
+        const struct launch_forgotten *forgotten;
         struct launch_inheritance inheritance;
 };
 

@@ -59,9 +59,9 @@ static void __attribute__((noinline)) stack_touch(void) {
         pages_touch(room, sizeof room);
 }
 
-/* Since the fork of the loader both sides share their pages, and who writes to one first waits until it is
- * copied. This side has nothing to do while the loader works; when it has answered, all that is in the way of
- * the new instance counts. */
+/* Since the forks of the loader and of a shim that waits both sides share their pages, and who writes to one
+ * first waits until it is copied. This side has nothing to do while the loader works; when it has answered,
+ * all that is in the way of the new instance counts. */
 static void pages_warm(struct supervisor *supervisor) {
         pages_touch(supervisor, offsetof(struct supervisor, actions) + PAGE_BYTES);
         pages_touch(&supervisor->facts, PAGE_BYTES);
@@ -69,8 +69,17 @@ static void pages_warm(struct supervisor *supervisor) {
         stack_touch();
 }
 
-static void load_perform(struct supervisor *supervisor, const struct fleet_action *action) {
-        generations_load(&supervisor->generations, action->load);
+/* A load that somebody waits for has begun: what it brings is to be spawned without delay. */
+static void spawn_foresee(struct supervisor *supervisor, const struct fleet_event *event) {
+        const bool is_awaited =
+                event->kind == FLEET_START || (event->kind == FLEET_RELOAD && !event->is_quiet);
+        uint64_t instance;
+        uint32_t slot;
+
+        if (!is_awaited || supervisor->generations.channel.fd < 0)
+                return;
+        if (fleet_foresee(&supervisor->fleet, &slot, &instance))
+                launcher_prepare(&supervisor->launcher, slot, instance, supervisor->generations.last + 1);
         pages_warm(supervisor);
 }
 
@@ -84,6 +93,7 @@ static void drop_perform(struct supervisor *supervisor, const struct fleet_actio
 
 static void exit_perform(struct supervisor *supervisor, const struct fleet_action *action) {
         generations_cancel(&supervisor->generations);
+        launcher_call_off(&supervisor->launcher);
         supervisor->is_over = true;
         supervisor->exit_status = action->status;
 }
@@ -114,10 +124,11 @@ static void stop_again(struct supervisor *supervisor) {
 static void action_perform(struct supervisor *supervisor, const struct fleet_action *action) {
         switch (action->kind) {
         case FLEET_DO_LOAD:
-                load_perform(supervisor, action);
+                generations_load(&supervisor->generations, action->load);
                 return;
         case FLEET_DO_CANCEL_LOAD:
                 generations_cancel(&supervisor->generations);
+                launcher_call_off(&supervisor->launcher);
                 return;
         case FLEET_DO_SPAWN:
                 launcher_spawn(&supervisor->launcher, action);
@@ -153,6 +164,10 @@ static void step_perform(struct supervisor *supervisor, const struct fleet_event
         fleet_step(&supervisor->fleet, event, &supervisor->actions);
         for (size_t i = 0; i < actions->count; i++)
                 action_perform(supervisor, &actions->list[i]);
+        /* The load is over: what was prepared for it is taken by now, or not wanted. */
+        if (event->kind == FLEET_LOADED || event->kind == FLEET_LOAD_FAILED)
+                launcher_call_off(&supervisor->launcher);
+        spawn_foresee(supervisor, event);
         if (actions->lost)
                 log_write(LOG_ERROR, "%u reports of one step found no room and are not told",
                         (unsigned)actions->lost);

@@ -342,6 +342,11 @@ void fleet_init(struct fleet *fleet, const struct fleet_settings *settings);
  * action. */
 void fleet_step(struct fleet *fleet, const struct fleet_event *event, struct fleet_actions *actions);
 
+/* While a load runs: would what it brings, if it is new, be spawned in the very step that tells of it? Then
+ * *out_slot and *out_instance are those of the first SPAWN, as far as can be told; effects may prepare it.
+ * False: nothing would, or nobody knows. */
+bool fleet_foresee(const struct fleet *fleet, uint32_t *out_slot, uint64_t *out_instance);
+
 /* When the next FLEET_TICK is due: later than the last step, or NS_FOREVER when only facts can change
  * something. */
 int64_t fleet_deadline(const struct fleet *fleet);

@@ -45,6 +45,17 @@ static int64_t slot_deadline(const struct fleet *fleet, const struct fleet_slot 
         return earliest_ns;
 }
 
+bool fleet_foresee(const struct fleet *fleet, uint32_t *out_slot, uint64_t *out_instance) {
+        const bool is_first = fleet->target < 0;
+        const bool overlaps = fleet->settings.surge_max > 0 && !fleet_is_rolling(fleet) && !fleet->is_halted;
+
+        if (!fleet->is_loading || fleet->is_stopping || fleet->is_over || fleet->settings.is_signalled)
+                return false;
+        *out_slot = 0;
+        *out_instance = fleet->instance_last + 1;
+        return is_first || overlaps;
+}
+
 int64_t fleet_deadline(const struct fleet *fleet) {
         int64_t earliest_ns = NS_FOREVER;
         if (fleet->is_over)

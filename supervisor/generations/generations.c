@@ -23,6 +23,15 @@ void generations_open(struct generations *generations, struct loop *loop, struct
         generations->load.channel = -1;
 }
 
+size_t generations_descriptors(const struct generations *generations, int out[static FLEET_GENERATIONS_MAX]) {
+        size_t count = 0;
+
+        for (size_t i = 0; i < FLEET_GENERATIONS_MAX; i++)
+                if (generations->list[i].is_used && generations->list[i].bundle.fd >= 0)
+                        out[count++] = generations->list[i].bundle.fd;
+        return count;
+}
+
 const struct bundle *generations_bundle(const struct generations *generations, uint64_t number) {
         for (size_t i = 0; i < FLEET_GENERATIONS_MAX; i++)
                 if (generations->list[i].is_used && generations->list[i].number == number)

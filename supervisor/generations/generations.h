@@ -63,5 +63,8 @@ void generations_drop(struct generations *generations, uint64_t number);
  * now). */
 int64_t generations_asked_ns(const struct generations *generations, uint64_t number);
 
+/* The descriptors of all generations, for a process that shall hold none. Returns how many. */
+size_t generations_descriptors(const struct generations *generations, int out[static FLEET_GENERATIONS_MAX]);
+
 /* Its secrets, for the shim; NULL when there is none of that number. */
 const struct bundle *generations_bundle(const struct generations *generations, uint64_t number);

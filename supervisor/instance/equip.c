@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <unistd.h>
 
+#include "lib/fd.h"
 #include "supervisor/instance/launcher.h"
 
 static_assert(LISTENERS_MAX + LAUNCH_LISTEN_MAX < LAUNCH_DESCRIPTORS_MAX, "sockets, and some more");
@@ -55,4 +56,45 @@ int launcher_equip(
                 return -1;
         numbers_equip(launcher, instance, gear);
         return 0;
+}
+
+int launcher_gear(
+        struct launcher *launcher, struct instance *instance, struct gear *gear, struct error *error) {
+        if (launcher_equip(launcher, instance, gear, error) < 0)
+                return -1;
+        notify_equip(launcher->rooms.notify, instance, gear);
+        return readiness_equip(launcher->rooms.gate, instance, gear, error);
+}
+
+int launcher_spec(const struct launcher *launcher, const struct instance *instance, const struct gear *gear,
+        struct launch_spec *spec, struct error *error) {
+        const struct launcher_rooms *rooms = &launcher->rooms;
+
+        *spec = *launcher->settings.launch;
+        spec->descriptors = gear->descriptors;
+        spec->descriptor_count = gear->descriptor_count;
+        spec->variables = gear->variable_count ? gear->variables : NULL;
+        spec->suspends_parent &= !gear->descriptor_count && !gear->variable_count;
+        spec->secrets = generations_bundle(rooms->generations, instance->generation);
+        spec->terminal = spec->wants_terminal && terminal_is_ours(rooms->terminal) ? rooms->terminal->fd : -1;
+        spec->cgroup_fd = tree_prepare(rooms->trees, instance->number);
+        return adopt_prepare(rooms->adopt, instance->number, instance->generation, &spec->adopt_fd, error);
+}
+
+void launcher_spec_release(struct launch_spec *spec) {
+        fd_cleanup(&spec->adopt_fd);
+        if (spec->cgroup_fd)
+                fd_close(spec->cgroup_fd);
+}
+
+void launcher_instance_init(struct launcher *launcher, struct instance *instance, uint32_t slot,
+        uint64_t number, uint64_t generation) {
+        *instance = (struct instance){
+                .instances = launcher->rooms.instances,
+                .number = number,
+                .slot = slot,
+                .generation = generation,
+                .child = {.owner = launcher},
+                .status = {.fd = -1, .owner = launcher},
+        };
 }

@@ -13,6 +13,7 @@
 #include "supervisor/generations/generations.h"
 #include "supervisor/process/terminal.h"
 #include "supervisor/process/tree.h"
+#include "shim/waiting.h"
 
 struct launcher_settings {
         const struct launch_spec *launch; /* borrowed; what changes from start to start is filled in here */
@@ -42,7 +43,14 @@ struct launcher_rooms {
         const struct generations *generations;
 };
 
+/* An instance whose shim waits for its secrets, while the loader works. */
+struct launcher_ahead {
+        struct instance *instance; /* NULL: none */
+        struct launch_waiting waiting;
+};
+
 struct launcher {
+        struct launcher_ahead ahead;
         struct launch_process early; /* pid 0: none; see launcher_start_early() */
         struct launcher_settings settings;
         struct launcher_rooms rooms;
@@ -68,12 +76,41 @@ void launcher_start_early(struct launcher *launcher);
 /* FLEET_DO_SPAWN. What became of it is a fact: SPAWNED, or SPAWN_FAILED. */
 void launcher_spawn(struct launcher *launcher, const struct fleet_action *action);
 
+/* ---- ahead.c ---- */
+
+/* The load that runs may bring `generation`, and this would be the first instance that is spawned for it:
+ * prepare its start, all but its secrets. One at a time. Where it cannot be done, or would touch what only a
+ * start may touch (the terminal's foreground), nothing is: launcher_spawn() does all of it then. */
+void launcher_prepare(struct launcher *launcher, uint32_t slot, uint64_t number, uint64_t generation);
+
+/* The spawn that was foreseen has come: let it go on. Returns the instance, now used; NULL: another one is
+ * wanted, or it has gone, and what was prepared is called off. */
+struct instance *launcher_take_ahead(struct launcher *launcher, const struct fleet_action *action);
+
+/* It will not be wanted: end it, as if it had never been. Idempotent. */
+void launcher_call_off(struct launcher *launcher);
+
 /* ---- equip.c ---- */
 
 /* The instance's sockets, and the variables that tell it from others. Returns 0, or -1 with error: it must
  * not start. */
 int launcher_equip(
         struct launcher *launcher, const struct instance *instance, struct gear *gear, struct error *error);
+
+/* An instance of its place, all zero but for who it is. */
+void launcher_instance_init(struct launcher *launcher, struct instance *instance, uint32_t slot,
+        uint64_t number, uint64_t generation);
+
+/* What the app finds in its environment and at its descriptors, beside its secrets. Returns 0,
+ * or -1 with error. */
+int launcher_gear(
+        struct launcher *launcher, struct instance *instance, struct gear *gear, struct error *error);
+
+/* The settings' start, filled in for this instance but for its secrets and the terminal. What
+ * was opened for it is closed by launcher_spec_release(), also after an error. */
+int launcher_spec(const struct launcher *launcher, const struct instance *instance, const struct gear *gear,
+        struct launch_spec *spec, struct error *error);
+void launcher_spec_release(struct launch_spec *spec);
 
 /* ---- stop.c ---- */
 

@@ -87,37 +87,6 @@ static void held_signals_send(const struct launcher *launcher, const struct inst
                         launcher_signal(launcher, instance, number, NULL);
 }
 
-/* What the app finds in its environment and at its descriptors, beside its secrets. */
-static int gear_collect(
-        struct launcher *launcher, struct instance *instance, struct gear *gear, struct error *error) {
-        if (launcher_equip(launcher, instance, gear, error) < 0)
-                return -1;
-        notify_equip(launcher->rooms.notify, instance, gear);
-        return readiness_equip(launcher->rooms.gate, instance, gear, error);
-}
-
-/* The settings' start, filled in for this one. What was opened for it is closed by spec_release(). */
-static int spec_fill(const struct launcher *launcher, const struct instance *instance,
-        const struct gear *gear, struct launch_spec *spec, struct error *error) {
-        const struct launcher_rooms *rooms = &launcher->rooms;
-
-        *spec = *launcher->settings.launch;
-        spec->descriptors = gear->descriptors;
-        spec->descriptor_count = gear->descriptor_count;
-        spec->variables = gear->variable_count ? gear->variables : NULL;
-        spec->suspends_parent &= !gear->descriptor_count && !gear->variable_count;
-        spec->secrets = generations_bundle(rooms->generations, instance->generation);
-        spec->terminal = spec->wants_terminal && terminal_is_ours(rooms->terminal) ? rooms->terminal->fd : -1;
-        spec->cgroup_fd = tree_prepare(rooms->trees, instance->number);
-        return adopt_prepare(rooms->adopt, instance->number, instance->generation, &spec->adopt_fd, error);
-}
-
-static void spec_release(struct launch_spec *spec) {
-        fd_cleanup(&spec->adopt_fd);
-        if (spec->cgroup_fd)
-                fd_close(spec->cgroup_fd);
-}
-
 void launcher_start_early(struct launcher *launcher) {
         const struct terminal *terminal = launcher->rooms.terminal;
         struct launch_spec spec = *launcher->settings.launch;
@@ -141,12 +110,16 @@ static int process_start(const struct launcher *launcher, struct instance *insta
         struct error *error) {
         struct launch_spec spec;
         struct launch_process process = {.status_fd = -1};
-        int result = spec_fill(launcher, instance, gear, &spec, error);
+        const struct launcher_rooms *rooms = &launcher->rooms;
+        int result = launcher_spec(launcher, instance, gear, &spec, error);
 
+        spec.secrets = generations_bundle(rooms->generations, instance->generation);
+        if (spec.wants_terminal && terminal_is_ours(rooms->terminal))
+                spec.terminal = rooms->terminal->fd;
         if (result == 0)
                 result = launch_start(&spec, &process, error);
         instance->has_cgroup = spec.cgroup_fd > 0;
-        spec_release(&spec);
+        launcher_spec_release(&spec);
         if (result < 0) {
                 tree_dismiss(launcher->rooms.trees, instance->number);
                 return -1;
@@ -158,7 +131,7 @@ static int process_start(const struct launcher *launcher, struct instance *insta
 
 static int equip_and_start(struct launcher *launcher, struct instance *instance, struct error *error) {
         struct gear gear = {0};
-        int result = gear_collect(launcher, instance, &gear, error);
+        int result = launcher_gear(launcher, instance, &gear, error);
 
         if (result == 0 && launcher->early.pid)
                 early_take(launcher, instance, &gear);
@@ -176,59 +149,6 @@ static void start_log(const struct launcher *launcher, const struct instance *in
                         name, (int)instance->pid);
         else
                 log_write(LOG_INFO, "Spawned child process '%s' with pid %d", name, (int)instance->pid);
-}
-
-static void launcher_on_ended(struct child *child, int wait_status);
-
-/* It runs: from here on it is one of the fleet's processes. */
-static void instance_enroll(struct launcher *launcher, struct instance *instance) {
-        const struct launcher_rooms *rooms = &launcher->rooms;
-        struct error error;
-
-        instance->is_used = true;
-        children_add(rooms->children, &instance->child, instance->pid);
-        if (launcher->settings.launch->session != LAUNCH_SAME_GROUP)
-                launcher->last_groups[instance->slot] = instance->pid;
-        /* Nothing will be seen to listen: that it runs must do. */
-        if (rooms->rules->adopt_count && !rooms->rules->is_adopting)
-                signs_note(instance, READINESS_LISTEN);
-        held_signals_send(launcher, instance);
-        launcher->has_started = true;
-        start_log(launcher, instance);
-        if (loop_add(rooms->loop, &instance->status, &error) < 0) {
-                /* Without the pipe a failure still shows, as exit status 125 of the shim. */
-                log_error(LOG_WARNING, &error);
-                fd_cleanup(&instance->status.fd);
-                spawned_push(launcher, instance);
-        }
-}
-
-void launcher_spawn(struct launcher *launcher, const struct fleet_action *action) {
-        struct instance *instance = instance_unused(launcher->rooms.instances);
-        struct error error;
-
-        if (!instance) {
-                log_write(LOG_ERROR, "more than %d processes of the app at once", FLEET_INSTANCES_MAX);
-                spawn_failed_push(launcher, action->instance, EXIT_STATUS_SUPERVISOR, false);
-                return;
-        }
-        *instance = (struct instance){
-                .instances = launcher->rooms.instances,
-                .number = action->instance,
-                .slot = action->slot,
-                .generation = action->generation,
-                .child = {.on_ended = launcher_on_ended,
-                        .on_stopped = launcher_on_stopped,
-                        .owner = launcher},
-                .status = {.fd = -1, .on_readable = status_on_readable, .owner = launcher},
-        };
-        if (equip_and_start(launcher, instance, &error) == 0) {
-                instance_enroll(launcher, instance);
-                return;
-        }
-        log_error(LOG_ERROR, &error);
-        readiness_ended(launcher->rooms.gate, instance);
-        spawn_failed_push(launcher, action->instance, EXIT_STATUS_SUPERVISOR, false);
 }
 
 /* EAGAIN and ENOMEM of execve(2) may pass; a missing file or a refused setting will not by itself. */
@@ -258,7 +178,7 @@ static void exit_push(const struct launcher *launcher, struct instance *instance
 }
 
 /* Reaped: tell the core, forget the instance. */
-static void launcher_on_ended(struct child *child, int wait_status) {
+static void instance_on_ended(struct child *child, int wait_status) {
         struct launcher *launcher = child->owner;
         struct instance *instance = instance_of_child(child);
         const struct launcher_rooms *rooms = &launcher->rooms;
@@ -275,4 +195,54 @@ static void launcher_on_ended(struct child *child, int wait_status) {
         readiness_ended(rooms->gate, instance);
         instance->is_used = false;
         tree_ended(rooms->trees, instance);
+}
+
+/* It runs: from here on it is one of the fleet's processes. */
+static void instance_enroll(struct launcher *launcher, struct instance *instance) {
+        const struct launcher_rooms *rooms = &launcher->rooms;
+        struct error error;
+
+        instance->is_used = true;
+        instance->child.on_ended = instance_on_ended;
+        instance->child.on_stopped = launcher_on_stopped;
+        instance->status.on_readable = status_on_readable;
+        children_add(rooms->children, &instance->child, instance->pid);
+        if (launcher->settings.launch->session != LAUNCH_SAME_GROUP)
+                launcher->last_groups[instance->slot] = instance->pid;
+        /* Nothing will be seen to listen: that it runs must do. */
+        if (rooms->rules->adopt_count && !rooms->rules->is_adopting)
+                signs_note(instance, READINESS_LISTEN);
+        held_signals_send(launcher, instance);
+        launcher->has_started = true;
+        start_log(launcher, instance);
+        if (loop_add(rooms->loop, &instance->status, &error) < 0) {
+                /* Without the pipe a failure still shows, as exit status 125 of the shim. */
+                log_error(LOG_WARNING, &error);
+                fd_cleanup(&instance->status.fd);
+                spawned_push(launcher, instance);
+        }
+}
+
+void launcher_spawn(struct launcher *launcher, const struct fleet_action *action) {
+        struct instance *instance = launcher_take_ahead(launcher, action);
+        struct error error;
+
+        if (instance) {
+                instance_enroll(launcher, instance);
+                return;
+        }
+        instance = instance_unused(launcher->rooms.instances);
+        if (!instance) {
+                log_write(LOG_ERROR, "more than %d processes of the app at once", FLEET_INSTANCES_MAX);
+                spawn_failed_push(launcher, action->instance, EXIT_STATUS_SUPERVISOR, false);
+                return;
+        }
+        launcher_instance_init(launcher, instance, action->slot, action->instance, action->generation);
+        if (equip_and_start(launcher, instance, &error) == 0) {
+                instance_enroll(launcher, instance);
+                return;
+        }
+        log_error(LOG_ERROR, &error);
+        readiness_ended(launcher->rooms.gate, instance);
+        spawn_failed_push(launcher, action->instance, EXIT_STATUS_SUPERVISOR, false);
 }

@@ -25,7 +25,7 @@ struct instance *instance_by_number(struct instances *instances, uint64_t number
 
 struct instance *instance_unused(struct instances *instances) {
         for (size_t i = 0; i < instances->places; i++)
-                if (!instances->list[i].is_used)
+                if (!instances->list[i].is_used && !instances->list[i].is_prepared)
                         return &instances->list[i];
         if (instances->places == FLEET_INSTANCES_MAX)
                 return NULL;
@@ -38,7 +38,8 @@ size_t instance_place(const struct instance *instance) {
 
 bool instances_have(const struct instances *instances, uint64_t generation) {
         for (size_t i = 0; i < instances->places; i++)
-                if (instances->list[i].is_used && instances->list[i].generation == generation)
+                if ((instances->list[i].is_used || instances->list[i].is_prepared) &&
+                        instances->list[i].generation == generation)
                         return true;
         return false;
 }

@@ -19,6 +19,7 @@ struct instances;
 
 struct instance {
         bool is_used;
+        bool is_prepared; /* its process waits until it is known what for; is_used is not set yet */
         bool is_reported; /* SPAWNED or SPAWN_FAILED has been said */
         bool has_failure; /* `failure` came through the status pipe */
         bool is_stopped;  /* by SIGSTOP or its like, as far as waitpid has told */
@@ -59,6 +60,7 @@ struct instance *instance_unused(struct instances *instances);
 /* Index into the arrays of rooms: below FLEET_INSTANCES_MAX. */
 size_t instance_place(const struct instance *instance);
 
-/* Is there a process of the generation, ready or not, told to stop or not? Or one that is emptying? */
+/* Is there a process of the generation, prepared, ready or not, told to stop or not? Or one that is
+ * emptying? */
 bool instances_have(const struct instances *instances, uint64_t generation);
 bool instances_are_emptying(const struct instances *instances, uint64_t generation);

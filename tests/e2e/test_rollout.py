@@ -322,6 +322,51 @@ def test_a_program_that_dies_during_a_load_does_not_wait_for_it(tmp_path: Path) 
             running.line_with("^up:second:")
 
 
+def kill_all_but(running: Running, kept: list[int]) -> None:
+    """Kill what the supervisor has forked for itself: the loader, and the shim that waits for what it loads."""
+    for pid in children_of(running.pid):
+        if pid not in kept:
+            kill_quietly(pid)
+
+
+def test_a_start_that_was_prepared_and_is_killed_is_made_anew(tmp_path: Path) -> None:
+    """While the loader works a shim waits for its secrets; without it the rotation takes its time, and is done."""
+    with slow_source(tmp_path) as (uri, listener):
+        with Running([TACET, "run", "-s", uri, "--strategy", "handoff", "--min-healthy", "100ms", "-v", "--", "sleep", "1000"]) as running:
+            with listener.accept()[0] as loader:
+                loader.sendall(b"PASSWORD=first\n")
+            up(running, 1)
+            wait_until(lambda: len(children_of(running.pid)) == 1, "the first loader is reaped")
+            running.signal(signal.SIGHUP)
+            with listener.accept()[0] as loader:
+                wait_until(lambda: len(children_of(running.pid)) == 3, "a shim waits beside the loader")
+                kill_quietly(children_of(running.pid)[-1])
+                wait_until(lambda: len(children_of(running.pid)) == 2, "it is reaped")
+                loader.sendall(b"PASSWORD=second\n")
+            running.line_with("rotation to generation 2 done", 60)
+            expect_values(running, ["second"])
+
+
+@pytest.mark.parametrize("content", [b"no document", b"PASSWORD=first\n"], ids=["failed", "unchanged"])
+def test_a_start_that_was_prepared_in_vain_leaves_nothing(tmp_path: Path, content: bytes) -> None:
+    """No process, no descriptor: as if nothing had been prepared."""
+    options = ["--strategy", "handoff", "--listen", f"web={free_port()}", "--ready", "exec", "-v"]
+    with slow_source(tmp_path) as (uri, listener):
+        with Running([TACET, "run", "-s", uri, *options, "--", "sleep", "1000"]) as running:
+            with listener.accept()[0] as loader:
+                loader.sendall(b"PASSWORD=first\n")
+            up(running, 1)
+            wait_until(lambda: len(children_of(running.pid)) == 1, "the first loader is reaped")
+            before, descriptors = children_of(running.pid), len(os.listdir(f"/proc/{running.pid}/fd"))
+            running.signal(signal.SIGHUP)
+            with listener.accept()[0] as loader:
+                wait_until(lambda: len(children_of(running.pid)) == 3, "a shim waits beside the loader")
+                loader.sendall(content)
+            running.line_with("nothing was changed|secrets unchanged")
+            wait_until(lambda: children_of(running.pid) == before, "the program alone is left")
+            wait_until(lambda: len(os.listdir(f"/proc/{running.pid}/fd")) == descriptors, "no descriptor is left")
+
+
 def test_a_loader_that_is_killed_changes_nothing(tmp_path: Path) -> None:
     """An error, the programs go on, and the next reload is done."""
     options = ["--replicas", "2", "--strategy", "handoff", "--min-healthy", "100ms", "-v"]
@@ -333,7 +378,7 @@ def test_a_loader_that_is_killed_changes_nothing(tmp_path: Path) -> None:
             before = sorted(programs_of(running))
             running.signal(signal.SIGHUP)
             with listener.accept()[0]:
-                kill_quietly(children_of(running.pid)[-1])  # the newest: the first loader may be there still
+                kill_all_but(running, before)
                 running.line_with("secrets not loaded; nothing was changed")
             assert sorted(programs_of(running)) == before
             running.signal(signal.SIGHUP)
