@@ -80,16 +80,17 @@ struct option_reader {
         uint64_t seen[OPTION_SPECS_MAX / 64];
 };
 
-/* "--name", or "-x" when there is no long name, for messages. Returns `out`. */
+/* How messages call an option: "--name", or "-x" when there is no long name. Returns `out`. */
 #define OPTION_SPELLING_BYTES 48
 const char *option_spelling(const struct option_spec *spec, char out[static OPTION_SPELLING_BYTES]);
 
 /* Start reading behind argv[0]. `table` and `argv` are borrowed until the last use of `reader`. */
 void option_start(struct option_reader *reader, const struct option_table *table, char **argv);
 
-/* The next option's id, OPTION_OPERAND, OPTION_END, or -1 with error (EXIT_STATUS_USAGE, and the nearest
- * known option as hint). Messages never hold the value of an option: it may be a secret that was typed at
- * the wrong place. */
+/* Read on: one option with its value, or one operand. reader->value and reader->spec say which it was.
+ * Returns the option's id (OPTION_ROW when it has none), OPTION_OPERAND, OPTION_END when there is no more, or
+ * -1 with error (EXIT_STATUS_USAGE, and the nearest known option as hint). After an error the reader is of no
+ * use. Messages never hold the value of an option: it may be a secret that was typed at the wrong place. */
 int option_next(struct option_reader *reader, struct error *error);
 
 /* Read a whole command line: each option and operand is given to the taker of its row.
@@ -107,14 +108,18 @@ int option_take_false(void *member, const struct option_reader *reader, struct e
 int option_take_text(void *member, const struct option_reader *reader, struct error *error);
 int option_take_file(void *member, const struct option_reader *reader, struct error *error);
 
-/* Parse reader->value as a number from `min` to `max`. Returns 0 or -1 with a usage error. */
+/* Parse reader->value, a decimal number without a sign, from `min` to `max`. Returns 0; or -1 with a usage
+ * error that names the range, and *out as it was. */
 int option_number(
         const struct option_reader *reader, uint64_t min, uint64_t max, uint64_t *out, struct error *error);
 
-/* A usage error with the hint "see COMMAND --help" when the error has none yet; returns -1. */
+/* Set a usage error: the text as printf(3) makes it, the hint that COMMAND --help lists what there is, and
+ * EXIT_STATUS_USAGE. A better hint can be given afterwards, by error_hint(). The text must hold no value that
+ * was given. Returns -1. */
 int option_usage_error(const struct option_table *table, struct error *error, const char *format, ...)
         __attribute__((format(printf, 3, 4), cold));
 
-/* Print the help text; coloured when `fd` is a terminal and NO_COLOR is not set. Returns an exit status: a
- * closed or full output is EXIT_STATUS_FAILED and was reported. */
+/* Print the help text of a table to `fd` (borrowed); in colour where terminal_has_color() says so.
+ * Returns an exit status: EXIT_STATUS_DONE, or EXIT_STATUS_FAILED for a closed or full output, which has been
+ * reported. */
 int option_help_print(const struct option_table *table, int fd);

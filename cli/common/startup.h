@@ -1,6 +1,7 @@
 #pragma once
 
-/* What the process was started with, kept by main before anything changes it. */
+/* What the process was started with, kept by main before anything changes it: the app gets it back, whatever
+ * tacet needed for itself in between. One per process, in static memory. */
 
 #include "shim/launch.h"
 
@@ -8,7 +9,8 @@
 const struct launch_inheritance *startup_inheritance(void);
 
 /* Block every signal, look at the rest, put /dev/null where a standard stream is closed. The first thing main
- * does: PID 1 must not lose a signal that it could have kept. */
+ * does: the kernel drops a signal to PID 1 that is neither blocked nor handled (pid_namespaces(7)), and the
+ * next open(2) would take a closed stream's number. Cannot fail. */
 void startup_capture(void);
 
 /* True when standard stream 0, 1 or 2 was closed, and is /dev/null now. */
@@ -21,5 +23,6 @@ void startup_restore_signals(void);
  * has none or when it is no fault of what was asked for: no memory, no descriptor, no process. */
 int startup_error_exit(const struct error *error);
 
-/* Core files off, the former limit kept for the app; for processes that come near secrets. */
+/* No core file and no reading by others of the same user (process_harden()); the former core limit is kept
+ * for the app. For processes that come near secrets: called before the first of them is read. */
 void startup_harden(void);

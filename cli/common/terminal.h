@@ -1,6 +1,9 @@
 #pragma once
 
-/* The person at the terminal: hidden prompts, questions, errors with their next step. */
+/* The person at the terminal: hidden prompts, questions, errors with their next step.
+ *
+ * Questions go to /dev/tty, the controlling terminal, so that standard input and output stay free for
+ * content. Messages go to standard error, in one write(2) each. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -15,8 +18,8 @@ bool terminal_has_color(int fd);
 bool terminal_is_present(void);
 
 #define TERMINAL_NONE 1 /* there is no controlling terminal */
-#define TERMINAL_LINE_MAX                                                                                    \
-        ((size_t)4096) /* with the line feed: what the kernel's line editing keeps (termios(3)) */
+/* Bytes of a line, with its line feed: what the kernel's line editing keeps (termios(3)). */
+#define TERMINAL_LINE_MAX ((size_t)4096)
 
 /* Ask on /dev/tty, without echo, for one line. The line (without its end) lies in `arena`. The terminal's
  * settings are restored on every way out, also when a signal stops or ends the process: the signals are
@@ -25,12 +28,16 @@ bool terminal_is_present(void);
 int terminal_ask_hidden(
         const char *prompt, struct arena *arena, struct secret_bytes *out, struct error *error);
 
-/* Ask twice until both answers are equal (three tries). `again` is the second prompt; an empty first
- * answer is given back at once. */
+/* Ask twice until both answers are equal, three times at the most: nobody sees what is typed, and a secret
+ * with a slip in it is lost.
+ * again   the second prompt
+ * out     in `arena`; an empty first answer is given back at once, without the second question
+ * Returns 0; TERMINAL_NONE; -1 with error. */
 int terminal_ask_twice(const char *prompt, const char *again, struct arena *arena, struct secret_bytes *out,
         struct error *error);
 
-/* Write LABEL, `text` and a line end on /dev/tty: for the one secret that is made up for a person to keep. */
+/* Write LABEL, `text` and a line end on /dev/tty: for the one secret that is made up for a person to keep.
+ * Never to standard output or error, which may be a file or a log. Returns 0 or -1 with error. */
 int terminal_show(const char *label, struct secret_bytes text, struct error *error);
 
 /* Ask a question with one-letter answers ("ed": the first is the default, taken for an empty line).
@@ -40,7 +47,8 @@ char terminal_choose(const char *question, const char *letters);
 /* Print "tacet: TEXT" on standard error, and the hint on a line of its own; coloured at a terminal. */
 void cli_error_print(const struct error *error);
 
-/* The same for a remark that stops nothing ("tacet: TEXT"). */
+/* The same for a remark that stops nothing: "tacet: TEXT", "tacet: warning: TEXT". Control characters in what
+ * is quoted are replaced (text_tame()). */
 void cli_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void cli_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

@@ -9,6 +9,7 @@
 
 #define PLACE_PATH_BYTES 256
 
+/* The folder, as made by place_make(). */
 struct place {
         int folder;                  /* open on it; -1: none */
         bool is_private;             /* a file system of this process's own mount namespace */
@@ -16,10 +17,12 @@ struct place {
 };
 
 /* Make the folder, for this process and its children.
- * is_private   seen by them alone. The calling process leaves its mount namespace for good (as an ordinary
- * user              also its user namespace), even when this fails; it must hold no secret yet, because it
- * is made              readable to its own user. Otherwise a folder that all processes of this user see,
- * for an editor that              hands the file to an open window, or when there are no namespaces.
+ * place        overwritten; place_remove() it in every case
+ * is_private   true: seen by them alone. The calling process leaves its mount namespace for good (as an
+ *              ordinary user also its user namespace), even when this fails; it must hold no secret yet,
+ *              because it is made readable to its own user.
+ *              false: a folder in memory that all processes of this user see, for an editor that hands the
+ *              file to an open window, or where there are no namespaces
  * Returns 0 or -1 with error. */
 int place_make(struct place *place, bool is_private, struct error *error);
 

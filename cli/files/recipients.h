@@ -34,12 +34,13 @@
         ".age-recipients beside FILE; else the one it was encrypted for, when that is\n"                     \
         "the identity itself; a passphrase stays the same."
 
-#define RECIPIENT_OPTIONS_MAX 64
+#define RECIPIENT_OPTIONS_MAX 64 /* -r, and as many -R, on one command line */
 
+/* What the command line says of recipients; strings of argv. Zero-initialise. */
 struct recipient_options {
-        const char *texts[RECIPIENT_OPTIONS_MAX];
+        const char *texts[RECIPIENT_OPTIONS_MAX]; /* -r: age1..., ssh-ed25519 ... */
         size_t text_count;
-        const char *files[RECIPIENT_OPTIONS_MAX];
+        const char *files[RECIPIENT_OPTIONS_MAX]; /* -R */
         size_t file_count;
 };
 
@@ -47,12 +48,20 @@ struct recipient_options {
 int recipient_options_take_text(void *member, const struct option_reader *reader, struct error *error);
 int recipient_options_take_file(void *member, const struct option_reader *reader, struct error *error);
 
-/* Add all of -r and -R. Returns how many recipients that gave (0: none was asked for) or -1. */
+/* Add all of -r and -R.
+ * recipients   zero-initialised or added to before; what is added lies in `arena`
+ * Returns how many there are then (0: none was asked for), or -1 with error: a text or file that is none, or
+ * options that gave nobody. Files are read, "-" is standard input. */
 int recipients_add_options(struct age_recipients *recipients, const struct recipient_options *options,
         struct arena *arena, struct error *error);
 
-/* Choose for a file that is written again, in the order of RECIPIENTS_NOTES.
- * sealed   the old file, NULL when there is none: then the identities given with -i count as asked for */
+/* Choose whom a file is for that is written again, in the order of RECIPIENTS_NOTES. Who could open it before
+ * is never left out silently: when that cannot be known it is an error.
+ * recipients   zero-initialised; what is added lies in `arena`
+ * path         of the file; .age-recipients is looked for beside what it leads to
+ * sealed       the old file, NULL when there is none: then the identities given with -i count as asked for
+ * ring         what opens it
+ * Returns 0, or -1 with error (EXIT_STATUS_USAGE when somebody has to say whom it is for). */
 int recipients_choose(struct age_recipients *recipients, const struct recipient_options *options,
         const char *path, const struct bytes *sealed, const struct key_ring *ring, struct arena *arena,
         struct error *error);

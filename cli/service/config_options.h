@@ -25,14 +25,17 @@ enum {
 
 #define CONFIG_OPTIONS_HELP 2 /* --help was asked for */
 
+/* The table of options of one verb. Large; on the stack of a verb that ends, or static. */
 struct config_options {
         struct option_spec specs[OPTION_SPECS_MAX];
         size_t count;
 };
 
 /* Begin with -c, -s, -i. A verb adds its own with config_options_add(), then the rows, then
- * OPTION_SPEC_HELP. */
+ * OPTION_SPEC_HELP: the order of --help. */
 void config_options_init(struct config_options *options);
+
+/* Add one option; its texts are borrowed. There is room for all that the verbs have (OPTION_SPECS_MAX). */
 void config_options_add(struct config_options *options, struct option_spec spec);
 
 /* Add --listen, for verbs that look at sockets. */
@@ -52,10 +55,13 @@ typedef int config_option_handler(void *context, const struct option_reader *rea
 /* Read the command line and, first of all, the file of -c: options come after it and win, whatever their
  * order.
  * config     initialised
+ * table      with the options of a struct config_options
  * report     gets every error of the file (may be NULL: the first ends it)
  * handler    for ids from CONFIG_OPTION_OWN on, called before the file is read; NULL when there are none
- * out_rest   behind the options: the command; NULL-terminated
- * Returns 0, CONFIG_OPTIONS_HELP, or -1 with error. Does not call config_check(). */
+ * context    for both of them
+ * out_rest   behind the options: the command; part of argv, NULL-terminated
+ * Returns 0, CONFIG_OPTIONS_HELP (nothing was read, nothing printed), or -1 with error: EXIT_STATUS_USAGE for
+ * an option, EXIT_STATUS_CONFIG for the file. Does not call config_check(). */
 int config_options_read(struct config *config, const struct option_table *table, char **argv,
         config_report *report, config_option_handler *handler, void *context, char ***out_rest,
         struct error *error);

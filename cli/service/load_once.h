@@ -7,5 +7,8 @@
 #include "secrets/load.h"
 
 /* Start the loader, wait for its answer at most as long as the request allows and a second more, take it,
- * reap the loader. Returns 0 with *out (load_result_deinit() it), or -1 with error. */
+ * reap the loader. SIGCHLD must not be ignored: there would be nothing to reap.
+ * request   complete, see config_request_make(); borrowed
+ * out       the values stay in the sealed descriptor of out->bundle; this process reads none of them
+ * Returns 0 with *out (load_result_deinit() it), or -1 with error. */
 int load_once(const struct load_request *request, struct load_result *out, struct error *error);
