@@ -19,6 +19,8 @@
 #include "lib/bytes.h"
 #include "lib/fd.h"
 
+/* What `tacet VERB` calls, in the order of --help. keeps_signals_blocked: for those that may be PID 1 or
+ * start the app, which take signals from a descriptor; all others should simply die of Ctrl-C. */
 static const struct verb {
         const char *name;
         int (*run)(int argc, char **argv);
@@ -43,6 +45,7 @@ static const struct verb {
 
 #define VERB_COUNT (sizeof verbs / sizeof *verbs)
 
+/* One write and no stdio: a full or closed output is noticed here, not in a buffer at exit. */
 static int help_print(void) {
         char text[4096];
         int used = snprintf(text, sizeof text,
@@ -70,6 +73,7 @@ static int usage_error(char *word) {
         unsigned nearest_distance = 3;
         struct error error;
 
+        /* `tacet NAME=value`: somebody meant to give a secret. It must not stay in the command line. */
         if (argument_is_assignment(word)) {
                 (void)argument_refuse_assignment(word, &error);
                 return cli_error_exit(&error);
@@ -91,6 +95,7 @@ static int usage_error(char *word) {
         return cli_error_exit(&error);
 }
 
+/* argv[0] is the verb. No abbreviations: a later verb must not change what a script means. */
 static int verb_call(int argc, char **argv) {
         for (size_t i = 0; i < VERB_COUNT; i++)
                 if (strcmp(argv[0], verbs[i].name) == 0) {
@@ -102,6 +107,7 @@ static int verb_call(int argc, char **argv) {
         return usage_error(argv[0]);
 }
 
+/* `--personality NAME`, for images where a link of that name cannot be made; argv[0] is the option. */
 static int personality_option(int argc, char **argv) {
         struct error error;
 
@@ -127,12 +133,16 @@ int main(int argc, char **argv) {
         const char *name;
 
         startup_capture();
+        /* The kernel's own word for how it started this program: getauxval(3). */
         if (getauxval(AT_UID) != getauxval(AT_EUID) || getauxval(AT_GID) != getauxval(AT_EGID))
                 return set_id_refuse();
+        /* Before any option is looked at: under another init's name all of them are that one's. */
         name = argc > 0 && strrchr(argv[0], '/') ? strrchr(argv[0], '/') + 1 : argc > 0 ? argv[0] : "tacet";
         if (personality_is_known(name))
                 return personality_run(name, argc, argv);
         if (argc < 2) {
+                /* Nothing was asked for, so a script that forgot its arguments must not go on as if it
+                 * had worked. */
                 (void)help_print();
                 return EXIT_STATUS_USAGE;
         }

@@ -104,12 +104,16 @@ static int outcome_print(const json_t *reply, struct error *error) {
         long long generation = json_integer_value(json_object_get(reply, "generation"));
         char result[32], text[256];
 
+        /* Since the supervisor may be of another version, the result is a word that is looked up, and one
+         * that is not known is an error, never a success. */
         control_text(reply, "result", result, sizeof result);
         for (size_t i = 0; i < sizeof outcomes / sizeof *outcomes; i++) {
                 const char *number = strstr(outcomes[i].text, "%lld");
 
                 if (strcmp(outcomes[i].result, result) != 0)
                         continue;
+                /* A rotation that never got a generation (its load failed) is told without the part about
+                 * it. */
                 if (number && generation > 0)
                         snprintf(text, sizeof text, "%.*s%lld%s", (int)(number - outcomes[i].text),
                                 outcomes[i].text, generation, number + 4);
@@ -141,8 +145,10 @@ static int replies_read(
 }
 
 static int rotate_run(char **argv, struct error *error) {
+        /* Too large for the stack. */
         static struct control_client client;
         bool is_terminal = isatty(STDOUT_FILENO);
+        /* A person wants to see what comes of it; a script that never said --wait must not begin to hang. */
         struct rotate_request request = {.waits = is_terminal};
         int status = EXIT_STATUS_DONE, result = option_read_all(&table, argv, &request, &status, error);
 

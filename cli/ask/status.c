@@ -13,6 +13,7 @@
 #include "cli/ask/verbs.h"
 #include "lib/duration.h"
 
+/* A supervisor answers within a turn of its loop; only one that is stopped takes longer. */
 #define ANSWER_TIMEOUT_NS (10 * NS_PER_S)
 #define TEXT_BYTES        256
 
@@ -79,6 +80,8 @@ static void instances_print(const json_t *instances, const char *strong, const c
                 printf("\n%s%-4s  %-9s  %10s  %8s  %8s  STATUS%s\n", strong, "SLOT", "STATE", "GENERATION",
                         "PID", "AGE", plain);
         json_array_foreach(instances, i, instance) {
+                /* Young instances are being watched, so their age has milliseconds; of old ones they are
+                 * noise. */
                 int64_t age_ms = json_integer_value(json_object_get(instance, "age_ms"));
 
                 printf("%-4lld  %-9s  %10lld  %8s  %8s  %s\n", number_of(instance, "slot"),
@@ -101,6 +104,8 @@ static void listeners_print(const json_t *listeners, const char *strong, const c
 
                 printf("%-12s  %-24s  ", control_text(listener, "name", name, sizeof name),
                         control_text(listener, "address", address, sizeof address));
+                /* Without a group of its own per generation the kernel gives a connection to whoever
+                 * accepts first. */
                 if (*control_text(listener, "reason", reason, sizeof reason))
                         printf("whoever takes them (shared: %s)", reason);
                 else
@@ -114,6 +119,7 @@ static int status_print(const json_t *reply, bool is_json, struct error *error) 
         bool has_color = terminal_has_color(STDOUT_FILENO);
         const char *strong = has_color ? "\033[1m" : "", *plain = has_color ? "\033[0m" : "";
 
+        /* /dev/null has the number of a closed output, and printing there would seem to work. */
         errno = EBADF;
         if (verb_output_is_closed())
                 return error_set(error, errno, "write to standard output");
@@ -130,6 +136,7 @@ static int status_print(const json_t *reply, bool is_json, struct error *error) 
 }
 
 static int status_run(char **argv, struct error *error) {
+        /* Too large for the stack. */
         static struct control_client client;
         CLEANUP_JSON json_t *reply = NULL;
         struct status_request request = {0};

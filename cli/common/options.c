@@ -19,6 +19,7 @@
 #include "lib/bytes.h"
 #include "lib/fd.h"
 
+/* A wider option has a line of its own, so that it does not push the help of all others to the right. */
 #define HELP_COLUMN_MAX 30
 
 void option_start(struct option_reader *reader, const struct option_table *table, char **argv) {
@@ -40,6 +41,7 @@ int option_usage_error(const struct option_table *table, struct error *error, co
 
 /* The table's own entry nearest to a long name that is not in it, or NULL. `length` leaves out a value. */
 static const char *name_nearest(const struct option_table *table, const char *name, size_t length) {
+        /* With more wrong letters than this a short word is near to nearly everything. */
         unsigned best = length < 5 ? 2 : 3;
         const char *nearest = NULL;
         char typed[64];
@@ -49,9 +51,12 @@ static const char *name_nearest(const struct option_table *table, const char *na
                 const struct option_spec *spec = &table->specs[i];
                 unsigned distance;
 
+                /* What --help does not show is not suggested either. */
                 if (!spec->name || !spec->help)
                         continue;
                 distance = text_distance(typed, spec->name, best);
+                /* Abbreviations are not accepted (see options.h), but who types one is told the whole
+                 * name. */
                 if (length >= 3 && strncmp(typed, spec->name, length) == 0)
                         distance = 0;
                 if (distance < best) {
@@ -62,6 +67,7 @@ static const char *name_nearest(const struct option_table *table, const char *na
         return nearest;
 }
 
+/* The message has the name alone: what stands behind a `=` may be a secret. */
 static int option_unknown(
         const struct option_reader *reader, const char *name, size_t length, struct error *error) {
         const char *nearest = name_nearest(reader->table, name, length);
@@ -98,6 +104,8 @@ static int option_accept(
                                 option_spelling(spec, spelling), spec->value);
                 reader->value = *reader->rest++;
         }
+        /* Counted by row, so -o and --output are the same option. Twice is an error, since one of the two
+         * would be lost, and which one differs between programs. */
         if ((reader->seen[index / 64] & bit) && !spec->is_repeatable)
                 return option_usage_error(
                         reader->table, error, "'%s' is given twice", option_spelling(spec, spelling));
@@ -135,6 +143,7 @@ static int option_next_letter(struct option_reader *reader, char *letters, struc
                 }
                 return option_accept(reader, spec, value, error);
         }
+        /* One letter of the bundle: the rest may be a value that was attached to it. */
         return option_usage_error(reader->table, error, "unknown option '-%c'", letters[0]);
 }
 
@@ -151,6 +160,7 @@ int option_next(struct option_reader *reader, struct error *error) {
         argument = *reader->rest;
         if (!argument)
                 return OPTION_END;
+        /* A dash alone is an operand: it means standard input to most verbs. */
         if (!reader->is_past_options && argument[0] == '-' && argument[1]) {
                 reader->rest++;
                 return argument[1] == '-' ? option_next_long(reader, argument + 2, error)
@@ -233,6 +243,8 @@ int option_number(
 
 /* ---- --help ---- */
 
+/* The text goes to the descriptor piece by piece, not through stdio: options are read in PID 1 too, and a
+ * failed write has to be known before the exit status is chosen. */
 struct help {
         int fd;
         const char *strong, *plain; /* escape sequences, or empty */

@@ -25,10 +25,16 @@ int verb_carry_out(char **argv, verb_function *work) {
         sigset_t pipe;
         int status;
 
+        /* Before the first argument is looked at: from here on a crash leaves no core file with a secret,
+         * and no other process of this user can read our memory. */
         process_harden();
+        /* A reader that went away is an error like any other: it is told, and what is locked is given up
+         * in order. */
         sigemptyset(&pipe);
         sigaddset(&pipe, SIGPIPE);
         sigprocmask(SIG_BLOCK, &pipe, NULL);
+        /* A file says how much memory its passphrase takes. One that wants more than there is shall be
+         * refused with a message, instead of a kill by the kernel that nobody understands. */
         verb_limits.scrypt_memory_max = memory_limit_bytes("");
         if (sodium_init() < 0)
                 status = error_set(
@@ -42,6 +48,8 @@ bool verb_output_is_closed(void) {
         return startup_had_closed(STDOUT_FILENO);
 }
 
+/* The shell's rule for a variable's name, so that a file with a `=` somewhere in its path is no
+ * assignment. */
 bool argument_is_assignment(const char *argument) {
         size_t length = strspn(argument, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_0123456789");
 

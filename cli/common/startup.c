@@ -11,6 +11,7 @@
 #include "lib/secret_memory.h"
 #include "lib/signals.h"
 
+/* The process's own, filled once by startup_capture() and startup_harden() and only read afterwards. */
 static struct launch_inheritance inheritance;
 static unsigned closed_streams;
 
@@ -22,6 +23,8 @@ void startup_capture(void) {
         struct sigaction action = {0};
 
         signals_set_mask(SIGNAL_MASK_ALL, &inheritance.signal_mask);
+        /* An ignored SIGCHLD survives execve(2), and with it waitpid(2) finds no child. We need it ours,
+         * while the app gets what its caller chose. */
         inheritance.ignores_child = sigaction(SIGCHLD, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
         closed_streams = fd_hold_standard_streams();
 }
@@ -35,6 +38,8 @@ void startup_restore_signals(void) {
 }
 
 int startup_error_exit(const struct error *error) {
+        /* A shortage may be over at the next try, while the other statuses tell a service manager that
+         * trying again is useless (RestartPreventExitStatus= of systemd.service(5)). */
         bool is_shortage = error->code == ENOMEM || error->code == EMFILE || error->code == ENFILE ||
                            error->code == EAGAIN;
 

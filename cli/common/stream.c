@@ -18,6 +18,9 @@
 /* A multiple of the arena's alignment: pieces taken one after the other then lie side by side. */
 #define PIECE_BYTES ((size_t)64 * 1024)
 
+/* Takes pieces one after the other, which lie side by side since nothing else takes from the arena
+ * meanwhile; so a pipe, whose size nobody knows, needs no copying. What the last piece has too much is
+ * given back, up to the alignment of the next arena_take(). */
 int stream_read(int fd, const char *name, size_t bytes_max, struct arena *arena, struct secret_bytes *out,
         struct error *error) {
         struct secret_bytes all = {.at = arena->at + arena->used};
@@ -53,6 +56,8 @@ int stream_read_file(const char *path, size_t bytes_max, struct arena *arena, st
 
         if (strcmp(path, "-") == 0)
                 return stream_read(STDIN_FILENO, "standard input", bytes_max, arena, out, error);
+        /* Links are followed: the person names the file, and /dev/stdin or a mounted secret are links. A
+         * terminal that is named must not become the controlling one, to which ^C would then belong. */
         fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
         if (fd < 0) {
                 bool is_missing = errno == ENOENT || errno == ENOTDIR;
@@ -79,6 +84,7 @@ static int stream_write_device(const char *path, struct bytes content, struct er
                 close(fd);
                 return -1;
         }
+        /* Some file systems tell only now that the content has not arrived (close(2)). */
         return close(fd) < 0 ? error_set(error, errno, "write to %s", path) : 0;
 }
 
@@ -92,8 +98,11 @@ int stream_write(const char *path, struct bytes content, mode_t new_mode, struct
                         return error_set(error, EBADF, "write to standard output");
                 return stream_write_fd(STDOUT_FILENO, "standard output", content, error);
         }
+        /* A device cannot be replaced by a rename: `-o /dev/stdout`, `-o /dev/fd/3`, a FIFO. */
         if (stat(path, &status) == 0 && !S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode))
                 return stream_write_device(path, content, error);
+        /* Somebody may make the file between our look and our rename; then it is locked and replaced as
+         * an old one, with the mode that its maker gave it. */
         do {
                 atomic_file_close(&file);
                 result = atomic_file_open(&file, path, LOCK_WAIT_NS, error);
@@ -105,6 +114,7 @@ int stream_write(const char *path, struct bytes content, mode_t new_mode, struct
 
 bool stream_is_same(const char *input, const char *output) {
         struct stat one, two;
+        /* By device and inode: two names, a link, and `tacet decrypt -o x < x` are all the same file. */
         bool is_input = strcmp(input, "-") == 0 ? fstat(STDIN_FILENO, &one) == 0 : stat(input, &one) == 0;
 
         return is_input && strcmp(output, "-") != 0 && stat(output, &two) == 0 && S_ISREG(one.st_mode) &&

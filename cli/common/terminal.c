@@ -22,6 +22,7 @@
 
 #include "lib/fd.h"
 
+/* Somebody who cannot type it twice the same should not be asked for ever. */
 #define ASK_TRIES 3
 
 bool terminal_has_color(int fd) {
@@ -30,6 +31,8 @@ bool terminal_has_color(int fd) {
         return isatty(fd) && !(no_color && *no_color) && !(term && strcmp(term, "dumb") == 0);
 }
 
+/* Opening tells more than a look at descriptor 0: in `tacet decrypt < file` the person is there all the
+ * same, and a daemon has no controlling terminal whatever its descriptors are. */
 bool terminal_is_present(void) {
         CLEANUP_FD int tty = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
 
@@ -45,6 +48,7 @@ struct question {
         struct termios shown, hidden;
 };
 
+/* TCSAFLUSH drops what was typed ahead: it was echoed already, and would be taken for the answer. */
 static int question_show(const struct question *question, const struct termios *settings, const char *text) {
         int result;
 
@@ -62,6 +66,8 @@ static void question_pass_signal(const struct question *question, int number) {
         sigset_t one, before;
 
         (void)question_show(question, &question->shown, "\n");
+        /* The terminal has its echo by now: the signal may end or stop this process, and the shell wants
+         * it. */
         sigemptyset(&one);
         sigaddset(&one, number);
         raise(number);
@@ -133,6 +139,8 @@ static int question_ask(
                 return error_set(error, errno, "read the terminal's settings");
         question->hidden = question->shown;
         question->hidden.c_lflag &= ~(tcflag_t)(ECHO | ECHOE | ECHOK | ECHONL);
+        /* A program before us may have left the terminal raw: without ICANON there is no line, and
+         * without ISIG no way out. */
         question->hidden.c_lflag |= ICANON | ISIG;
         question->hidden.c_iflag |= ICRNL;
         if (question_show(question, &question->hidden, question->prompt) < 0)
@@ -178,6 +186,8 @@ int terminal_ask_twice(const char *prompt, const char *again, struct arena *aren
 
                 if (result != 0)
                         return result;
+                /* No answer means something to some callers (make one up) and an error to the others; not
+                 * a typing error, so it is not asked for again. */
                 *out = first;
                 if (!first.length)
                         return 0;
