@@ -20,6 +20,8 @@
 
 #define EDIT_NAME_BYTES 100
 
+/* One run of the verb. The keys and the text lie in `arena`; the editor's file is the only other place
+ * where the text is in the clear. */
 struct edit {
         struct key_options keys;
         struct recipient_options recipient_options;
@@ -80,6 +82,7 @@ static void edit_choose_name(struct edit *edit) {
 
         if (length > 4 && strcmp(name + length - 4, ".age") == 0)
                 length -= 4;
+        /* The ending that may follow, and the NUL. */
         if (length > EDIT_NAME_BYTES - 8)
                 length = EDIT_NAME_BYTES - 8;
         snprintf(edit->name, sizeof edit->name, "%.*s%s", (int)length, name,
@@ -117,6 +120,7 @@ static char edit_ask(struct error *error, const char *question, const char *lett
         return answer;
 }
 
+/* Not memcmp(3), whose time tells how much of two secrets is equal. */
 static bool edit_is_unchanged(const struct edit *edit, struct secret_bytes text) {
         return text.length == edit->file.text.length &&
                sodium_memcmp(text.at, edit->file.text.at, text.length) == 0;
@@ -127,6 +131,7 @@ static int edit_text(struct edit *edit, struct secret_bytes *out, struct error *
         size_t mark = edit->arena.used;
 
         for (;;) {
+                /* What an earlier round read: many rounds must not use up the arena. */
                 arena_release(&edit->arena, mark);
                 if (editor_run(&edit->editor, edit->name, error) < 0 ||
                         editor_get(&edit->editor, edit->name, SECRET_FILE_BYTES_MAX, &edit->arena, out,
@@ -147,6 +152,8 @@ static int edit_overwrite(struct edit *edit, struct error *error) {
         error_set(error, 0, "'%s' was changed by another program while it was edited", edit->path);
         if (edit_ask(error, "Overwrite it or discard your changes? [o/d] ", "od") != 'o')
                 return -1;
+        /* The file that is there now is taken for the old one, and locked, without another look at what
+         * it holds: that is what was answered. */
         atomic_file_close(&edit->file.file);
         return atomic_file_open(&edit->file.file, edit->path, 0, error);
 }
@@ -157,6 +164,8 @@ static int edit_save(struct edit *edit, struct secret_bytes text, struct error *
         for (;;) {
                 int result = ATOMIC_FILE_EXISTS;
 
+                /* Editors of other programs take no lock. Whoever replaced the file while ours was open
+                 * would lose his change without a word. */
                 if (atomic_file_is_current(&edit->file.file))
                         result = secret_file_save(&edit->file, &edit->recipients, secret_view(text), error);
                 if (result == 0)
@@ -193,10 +202,12 @@ static int edit_run(char **argv, struct error *error) {
         int status = EXIT_STATUS_DONE, result = edit_read_options(&edit, argv, &status, error);
 
         if (result < 0)
+                /* A command line that cannot be understood may have a value anywhere in it. */
                 arguments_wipe(argv);
         if (result != 0)
                 return result < 0 ? -1 : status;
         result = edit_carry_out(&edit, error);
+        /* In this order: the plaintext is gone before somebody else gets the lock, and the keys go last. */
         editor_stop(&edit.editor);
         secret_file_close(&edit.file);
         arena_deinit(&edit.arena);

@@ -26,7 +26,10 @@
 #include "cli/common/terminal.h"
 #include "lib/fd.h"
 
+/* Of the file in the folder, with its NUL; EDIT_NAME_BYTES of edit.c is less. */
 #define FILE_NAME_BYTES 128
+/* Time for an editor to write its recovery file, which goes with the folder, and to put the terminal
+ * right. */
 #define HANG_UP_WAIT_MS 2000
 
 /* What the guard answers: once when the folder is there, then once for each run. */
@@ -47,6 +50,7 @@ struct guard {
         bool has_terminal;
 };
 
+/* A union, because the buffer of a control message has to be aligned as its header is (cmsg(3)). */
 static int answer_send(const struct guard *guard, const struct guard_answer *answer, int fd) {
         union {
                 struct cmsghdr header;
@@ -73,14 +77,19 @@ static void editor_become(const struct guard *guard, const char *name, pid_t par
         char path[PLACE_PATH_BYTES + FILE_NAME_BYTES + 1], command[4096];
 
         (void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+        /* The guard may have died between its fork and our prctl(2): then no signal will ever come. */
         if (getppid() != parent)
                 _exit(127);
         snprintf(path, sizeof path, "%s/%s", guard->place.path, name);
+        /* Editors put copies there: swap files, what a filter command gets. */
         (void)setenv("TMPDIR", guard->place.path, 1);
+        /* The guard ignores these, and what is ignored survives execve(2). */
         for (int number = 1; number < NSIG; number++)
                 if (number == SIGINT || number == SIGQUIT || number == SIGTERM || number == SIGHUP)
                         signal(number, SIG_DFL);
         sigprocmask(SIG_SETMASK, &guard->mask, NULL);
+        /* Most values are one word and need no shell; `code --wait` and its like are written for one. The
+         * file's path is an argument of its own in both cases, never part of the command. */
         if (!editor || !*editor) {
                 for (size_t i = 0; i < sizeof usual / sizeof usual[0]; i++)
                         execlp(usual[i], usual[i], path, (char *)NULL);
@@ -95,6 +104,7 @@ static void editor_become(const struct guard *guard, const char *name, pid_t par
 /* The verb is gone: the editor is asked to go as by a closed terminal, then it has to. */
 static void editor_end(pid_t editor, int pidfd) {
         kill(editor, SIGHUP);
+        /* A stopped editor would not see it. */
         kill(editor, SIGCONT);
         (void)poll(&(struct pollfd){.fd = pidfd, .events = POLLIN}, 1, HANG_UP_WAIT_MS);
         kill(editor, SIGKILL);
@@ -122,6 +132,7 @@ static int editor_wait(const struct guard *guard, pid_t editor) {
         return status;
 }
 
+/* One request is the name of a file to edit; a channel that ended means that the verb is gone. */
 static void guard_serve(struct guard *guard) {
         static struct guard_answer answer;
         char name[FILE_NAME_BYTES];
@@ -157,7 +168,11 @@ static void guard_main(int channel, bool is_private, const struct key_options *k
         /* A descriptor that was given to the verb (fd:N) is not for the editor. */
         if (channel > 3)
                 (void)syscall(SYS_close_range, 3U, (unsigned)channel - 1, 0U);
+        /* Nor is anything else: what is close-on-exec would stay open in the guard itself, as long as the
+         * editor runs. */
         (void)syscall(SYS_close_range, (unsigned)channel + 1, ~0U, 0U);
+        /* An editor starts other programs, and every one of them would have the identity in its
+         * environment. */
         key_options_forget_environment(keys);
         for (size_t i = 0; i < sizeof ignored / sizeof ignored[0]; i++)
                 signal(ignored[i], SIG_IGN);
@@ -170,8 +185,11 @@ static void guard_main(int channel, bool is_private, const struct key_options *k
         guard.has_terminal = tcgetattr(STDIN_FILENO, &guard.terminal) == 0;
         answer.is_error = place_make(&guard.place, is_private, &answer.error) < 0;
         answer.place = guard.place;
+        /* The descriptor travels along, because the verb stays outside of the guard's mount namespace and
+         * cannot open the path. */
         if (answer_send(&guard, &answer, guard.place.folder) == 0 && !answer.is_error)
                 guard_serve(&guard);
+        /* Reached however the verb ended, also by SIGKILL: that is what the guard is for. */
         place_remove(&guard.place);
         _exit(0);
 }
@@ -215,6 +233,8 @@ static int guard_start(
         int ends[2], folder = -1;
 
         *editor = EDITOR_INIT;
+        /* Packets keep their boundaries, and the end of one side is seen by the other as that of a stream
+         * is. */
         if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
                 return error_set(error, errno, "make a channel to the editor's guard");
         editor->guard = fork();
@@ -239,6 +259,8 @@ int editor_start(
                 return guard_start(editor, false, keys, error);
         if (guard_start(editor, true, keys, error) == 0)
                 return 0;
+        /* A namespace cannot be had in many containers. Then a folder of this user's own must do, and the
+         * person is told what that means, before the text is in it. */
         editor_stop(editor);
         memcpy(why, error->text, sizeof why);
         if (guard_start(editor, false, keys, error) < 0)
@@ -248,6 +270,7 @@ int editor_start(
         return 0;
 }
 
+/* O_EXCL and O_NOFOLLOW: in a visible folder another program of this user could have put a link there. */
 int editor_put(struct editor *editor, const char *name, struct bytes text, struct error *error) {
         CLEANUP_FD int fd = openat(
                 editor->place.folder, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -291,6 +314,8 @@ int editor_run(struct editor *editor, const char *name, struct error *error) {
         return result < 0 ? -1 : editor_status_check(answer.wait_status, error);
 }
 
+/* The editor, or what it ran, decides what has the name now. A link would make us encrypt another file,
+ * and a FIFO would have us wait for ever: O_NOFOLLOW, O_NONBLOCK. */
 int editor_get(struct editor *editor, const char *name, size_t bytes_max, struct arena *arena,
         struct secret_bytes *out, struct error *error) {
         CLEANUP_FD int fd =

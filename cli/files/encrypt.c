@@ -18,6 +18,7 @@
 #include "cli/common/terminal.h"
 #include "cli/files/verbs.h"
 
+/* What either command line comes to. `output` NULL: standard output. */
 struct crypt_request {
         struct recipient_options recipients;
         struct key_options keys;
@@ -91,6 +92,8 @@ static int request_read(struct crypt_request *request, const struct option_table
                 return result;
         if (!request->input)
                 request->input = "-";
+        /* It would work, since files are replaced as a whole, but it would replace the only copy of the
+         * plaintext, or of the sealed file, which is rarely meant. */
         if (request->output && stream_is_same(request->input, request->output))
                 return option_usage_error(
                         table, error, "input and output are the same file: '%s'", request->input);
@@ -99,6 +102,7 @@ static int request_read(struct crypt_request *request, const struct option_table
 
 /* A passphrase of 25 letters and digits, about 123 bits, in groups a person can copy. */
 static int passphrase_make(struct arena *arena, struct secret_bytes *out, struct error *error) {
+        /* Without those that look like another one: i, l, o, 0, 1. */
         static const char letters[] = "abcdefghjkmnpqrstuvwxyz23456789";
         char *text = arena_take(arena, 64, error);
         size_t used = 0;
@@ -131,6 +135,7 @@ static int encrypt_recipients(struct age_recipients *recipients, const struct cr
         struct secret_bytes passphrase;
         struct age_keys keys;
 
+        /* Before the input is read: who pipes something in should learn of a wrong recipient first. */
         if (recipients_add_options(recipients, &request->recipients, arena, error) < 0)
                 return -1;
         if (request->keys.identity_count &&
@@ -144,6 +149,7 @@ static int encrypt_recipients(struct age_recipients *recipients, const struct cr
                 option_usage_error(&encrypt_table, error, "no recipient is given");
                 return error_hint(error, "name one with -r age1..., a file of them with -R, or use -p");
         }
+        /* Asked for last of all: what else is wrong is known before somebody types it twice. */
         if (!has_passphrase)
                 return 0;
         if (request->keys.passphrase_file
@@ -156,6 +162,7 @@ static int encrypt_recipients(struct age_recipients *recipients, const struct cr
 
 /* The mode that open(2) would give: what is encrypted is no secret. */
 static mode_t mode_default(void) {
+        /* umask(2) can only be read by setting it; this process has one thread. */
         mode_t mask = umask(0);
 
         umask(mask);
@@ -176,6 +183,7 @@ static int encrypt_run(char **argv, struct error *error) {
                 option_usage_error(&encrypt_table, error, "binary is not written to a terminal");
                 return error_hint(error, "-a writes text, -o FILE a file, '-o -' does it all the same");
         }
+        /* Address space for the input and for keys; what is encrypted is no secret and lies on the heap. */
         if (arena_init(&arena, 2 * CRYPT_BYTES_MAX, error) < 0 ||
                 encrypt_recipients(&recipients, &request, &arena, error) < 0 ||
                 stream_read_file(request.input, CRYPT_BYTES_MAX, &arena, &text, error) < 0 ||
@@ -199,12 +207,14 @@ static int decrypt_run(char **argv, struct error *error) {
 
         if (result != 0)
                 return result < 0 ? -1 : status;
+        /* Address space for the sealed text, the same without its armor, and the plaintext. */
         if (arena_init(&arena, 4 * CRYPT_BYTES_MAX, error) < 0 ||
                 stream_read_file(request.input, CRYPT_BYTES_MAX, &arena, &sealed, error) < 0 ||
                 age_describe(secret_view(sealed), name, &verb_limits, &file, error) < 0 ||
                 key_ring_load(&ring, &request.keys, &file, name, &arena, error) < 0 ||
                 age_open(secret_view(sealed), name, &ring.keys, &verb_limits, &arena, &text, error) < 0)
                 return -1;
+        /* All of it is verified by now: not one byte of a file that was tampered with is given out. */
         return stream_write(request.output, secret_view(text), 0600, error);
 }
 

@@ -16,6 +16,7 @@
 #include "cli/files/verbs.h"
 #include "lib/atomic_file.h"
 
+/* What the command line comes to. `output` NULL: standard output; `input` NULL: standard input. */
 struct keygen_request {
         const char *input, *output;
         bool shows_recipient;
@@ -51,6 +52,7 @@ static const struct option_table table = {
  * back. */
 static int identity_write(const char *path, struct bytes text, struct error *error) {
         CLEANUP_ATOMIC_FILE struct atomic_file file = ATOMIC_FILE_INIT;
+        /* No waiting for a lock: somebody who holds one has made the file, and that ends it anyway. */
         int result = atomic_file_open(&file, path, 0, error);
 
         if (result == ATOMIC_FILE_NEW)
@@ -70,13 +72,17 @@ static int keygen_write(const char *path, struct bytes text, const char *recipie
                 if (identity_write(path, text, error) < 0)
                         return -1;
         } else {
+                /* A file that the shell opened has the mode that the shell gave it; too late to change
+                 * it, not to warn. */
                 if (fstat(STDOUT_FILENO, &status) == 0 && S_ISREG(status.st_mode) && (status.st_mode & 0004))
                         cli_warn("standard output is a file that everybody can read: use -o FILE");
                 if (stream_write(NULL, text, 0, error) < 0)
                         return -1;
+                /* There the recipient has just been seen, as a comment in the identity. */
                 if (isatty(STDOUT_FILENO))
                         return 0;
         }
+        /* For a person who redirected the identity: the recipient is what has to be copied now. */
         dprintf(STDERR_FILENO, "Public key: %s\n", recipient);
         return 0;
 }
@@ -93,6 +99,7 @@ static int keygen_new(const char *path, struct arena *arena, struct error *error
         gmtime_r(&now, &utc);
         strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%SZ", &utc);
         length = snprintf(head, sizeof head, "# created: %s\n# public key: %s\n", stamp, recipient);
+        /* Put together in the arena: stdio would keep a copy of the identity in its buffer. */
         text.length = (size_t)length + identity.length + 1;
         text.at = arena_take(arena, text.length, error);
         if (!text.at)

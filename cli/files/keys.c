@@ -45,6 +45,8 @@ int passphrase_read_file(
         return passphrase_trim(text, path, out, error);
 }
 
+/* fd:N and passphrase-fd:N. Whoever starts us opened it; a key that is not in a file has no path that
+ * could leak. */
 static int descriptor_read(const char *spec, const char *number, struct arena *arena,
         struct secret_bytes *out, struct error *error) {
         uint64_t fd;
@@ -70,6 +72,7 @@ static int passphrase_from_spec(
                                                                     : passphrase_trim(text, spec, out, error);
 }
 
+/* Passphrases are read first, see ring_add_given_passphrases(); this leaves them out of the identities. */
 static bool spec_is_passphrase(const char *spec) {
         return text_after(spec, "passphrase-file:", NULL) || text_after(spec, "passphrase-fd:", NULL);
 }
@@ -94,6 +97,8 @@ void key_options_forget_environment(const struct key_options *options) {
                         environment_forget(name);
 }
 
+/* Copied and wiped at once: the environment can be read in /proc/PID/environ and is inherited by whatever
+ * this process starts. */
 static int identity_from_environment(
         const char *name, struct arena *arena, struct secret_bytes *out, struct error *error) {
         char *value = getenv(name);
@@ -116,6 +121,8 @@ static int identity_from_credential(
 
         if (!directory)
                 return error_set(error, 0, "identity credential:%s: $CREDENTIALS_DIRECTORY is not set", name);
+        /* A name and no path: with ../ it would be a file that nobody gave as a credential
+         * (systemd.exec(5)). */
         if (strchr(name, '/') || snprintf(path, sizeof path, "%s/%s", directory, name) >= (int)sizeof path)
                 return error_set(error, 0, "identity credential:%s: not a credential's name", name);
         return stream_read_file(path, KEY_FILE_BYTES_MAX, arena, out, error);
@@ -153,6 +160,7 @@ static int identity_unlock(struct age_keys *keys, struct bytes text, const char 
         if (result < 0 || age_keys_add_passphrase(&unlocked, passphrase, arena, error) < 0 ||
                 age_keys_add(&unlocked, text, name, &verb_limits, arena, error) < 0)
                 return -1;
+        /* The first one is the passphrase itself: it opened this file and must not be tried on others. */
         for (size_t i = 1; i < unlocked.count; i++) {
                 if (keys->count == AGE_KEYS_MAX)
                         return error_set(error, 0, "more than %d keys", AGE_KEYS_MAX);
@@ -168,6 +176,8 @@ static int identity_add(struct age_keys *keys, const char *spec, bool has_passph
 
         if (identity_read(spec, arena, &text, error) < 0)
                 return error_wrap(error, "identity");
+        /* A passphrase that was given is tried by age_keys_add(). Only when there is none the person is
+         * asked, and only for a file that a passphrase opens. */
         if (!has_passphrase && age_is_age_file(secret_view(text))) {
                 if (age_describe(secret_view(text), spec, &verb_limits, &file, error) < 0)
                         return -1;
@@ -183,6 +193,8 @@ static int identity_default_path(char out[static PATH_MAX]) {
                    *home = getenv("HOME");
         int length = -1;
 
+        /* Not tried with access(2): a file that was named and is not there is an error, not "no
+         * identity". */
         if (given && *given)
                 return snprintf(out, PATH_MAX, "%s", given) < PATH_MAX ? 0 : 1;
         if (config && config[0] == '/')
@@ -200,6 +212,7 @@ static int identities_add(struct age_keys *keys, const struct key_options *optio
                 if (!spec_is_passphrase(options->identities[i]) &&
                         identity_add(keys, options->identities[i], has_passphrase, arena, error) < 0)
                         return -1;
+        /* Whoever names keys means those: the default would open files that he did not mean to. */
         if (options->identity_count)
                 return 0;
         if (identity_default_path(path) != 0)
@@ -267,6 +280,7 @@ int key_ring_load(struct key_ring *ring, const struct key_options *options,
         *ring = (struct key_ring){0};
         if (ring_add_given_passphrases(ring, options, arena, error) < 0)
                 return -1;
+        /* Such a file has no other stanza (age, section scrypt), so identities could not open it. */
         if (file->has_passphrase)
                 return ring->has_passphrase ? 0 : ring_ask_passphrase(ring, path, arena, error);
         result = identities_add(&ring->keys, options, ring->has_passphrase, arena, error);

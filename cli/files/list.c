@@ -104,6 +104,7 @@ static int list_print_text(const struct listing *listing) {
 }
 
 static int list_print(const struct listing *listing, bool is_json, struct error *error) {
+        /* /dev/null has the number of a closed output, and printing there would seem to work. */
         errno = EBADF;
         if (verb_output_is_closed() || (is_json ? list_print_json(listing) : list_print_text(listing)) < 0 ||
                 fflush(stdout) == EOF)
@@ -136,6 +137,7 @@ static int list_run(char **argv, struct error *error) {
         listing.has_key = age_fingerprint_key(&file.ring.keys, listing.key);
         if (result == 0)
                 result = list_print(&listing, request.is_json, error);
+        /* From it and a fingerprint a short value could be guessed: it is as secret as the values. */
         secret_wipe(listing.key, sizeof listing.key);
         secret_list_deinit(&listing.list);
         return result;

@@ -60,6 +60,7 @@ static int namespace_leave(void) {
                 return -1;
         /* /proc/self belongs to root while a process is not dumpable. */
         (void)prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+        /* An unprivileged process may map its group only then (user_namespaces(7)). */
         (void)text_write("/proc/self/setgroups", "deny");
         snprintf(map, sizeof map, "%u %u 1", user, user);
         if (text_write("/proc/self/uid_map", map) < 0)
@@ -88,6 +89,8 @@ static int place_make_private(struct place *place, struct error *error) {
                 stat("/dev/shm", &status) == 0 && S_ISDIR(status.st_mode) ? "/dev/shm" : "/tmp");
         if (namespace_leave() < 0)
                 return error_set(error, errno, "make a mount namespace");
+        /* systemd makes every mount shared: without this, ours would appear in the namespace that we
+         * left. */
         if (mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) < 0)
                 return error_set(error, errno, "keep mounts to itself");
         /* Before Linux 5.12 the rest stays writable, as for any editor. */
@@ -109,6 +112,8 @@ static int place_make_visible(struct place *place, struct error *error) {
         const char *runtime = getenv("XDG_RUNTIME_DIR");
         const char *const parents[] = {"/dev/shm", runtime && *runtime ? runtime : "/run", "/run", "/tmp"};
 
+        /* On a disk the text could be found long after it was removed, so any other file system is passed
+         * over. */
         for (size_t i = 0; i < sizeof parents / sizeof parents[0]; i++) {
                 if (!folder_is_in_memory(parents[i]) ||
                         snprintf(place->path, sizeof place->path, "%s/tacet-edit-XXXXXX", parents[i]) >=
@@ -116,6 +121,8 @@ static int place_make_visible(struct place *place, struct error *error) {
                         continue;
                 if (!mkdtemp(place->path))
                         continue;
+                /* mkdtemp(3) gave it mode 0700 and a name that was free; from here on only the descriptor
+                 * counts. */
                 place->folder = open(place->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
                 if (place->folder >= 0)
                         return 0;
@@ -134,6 +141,8 @@ int place_make(struct place *place, bool is_private, struct error *error) {
 
 /* ---- removal of a visible one ---- */
 
+/* A file system in memory writes to the pages that held the text; O_NOFOLLOW and O_NONBLOCK for what an
+ * editor may have left under the name. */
 static void file_wipe(const char *path) {
         static const char zeros[64 * 1024];
         CLEANUP_FD int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);

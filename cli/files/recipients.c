@@ -69,6 +69,8 @@ static int recipients_add_beside(
         struct secret_bytes text;
         struct stat status;
 
+        /* Through links: the file that is replaced is the one that they lead to, and its neighbours say
+         * whom it is for. A file that does not exist yet has only its name. */
         if (!realpath(path, resolved) &&
                 snprintf(resolved, sizeof resolved, "%s", path) >= (int)sizeof resolved)
                 return error_set(error, ENAMETOOLONG, "look for the recipients of '%s'", path);
@@ -77,6 +79,7 @@ static int recipients_add_beside(
         if ((size_t)(slash - resolved) + sizeof ".age-recipients" > sizeof resolved)
                 return error_set(error, ENAMETOOLONG, "look for the recipients of '%s'", path);
         memcpy(slash, ".age-recipients", sizeof ".age-recipients");
+        /* O_NONBLOCK: nobody asked for this file, so a FIFO of that name must not hold the verb up. */
         fd = open(resolved, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
         if (fd < 0 && errno == ENOENT)
                 return 1;
@@ -97,6 +100,7 @@ static int recipients_add_beside(
 static int recipients_add_opener(struct age_recipients *recipients, const char *path, struct bytes sealed,
         const struct key_ring *ring, struct arena *arena, struct error *error) {
         for (size_t i = 0; i < ring->keys.count; i++) {
+                /* One key at a time, since age_open() does not tell which of them fitted. */
                 struct age_keys one = {.list = {ring->keys.list[i]}, .count = 1};
                 struct secret_bytes text;
                 size_t mark = arena->used;
@@ -122,9 +126,12 @@ static int recipients_of_old(struct age_recipients *recipients, const char *path
 
         if (age_describe(sealed, path, &verb_limits, &file, error) < 0)
                 return -1;
+        /* The same one again, which the ring has: it has just opened the file. */
         if (file.has_passphrase)
                 return age_recipients_add_passphrase(
                         recipients, ring->passphrase, AGE_SCRYPT_LOG_N_WRITE, &verb_limits, arena, error);
+        /* A stanza of an unknown kind may be a hardware key of somebody else. He is not locked out
+         * silently. */
         if (file.recipient_stanzas != 1 || file.unknown_stanzas)
                 return recipients_unknown(
                         path, "It is for several, and an age file does not say who they are", error);

@@ -69,6 +69,7 @@ static int rekey_run(char **argv, struct error *error) {
                 return result < 0 ? -1 : status;
         if (arena_init(&arena, SECRET_FILE_ARENA_BYTES, error) < 0)
                 return -1;
+        /* Before the old file is locked: what is wrong with the new passphrase holds nobody up. */
         if (request.passphrase_file &&
                 (passphrase_read_file(request.passphrase_file, &arena, &passphrase, error) < 0 ||
                         age_recipients_add_passphrase(&recipients, passphrase, AGE_SCRYPT_LOG_N_WRITE,
@@ -83,6 +84,7 @@ static int rekey_run(char **argv, struct error *error) {
         }
         if (result < 0)
                 return -1;
+        /* After decrypting, which shows that the ring opens it: that may decide whom it is for. */
         if (!request.passphrase_file && recipients_choose(&recipients, &request.recipients, request.path,
                                                 &file.sealed, &file.ring, &arena, error) < 0)
                 return -1;

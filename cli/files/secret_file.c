@@ -28,6 +28,7 @@ static enum document_dialect dialect_guess(const struct secret_file *file, struc
         if (text.length)
                 return document_dialect_of(text);
         name = name ? name + 1 : file->path;
+        /* Anywhere in the name: it is `app.json.age` as a rule. */
         return strstr(name, ".json") ? DOCUMENT_JSON : DOCUMENT_TACET;
 }
 
@@ -37,6 +38,8 @@ static int secret_file_read(struct secret_file *file, int fd, struct arena *aren
         if (stream_read(fd, file->path, SECRET_FILE_BYTES_MAX, arena, &sealed, error) < 0)
                 return -1;
         file->sealed = secret_view(sealed);
+        /* A plain file is not taken for a new one: whoever runs this believes that it is encrypted, and
+         * has to learn that it never was. */
         if (!age_is_age_file(file->sealed)) {
                 error_set(error, 0, "%s: not an age file", file->path);
                 error_hint(error, "'tacet encrypt -r RECIPIENT -o %s.age %s' makes one of a plain file",
@@ -54,6 +57,8 @@ int secret_file_prepare(struct secret_file *file, const char *path, const struct
         file->path = path;
         if (fd < 0 && errno == ENOENT) {
                 file->is_new = true;
+                /* No default identity and no question: whom a new file is for has to be said, see
+                 * recipients_choose(). */
                 if (!options->identity_count && !options->passphrase_file)
                         return SECRET_FILE_NEW;
                 file->description.has_passphrase = !options->identity_count;
@@ -81,6 +86,7 @@ int secret_file_lock(struct secret_file *file, struct arena *arena, struct error
         int result;
 
         atomic_file_close(&file->file);
+        /* Two tries: a script that waits for another one for a moment has nothing to tell. */
         result = atomic_file_open(&file->file, file->path, LOCK_QUIET_NS, error);
         if (result == ATOMIC_FILE_BUSY) {
                 cli_note("'%s' is locked by another tacet, waiting", file->path);
@@ -96,6 +102,7 @@ int secret_file_lock(struct secret_file *file, struct arena *arena, struct error
         file->dialect = dialect_guess(file, (struct bytes){0});
         if (file->is_new)
                 return SECRET_FILE_NEW;
+        /* Again, from the descriptor that is locked: the name may lead to another file since prepare. */
         if (secret_file_read(file, file->file.target, arena, error) < 0)
                 return -1;
         return secret_file_decrypt(file, arena, error);

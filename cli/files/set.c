@@ -20,6 +20,7 @@
 
 #define NAMES_MAX 256
 
+/* What the command line comes to. operand_take() is the one that fills path and names. */
 struct set_request {
         struct key_options keys;
         struct recipient_options recipients;
@@ -54,6 +55,7 @@ static int operand_take(void *member, const struct option_reader *reader, struct
                                 table->command);
                 return -1;
         }
+        /* Also wiped: a value whose place was mistaken has most often a character that no name has. */
         if (!secret_name_is_valid(operand, strlen(operand))) {
                 argument_wipe(operand, 0);
                 option_usage_error(table, error, "what follows the file is not a variable's name");
@@ -169,6 +171,8 @@ static int value_read(const struct set_request *request, struct arena *arena, st
         snprintf(name, sizeof name, request->fd >= 0 ? "descriptor %d" : "standard input", fd);
         if (stream_read(fd, name, SECRET_STRING_BYTES_MAX, arena, out, error) < 0)
                 return -1;
+        /* What `echo`, editors and heredocs add is not part of a password; --raw is for keys and
+         * certificates. */
         if (!request->is_raw && out->length && out->at[out->length - 1] == '\n') {
                 out->length--;
                 if (out->length && out->at[out->length - 1] == '\r')
@@ -176,6 +180,7 @@ static int value_read(const struct set_request *request, struct arena *arena, st
         }
         if (out->length)
                 return 0;
+        /* An empty value is never stored: in `tool | tacet set ...` it means that the tool failed. */
         error_set(error, 0, "the value of %s, read from %s, is empty", request->names[0], name);
         return error_hint(error, "did the command before the pipe fail? 'tacet unset' removes a variable");
 }
@@ -184,6 +189,7 @@ static int value_get(const struct set_request *request, struct arena *arena, str
         struct error *error) {
         if (request->form)
                 return value_generate(request->form, arena, out, error);
+        /* A terminal on standard input is not read as a file: the value would be echoed. */
         if (request->fd < 0 && isatty(STDIN_FILENO))
                 return value_ask(request->names[0], arena, out, error);
         return value_read(request, arena, out, error);
@@ -234,9 +240,12 @@ static int file_change(struct secret_file *file, const struct set_request *reque
                 struct secret_bytes text;
 
                 arena_release(arena, mark);
+                /* The text is taken anew in each round, so that a change of somebody else is kept. */
                 result = secret_file_lock(file, arena, error);
                 if (result == SECRET_FILE_NEW && change == change_unset)
                         return error_set(error, 0, "'%s' does not exist", file->path);
+                /* The whole result is checked by the loader's own parser: what it would refuse must not
+                 * wait for the next start of the app. */
                 if (result < 0 || change(file, request, value, arena, &text, error) < 0 ||
                         secret_file_check(file, secret_view(text), arena, error) < 0)
                         return -1;
@@ -263,6 +272,7 @@ static int change_run(
         if (arena_init(&arena, SECRET_FILE_ARENA_BYTES, error) < 0 ||
                 secret_file_prepare(&file, request.path, &request.keys, &arena, error) < 0)
                 return -1;
+        /* Before the lock: a person may take minutes to type it. */
         if (change == change_set && value_get(&request, &arena, &value, error) < 0)
                 return -1;
         if (change == change_set && !value.length)
