@@ -28,7 +28,6 @@ static enum document_dialect dialect_guess(const struct secret_file *file, struc
         if (text.length)
                 return document_dialect_of(text);
         name = name ? name + 1 : file->path;
-        /* Anywhere in the name: it is `app.json.age` as a rule. */
         return strstr(name, ".json") ? DOCUMENT_JSON : DOCUMENT_TACET;
 }
 

@@ -36,6 +36,7 @@ struct check {
         struct service service; /* what run would start: its user must exist, its arguments take room */
         struct load_request request;
         struct load_result result;
+        /* Collected while they are printed, for --json. */
         json_t *errors, *warnings;
         bool wants_json;
 };
@@ -79,6 +80,8 @@ static void check_key_modes(struct check *check) {
                 const char *path;
                 struct stat status;
 
+                /* Only what has a path: of fd:N and env:NAME nobody can say who else had it. A FIFO or a
+                 * directory is the loader's to judge. */
                 if (!load_key_path(&check->request.keys[i], &path) || stat(path, &status) < 0 ||
                         !S_ISREG(status.st_mode) || !(status.st_mode & 077))
                         continue;
@@ -98,6 +101,7 @@ static const char *item_source(const struct check *check, const struct load_item
         return item->source < check->request.source_count ? check->request.sources[item->source].name : "?";
 }
 
+/* Bytes, which is right for what is printed: names are ASCII, sources as a rule. */
 static int text_width(const char *text) {
         return (int)strlen(text);
 }
@@ -239,6 +243,8 @@ static int check_all(struct check *check, const struct option_table *table, char
         if (!check->config.path && check->config.source_count == 0 && check->config.socket_count == 0)
                 return option_usage_error(
                         table, error, "there is nothing to check: give -c FILE, -s URI or --listen");
+        /* In the order of `run`, cheap errors first: a wrong key of the configuration is told without a
+         * passphrase having cost its second. */
         if (config_check(&check->config, false, error) < 0 ||
                 service_init(&check->service, &check->config, NULL, error) < 0 ||
                 supervisor_check(&check->service.settings, check->config.socket_count > 0, error) < 0)
@@ -247,6 +253,7 @@ static int check_all(struct check *check, const struct option_table *table, char
                 return 0;
         if (config_request_make(&check->config, &check->request, error) < 0)
                 return -1;
+        /* Names, sizes and fingerprints leave the loader only where they are asked for; `run` does not. */
         check->request.wants_inventory = true;
         check->request.environment_bytes_max = service_environment_room(&check->service);
         return load_once(&check->request, &check->result, error);
@@ -292,6 +299,8 @@ int verb_check(int argc, char **argv) {
         check.errors = json_array();
         check.warnings = json_array();
         config_options_init(&options);
+        /* The options of `run` that change what is loaded or opened, and no others: check is no dry run
+         * of the app. */
         config_options_add_listen(&options);
         config_options_add(
                 &options, (struct option_spec){
@@ -304,8 +313,11 @@ int verb_check(int argc, char **argv) {
                 status = option_help_print(&table, STDOUT_FILENO);
         } else {
                 status = result == 0 ? EXIT_STATUS_DONE : error.status ? error.status : EXIT_STATUS_FAILED;
+                /* The errors of a file are printed one by one, while it is read; then *error is only the
+                 * first of them. */
                 if (result < 0 && !was_reported)
                         check_report(&check, &error);
+                /* Also after an error: who mends one thing should hear of the other. */
                 check_key_modes(&check);
                 if (*check.result.warning)
                         check_warn(&check, check.result.warning);

@@ -60,22 +60,23 @@ void config_options_add_rows(struct config_options *options, unsigned place) {
         for (size_t i = 0; i < schema_row_count; i++) {
                 const struct schema_row *row = &schema_rows[i];
 
+                /* A key without an option exists only in files: it needs a section of its own or makes no
+                 * sense in one line. */
                 if (!row->option || !(row->places & place))
                         continue;
-                config_options_add(options,
-                        (struct option_spec){
-                                .id = CONFIG_OPTION_ROWS + (int)i,
-                                .name = row->option,
-                                .is_repeatable =
-                                        /* the last one counts, as a wrapper's user expects; lists grow */
-                                true,
-                                .value = row->type == SCHEMA_BOOLEAN ? NULL : "VALUE",
-                                .help = row->help,
-                        });
+                /* Repeatable: the last one counts, as the user of a wrapper script expects; lists grow. */
+                config_options_add(options, (struct option_spec){
+                                                    .id = CONFIG_OPTION_ROWS + (int)i,
+                                                    .name = row->option,
+                                                    .is_repeatable = true,
+                                                    .value = row->type == SCHEMA_BOOLEAN ? NULL : "VALUE",
+                                                    .help = row->help,
+                                            });
         }
 }
 
 void config_options_explain(struct config_options *options) {
+        /* Static, because --help ends the program; see the header. */
         static char texts[OPTION_SPECS_MAX][2][TEXT_BYTES];
 
         for (size_t i = 0; i < options->count; i++) {
@@ -86,6 +87,7 @@ void config_options_explain(struct config_options *options) {
                         continue;
                 row = spec_row(spec);
                 spec->value = schema_argument(row, texts[i][0]);
+                /* The option of a boolean means yes, so its default goes without saying. */
                 if (!row->default_text || row->type == SCHEMA_BOOLEAN)
                         continue;
                 snprintf(texts[i][1], TEXT_BYTES, "%s (default: %s)", row->help, row->default_text);
@@ -144,6 +146,7 @@ int config_options_read(struct config *config, const struct option_table *table,
         result = options_scan(table, argv, handler, context, &path, error);
         if (result != 0)
                 return result;
+        /* The file before every other option, so that an option wins over it wherever it stands. */
         if (path && config_read_file(config, path, report, context, error) < 0)
                 return -1;
         option_start(&reader, table, argv);

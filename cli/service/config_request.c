@@ -47,7 +47,11 @@ int config_request_make(const struct config *config, struct load_request *out, s
         for (size_t i = 0; i < config->identity_count; i++)
                 out->keys[out->key_count++] = (struct load_key){
                         .spec = config->identities[i].from, .where = config->identities[i].where};
-        do /* so few bytes come whole or not at all: getrandom(2) */
+        /* The digests that leave the loader are keyed, with a key that lives as long as this process:
+         * changed values can be told from equal ones, and nobody can try guesses against a digest that he
+         * got hold of. */
+        /* So few bytes come whole or not at all (getrandom(2)). */
+        do
                 got = getrandom(out->digest_key, sizeof out->digest_key, 0);
         while (got < 0 && errno == EINTR);
         if (got != (ssize_t)sizeof out->digest_key) {

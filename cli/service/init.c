@@ -13,6 +13,7 @@ int init_run(int argc, char **argv) {
         struct error error;
 
         config_init(&config);
+        /* Before everything that may fail, so that the reason is seen in the log of a container. */
         log_setup(LOG_FORMAT_AUTO, LOG_NOTICE, "tacet");
         if (argc < 2) {
                 error_set(&error, 0, "no command after --");
@@ -20,6 +21,7 @@ int init_run(int argc, char **argv) {
                 error_status(&error, EXIT_STATUS_USAGE);
                 return startup_error_exit(&error);
         }
+        /* No secret of ours is here, but what a caller put into the environment may be one. */
         startup_harden();
         service_config_plain(&config);
         if (config_set_command(&config, argv + 1, &error) < 0 ||

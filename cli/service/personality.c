@@ -101,6 +101,7 @@ static void tini_begin(struct personality_state *state) {
         const char *verbosity = getenv("TINI_VERBOSITY");
         uint64_t level;
 
+        /* As tini: a number out of its range is ignored, and the options come on top. */
         state->verbosity = 1;
         if (verbosity && text_to_u64(verbosity, &level) && level <= 3)
                 state->verbosity = (int)level;
@@ -320,11 +321,13 @@ static int pause_run(void) {
         (void)signal(SIGCHLD, SIG_DFL);
         if (getpid() != 1)
                 (void)prctl(PR_SET_CHILD_SUBREAPER, 1);
+        /* So that a file system is not kept busy by a process that does nothing. */
         (void)!chdir("/");
         for (;;) {
                 sigset_t all;
                 int number;
 
+                /* Every signal is blocked since main, so none is lost between two rounds. */
                 sigfillset(&all);
                 number = sigwaitinfo(&all, NULL);
                 while (waitpid(-1, NULL, WNOHANG) > 0)
@@ -396,9 +399,11 @@ static int service_run(
         settings->is_subreaper = state->is_subreaper;
         settings->signals_group = state->signals_group;
         settings->reports_reaped = state->warns_reaped;
+        /* After the settings are made from the defaults, so that it can change each of them. */
         personality->finish(state);
         if (state->parent_death_signal)
                 (void)prctl(PR_SET_PDEATHSIG, state->parent_death_signal);
+        /* Comes back: what it returns is looked up in -e before the process ends. */
         status = supervisor_run(settings);
         return status >= 0 && status < 256 && state->is_success[status] ? EXIT_STATUS_DONE : status;
 }

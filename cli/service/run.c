@@ -35,6 +35,8 @@ int verb_run(int argc, char **argv) {
         (void)argc;
         status = service_verb_prepare(&verb, argv, "tacet run", run_notes, SCHEMA_ON_RUN);
         if (status == SERVICE_VERB_READY) {
+                /* Only here: under exec and the other inits' names the app itself answers to the service
+                 * manager. */
                 manager_settings_read(&verb.service.settings.manager);
                 verb.service.settings.manager.forwards_status =
                         verb.config.service.notify_forward == CONFIG_NOTIFY_FORWARD_STATUS;

@@ -35,6 +35,7 @@ static_assert(sizeof conflicts / sizeof *conflicts == CONFIG_CONFLICT_COUNT, "a 
 static_assert(sizeof sessions / sizeof *sessions == CONFIG_SESSION_COUNT, "a row for every word");
 static_assert(sizeof restarts / sizeof *restarts == CONFIG_RESTART_COUNT, "a row for every word");
 
+/* pass_env was not given with clear_env: nothing passes. NULL would mean that everything does. */
 static char *const no_patterns[] = {NULL};
 
 static void environment_fill(struct environment_spec *out, const struct config *config) {
@@ -45,6 +46,7 @@ static void environment_fill(struct environment_spec *out, const struct config *
         out->on_conflict = conflicts[config->service.on_conflict];
 }
 
+/* conf knows no setrlimit(2), and where addresses have 32 bits the two infinities differ. */
 static rlim_t limit_value(uint64_t value) {
         return value == UINT64_MAX ? RLIM_INFINITY : (rlim_t)value;
 }
@@ -62,6 +64,7 @@ static void limits_fill(struct launch_spec *out, const struct config *config) {
         }
 }
 
+/* Bits of conf to bits of the shim, which lies above it: see the tables. */
 static unsigned protocols_of(uint32_t protocols) {
         return (protocols & CONFIG_PROTOCOL_SYSTEMD ? LAUNCH_SYSTEMD : 0) |
                (protocols & CONFIG_PROTOCOL_SERVER_STARTER ? LAUNCH_SERVER_STARTER : 0) |
@@ -141,9 +144,13 @@ static void fleet_fill(struct fleet_settings *out, const struct config *config) 
                 .restart_reset_ns = service->restart_reset_ns,
                 .restart_limit = (uint32_t)service->restart_limit,
         };
+        /* It only spreads retries of many machines; at boot the pool may be empty, and PID 1 must not
+         * wait for it. */
         (void)!getrandom(&out->jitter_seed, sizeof out->jitter_seed, GRND_NONBLOCK);
 }
 
+/* A plain init has no opinion of its own: whoever stops it (a container runtime) has a time limit and a
+ * SIGKILL, and one more timer would only wake the machine. */
 void service_config_plain(struct config *config) {
         config->service.stop_timeout_ns = NS_FOREVER;
         config->rollout.min_healthy_ns = 0;
@@ -212,6 +219,7 @@ int service_init(
         struct supervisor_settings *settings = &out->settings;
 
         *out = (struct service){0};
+        /* First what can fail because of the machine: unknown users, too many sockets. */
         if (identity_resolve(service->user, service->group, service->supplementary_groups.at, &out->identity,
                     error) < 0 ||
                 service_sockets_declare(&out->sockets, config, error) < 0)
@@ -235,6 +243,7 @@ int service_init(
 int service_take_over(struct service *service, struct error *error) {
         struct launch_spec *launch = &service->settings.launch;
 
+        /* They name sockets and descriptors of ours; an app that believed them would answer for tacet. */
         launch->environment.removed = service_manager_variables;
         service_sockets_inherit(&service->sockets, launch->listen_count);
         launch->listen_count = 0;
@@ -256,6 +265,8 @@ uint64_t service_environment_room(const struct service *service) {
         for (size_t i = 0; i < launch->limit_count; i++)
                 if (launch->limits[i].resource == RLIMIT_STACK)
                         stack = launch->limits[i].value;
+        /* The limit that the app will have counts, not ours: the kernel looks at it in the execve(2) that
+         * comes after setrlimit(2). */
         if (stack.rlim_cur != RLIM_INFINITY && stack.rlim_cur / 4 < room)
                 room = stack.rlim_cur / 4;
         if (room < ENVIRONMENT_ROOM_MIN)

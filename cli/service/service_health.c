@@ -29,6 +29,8 @@ static_assert(CONFIG_STATUS_RANGES_MAX <= PROBE_STATUSES_MAX, "all have room");
 /* Under a service manager the app must not speak to that one itself: its READY=1 would be taken for
  * tacet's. */
 static enum notify_access notify_access_of(const struct config *config) {
+        /* auto: a socket only where somebody would hear of it: readiness waits for it, the watchdog does,
+         * or a service manager whose messages are passed on. */
         bool is_wanted = config->rollout.ready == CONFIG_READY_NOTIFY || config->health.watchdog_ns ||
                          environment_find(environ, "NOTIFY_SOCKET", 13);
 
@@ -49,6 +51,8 @@ static void request_write(
         struct service_health *out, const struct config_probe *probe, const struct config *config) {
         const char *host = config->health.host;
 
+        /* An address that was written is what the app expects as its name; `localhost` is what most
+         * accept. */
         if (!host)
                 host = probe->has_address ? probe->authority : "localhost";
         snprintf(out->request, sizeof out->request,
@@ -65,6 +69,7 @@ static int probe_fill(struct service_health *out, struct health_settings *settin
 
         if (!config->health.probe)
                 return 0;
+        /* config_check() has parsed it once to tell what is wrong; here it is kept. */
         if (config_probe_parse(config->health.probe, probe, error) < 0)
                 return -1;
         count = config_status_parse(config->health.status, ranges, error);

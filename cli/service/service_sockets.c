@@ -21,8 +21,8 @@
 #include "shim/environment.h"
 #include "shim/identity.h"
 
-#define VARIABLE_BYTES                                                                                       \
-        256 /* of one socket in all variables, besides its name: texts of addresses, numbers, pointers */
+/* Of one socket in all variables, besides its name: texts of addresses, numbers, pointers. */
+#define VARIABLE_BYTES 256
 
 char *const service_manager_variables[] = {
         (char[]){"LISTEN_FDS"},
@@ -103,6 +103,8 @@ int service_sockets_declare(struct service_sockets *out, const struct config *co
 /* ---- inherited ---- */
 
 unsigned service_sockets_given(void) {
+        /* The variables are inherited by everybody below; LISTEN_PID says for whom they are
+         * (sd_listen_fds(3)). */
         const char *pid = environment_find(environ, "LISTEN_PID", 10),
                    *count = environment_find(environ, "LISTEN_FDS", 10);
         uint64_t number;
@@ -112,6 +114,8 @@ unsigned service_sockets_given(void) {
         if (!text_to_u64(count + 11, &number) || number > LAUNCH_LISTEN_MAX)
                 return 0;
         for (int fd = 3; fd < 3 + (int)number; fd++)
+                /* Zero: open, and not close-on-exec. Whoever gave it to us for good has left that flag
+                 * off. */
                 if (fcntl(fd, F_GETFD) != 0) {
                         log_write(LOG_WARNING,
                                 "LISTEN_FDS=%s is not passed on: descriptor %d is not open, or is a key",
@@ -139,6 +143,8 @@ static bool given_is_listening(int fd, struct socket_address *out) {
                (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &is_accepting, &size) == 0 && is_accepting);
 }
 
+/* The kernel's number of a socket, which no other has as long as it lives (SO_COOKIE, socket(7)); 0:
+ * none. Two descriptors of one socket are told by it. */
 static uint64_t cookie_of(int fd) {
         uint64_t cookie = 0;
         socklen_t size = sizeof cookie;
@@ -187,6 +193,7 @@ static void listener_assign(
         } else {
                 socket_address_format(address, given);
                 socket_address_format(&listener->address, declared);
+                /* The manager's wins, since the port is open already and clients may be waiting there. */
                 log_write(LOG_WARNING, "socket '%s' is %s, as the service manager gave it, not %s",
                         listener->name, given, declared);
                 listener->address = *address;
@@ -219,6 +226,8 @@ static void kept_take(struct service_sockets *sockets, int fd, const char *name)
                 return;
         }
         log_write(LOG_INFO, "the kept socket '%s' is not needed any more: closed", name);
+        /* shutdown(2) is about the socket, not this descriptor: the manager's copy would keep the port
+         * otherwise, and a second one that is in use must not be hit. */
         if (!given_is_double(sockets, fd))
                 (void)shutdown(fd, SHUT_RDWR);
         fd_close(fd);
@@ -274,6 +283,8 @@ void service_sockets_inherit(struct service_sockets *sockets, unsigned count) {
         if (!count)
                 return;
         sockets->given_count = count;
+        /* Cut apart by strsep(3), so a copy: the variable itself may still be passed on. Without memory
+         * all are "unknown". */
         sockets->names = at = names ? strdup(names + 15) : NULL;
         for (unsigned n = 0; n < count; n++) {
                 (void)fcntl(3 + (int)n, F_SETFD, FD_CLOEXEC);

@@ -27,6 +27,7 @@ static int own_option_take(void *context, const struct option_reader *reader, st
 }
 
 static enum log_level level_of(const struct service_verb *verb) {
+        /* Levels are in order, each says more than the one before. */
         int level = (int)verb->config.log.level + verb->verbosity;
 
         return level > LOG_DEBUG ? LOG_DEBUG : (enum log_level)level;
@@ -43,6 +44,7 @@ static int key_descriptors_keep(
                         *out_hides_input = true;
                 else if (fd > STDERR_FILENO)
                         (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
+                /* A key that is read there would be a file or terminal that the app writes to. */
                 if (fd != STDOUT_FILENO && fd != STDERR_FILENO)
                         continue;
                 error_set(error, 0, "key '%s': the command writes there", request->keys[i].spec);
@@ -68,6 +70,8 @@ static int settings_make(struct service_verb *verb, unsigned place, struct error
                 return -1;
         verb->has_sources = verb->config.source_count > 0;
         if (verb->has_sources) {
+                /* Before a key is touched. Without sources nothing secret is here, and the app may be
+                 * debugged as ever. */
                 startup_harden();
                 if (config_request_make(&verb->config, &verb->request, error) < 0 ||
                         key_descriptors_keep(&verb->request, &hides_input, error) < 0)
@@ -75,6 +79,7 @@ static int settings_make(struct service_verb *verb, unsigned place, struct error
         }
         if (service_init(&verb->service, &verb->config, verb->has_sources ? &verb->request : NULL, error) < 0)
                 return -1;
+        /* exec becomes the app, so what a service manager gave is the app's as it stands. */
         if (place == SCHEMA_ON_RUN && service_take_over(&verb->service, error) < 0)
                 return -1;
         verb->service.settings.launch.hides_input |= hides_input;
@@ -118,10 +123,13 @@ int service_verb_prepare(
         table.count = verb->options.count;
         result = config_options_read(
                 &verb->config, &table, argv, NULL, own_option_take, verb, &command_words, &error);
+        /* Explained only now: a start does not pay for texts that nobody reads. */
         if (result == CONFIG_OPTIONS_HELP) {
                 config_options_explain(&verb->options);
                 return option_help_print(&table, STDOUT_FILENO);
         }
+        /* `tacet run NAME=value command`, as env(1) takes it: the value may be a secret and is on the
+         * command line. */
         if (result == 0 && *command_words && argument_is_assignment(*command_words))
                 result = argument_refuse_assignment(*command_words, &error);
         if (result == 0 && verb->watches)
@@ -129,6 +137,7 @@ int service_verb_prepare(
         if (result < 0 || (*command_words && config_set_command(&verb->config, command_words, &error) < 0) ||
                 config_check(&verb->config, true, &error) < 0)
                 return startup_error_exit(&error);
+        /* Not before: format and level are keys. Errors up to here go to standard error as they are. */
         log_setup((enum log_format)verb->config.log.format, level_of(verb), "tacet");
         if (settings_make(verb, place, &error) < 0)
                 return startup_error_exit(&error);
