@@ -4,7 +4,10 @@
  *
  * conf/schema.c is the table of every key; this file is where the values land. Durations are ns (NS_FOREVER:
  * `infinity`), sizes are bytes (UINT64_MAX: `infinity`), strings and lists are owned by the config. Nothing
- * here is secret. */
+ * here is secret.
+ *
+ * The order of calls: config_init(), config_read_file() when there is a file, the options by config_set() and
+ * config_add_...(), config_check(), and config_deinit() at the end. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -20,9 +23,11 @@
 #define CONFIG_SECTIONS_MAX          64                  /* sources; identities */
 #define CONFIG_INSTANCE_BYTES_MAX    40                  /* NAME of [source NAME] */
 #define CONFIG_SOCKET_NAME_BYTES_MAX 255                 /* NAME of [socket NAME]: sd_listen_fds(3) */
-#define CONFIG_ADOPTS_MAX            16
-#define CONFIG_UNSET                 INT32_MIN /* a number that was not given */
+#define CONFIG_ADOPTS_MAX            16                  /* addresses of `adopt` */
+#define CONFIG_UNSET                 INT32_MIN           /* a number that was not given */
 
+/* The words of each key that takes one; tacet.conf(5) says what they do. The first is not always the default:
+ * that stands in the schema. _COUNT is no word, but for tables that have a row for each. */
 enum config_restart {
         CONFIG_RESTART_NO,
         CONFIG_RESTART_ON_FAILURE,
@@ -74,12 +79,14 @@ enum config_ipv6_only { CONFIG_IPV6_ONLY_AUTO, CONFIG_IPV6_ONLY_YES, CONFIG_IPV6
 #define CONFIG_PROTOCOL_SERVER_STARTER 2U
 #define CONFIG_PROTOCOL_EINHORN        4U
 
-/* A list of words. at[count] is NULL, so that a command is an argv; at is NULL while nothing was given. */
+/* A list of words, all of it owned. at[count] is NULL, so that a command is an argv; at is NULL while nothing
+ * was given. */
 struct config_words {
         char **at;
         size_t count;
 };
 
+/* setrlimit(2): what an app begins with. */
 struct config_limit {
         bool is_set;
         uint64_t soft, hard; /* UINT64_MAX: infinity */
@@ -92,6 +99,7 @@ struct config_portion {
         uint32_t value;
 };
 
+/* [service]: the app and how it is kept running. */
 struct config_service {
         struct config_words command;
         char *user, *group; /* a name or a number; NULL: unchanged */
@@ -122,6 +130,7 @@ struct config_service {
         struct config_words adopt; /* addresses; checked by config_check() */
 };
 
+/* [rollout]: how running instances come to new secrets. */
 struct config_rollout {
         enum config_strategy strategy;
         struct config_portion max_surge, max_unavailable; /* of the replicas; not set: as the strategy says */
@@ -139,6 +148,7 @@ struct config_rollout {
         int32_t reload_signal;
 };
 
+/* [health]: how it is seen that an instance works. */
 struct config_health {
         char *probe; /* conf/health.h; NULL: none */
         bool socket;
@@ -148,6 +158,7 @@ struct config_health {
         int64_t watchdog_ns; /* 0: none */
 };
 
+/* [load]: limits of the loader, against a source that is slow, large or hostile. */
 struct config_load {
         int64_t timeout_ns;
         uint64_t source_bytes_max;
@@ -155,14 +166,17 @@ struct config_load {
         enum config_secret_memory secret_memory;
 };
 
+/* [sandbox]: the limits of the app. */
 struct config_sandbox {
         struct config_limit limits[RLIM_NLIMITS]; /* index: RLIMIT_* */
 };
 
+/* [control]: where a running service can be asked. */
 struct config_control {
         char *path; /* NULL: no control socket */
 };
 
+/* [log]: what tacet says of itself. */
 struct config_log {
         uint32_t level;  /* enum log_level */
         uint32_t format; /* enum log_format */
@@ -205,6 +219,7 @@ struct config_given {
         uint32_t line;          /* 0: command line */
 };
 
+/* All of it. Begin with config_init(). */
 struct config {
         struct config_service service;
         struct config_rollout rollout;
@@ -224,30 +239,36 @@ struct config {
         size_t given_count, given_room;
 };
 
-/* Every default of the schema. Allocates nothing; cannot fail. */
+/* Fill in every default of the schema; what was there is overwritten, not freed. Allocates nothing; cannot
+ * fail: a default that its own row would refuse is an assert. */
 void config_init(struct config *config);
 
 /* Free all. Idempotent; safe on a zeroed struct. */
 void config_deinit(struct config *config);
+
+/* The same, at the end of a scope. */
 void config_cleanup(struct config *config);
 #define CLEANUP_CONFIG __attribute__((cleanup(config_cleanup)))
 
-/* Give one key a value, as the file reader and the option parser do. section   "service", "source", ...
- * instance  NAME of [source NAME], else NULL; made when it is new value     its text; a list key appends, an
- * empty value empties the list where     begins every message: "FILE:LINE" or the option's name line      of
- * the file, or 0 for the command line. In a file a second value for a key that is not a list is an error that
- *           names both lines; the command line overrides the file, and its own last word counts.
+/* Give one key a value, as the file reader and the option parser do.
+ * section    "service", "source", ...
+ * instance   NAME of [source NAME], else NULL; made when it is new
+ * value      its text, copied; a list key appends, an empty value empties the list
+ * where      begins every message: "FILE:LINE" or the option's name
+ * line       of the file, or 0 for the command line. In a file a second value for a key that is not a list is
+ *            an error that names both lines; the command line overrides the file, and its own last word wins
  * Returns 0 or -1 with error (status 78 with a line, 64 without). A refused value changes nothing. */
 int config_set(struct config *config, const char *section, const char *instance, const char *key,
         const char *value, const char *where, uint32_t line, struct error *error);
 
 /* A section begins: check its name, and make the instance of a named one (their order is the order of the
- * headers). In a file (`line` is not 0) a second [source NAME] with the same name is an error. Returns 0 or
- * -1 with error. */
+ * headers). In a file (`line` is not 0) a second [source NAME] with the same name is an error. Parameters and
+ * result as in config_set(). */
 int config_begin_section(struct config *config, const char *section, const char *instance, const char *where,
         uint32_t line, struct error *error);
 
-/* Add `-s URI` or `-i KEY`, behind all that are there. */
+/* Add `-s URI` or `-i KEY`, behind all that are there: what comes later wins, so the command line wins over
+ * the file. The text is copied, and may be anything but empty. Returns 0 or -1 with error (status 64). */
 int config_add_source(struct config *config, const char *uri, struct error *error);
 int config_add_identity(struct config *config, const char *spec, struct error *error);
 
@@ -255,21 +276,27 @@ int config_add_identity(struct config *config, const char *spec, struct error *e
  * Returns 0, or -1 with error (status 64) when there is none. */
 int config_watch_command_line(struct config *config, struct error *error);
 
-/* True when a source's URI names files, whose changes can be seen. */
+/* True when a source's URI names files, whose changes can be seen; what comes from a socket or out of the
+ * environment has no change that anybody would tell. */
 bool config_source_is_file(const char *uri);
 
 /* Add `--listen [NAME=]ADDRESS`. Without a name it is "listen", the second one "listen-2", and so on. A
- * socket of the file with that name gets this address; two options with one name are an error. */
+ * socket of the file with that name gets this address; two options with one name are an error. Returns 0 or
+ * -1 with error (status 64). */
 int config_add_socket(struct config *config, const char *text, struct error *error);
 
-/* The command after `--`: replaces that of the file. `words` is NULL-terminated and copied. */
+/* The command after `--`: replaces that of the file. `words` is NULL-terminated and copied, byte for byte: no
+ * quotes are taken off. Returns 0 or -1 with error. */
 int config_set_command(struct config *config, char *const *words, struct error *error);
 
-/* Called for each error of a file; the next lines are still read. */
+/* Called for each error of a file; the next lines are still read. `error` is borrowed for the call. */
 typedef void config_report(void *context, const struct error *error);
 
-/* Read an INI file. With `report` every error is reported and *error is the first of them; without it the
- * first ends the reading. Returns 0, or -1 with error (status 78). */
+/* Read an INI file over what *config has; config->path is its name then.
+ * report    NULL: the first error ends the reading. Else every error is reported, and *error is the first of
+ *           them
+ * context   for `report`
+ * Returns 0, or -1 with error (status 78); what was good before the error is in *config. */
 int config_read_file(
         struct config *config, const char *path, config_report *report, void *context, struct error *error);
 

@@ -9,8 +9,8 @@
 #include "conf/config.h"
 #include "lib/socket_address.h"
 
-#define CONFIG_PROBE_NAME_BYTES_MAX 255
-#define CONFIG_PROBE_PATH_BYTES_MAX 1024
+#define CONFIG_PROBE_NAME_BYTES_MAX 255  /* of a socket, of a host */
+#define CONFIG_PROBE_PATH_BYTES_MAX 1024 /* of an HTTP request */
 #define CONFIG_STATUS_RANGES_MAX    16
 
 enum config_probe_kind { CONFIG_PROBE_TCP, CONFIG_PROBE_HTTP, CONFIG_PROBE_EXEC, CONFIG_PROBE_COUNT };
@@ -26,11 +26,17 @@ struct config_probe {
         struct config_words command;               /* EXEC: owned */
 };
 
-/* Read it. Returns 0, or -1 with error and nothing to free. */
+/* Read the text of `probe`.
+ * text   borrowed by out->path: it must live as long
+ * out    overwritten; config_probe_deinit() it after success
+ * Returns 0, or -1 with error (without a place in front) and nothing to free. */
 int config_probe_parse(const char *text, struct config_probe *out, struct error *error);
+
+/* Free the command. Idempotent; safe on a zeroed struct. */
 void config_probe_deinit(struct config_probe *probe);
 #define CLEANUP_CONFIG_PROBE __attribute__((cleanup(config_probe_deinit)))
 
+/* HTTP statuses from `first` to `last`, both included; 100 to 599. */
 struct config_status_range {
         uint16_t first, last;
 };
@@ -44,5 +50,6 @@ int config_status_parse(const char *text, struct config_status_range out[static 
  * has its default; and set the exit status. In conf/check.c. Returns -1. */
 int config_blame(const struct config *config, const char *section, const char *key, struct error *error);
 
-/* What keys of readiness and health cannot check alone; part of config_check(). */
+/* What keys of readiness and health cannot check alone; part of config_check(). Returns 0 or -1 with error,
+ * which begins with the place of the key to blame. */
 int config_check_health(const struct config *config, struct error *error);

@@ -9,6 +9,7 @@
 
 #include "conf/config.h"
 
+/* How a value is written, and the type of the member that it is parsed into. */
 enum schema_type {
         SCHEMA_TEXT,     /* char *; not empty */
         SCHEMA_PATH,     /* char *; not empty */
@@ -30,17 +31,19 @@ enum schema_type {
         SCHEMA_SETTINGS, /* as WORDS; each is NAME=VALUE; as an option: one NAME=VALUE, taken as it is */
 };
 
-/* Where a key may be given. */
+/* Where a key may be given: bits of schema_row.places. */
 #define SCHEMA_IN_FILE 1U
 #define SCHEMA_ON_RUN  2U
 #define SCHEMA_ON_EXEC 4U
 
+/* One word of SCHEMA_ENUM or SCHEMA_SET. */
 struct schema_word {
         const char *word; /* NULL ends the list */
         unsigned value;
         const char *refusal; /* known, but why it cannot be had; NULL as a rule */
 };
 
+/* One key. Rows are in the order of the manual; those of a section stand together. */
 struct schema_row {
         const char *section, *key;
         enum schema_type type;
@@ -56,6 +59,7 @@ struct schema_row {
 extern const struct schema_row schema_rows[];
 extern const size_t schema_row_count;
 
+/* One section, in the order of the manual. */
 struct schema_section {
         const char *name;
         uint8_t is_named; /* [name NAME], may stand many times */
@@ -64,7 +68,8 @@ struct schema_section {
 extern const struct schema_section schema_sections[];
 extern const size_t schema_section_count;
 
-/* NULL when there is none. */
+/* Find a section, a key, or the key of an option (without its dashes). Exact names only; NULL when there is
+ * none. */
 const struct schema_section *schema_find_section(const char *name);
 const struct schema_row *schema_find(const char *section, const char *key);
 const struct schema_row *schema_find_option(const char *option);
@@ -76,9 +81,10 @@ const char *schema_near_key(const char *section, const char *key, const char **o
 const char *schema_near_option(const char *option);
 const char *schema_near_word(const struct schema_word *words, const char *word);
 
-/* What a value of this row may look like: "a duration such as 500ms, 30s, 5m or infinity". */
+/* What a value of this row may look like: "a duration such as 500ms, 30s, 5m or infinity", for messages.
+ * Returns `out` or a constant. */
 const char *schema_accepts(const struct schema_row *row, char out[static 256]);
 
-/* How usage texts call the argument of the option: "DURATION", "PATH", "a|b|c". NULL for a boolean: the
- * option alone means yes. */
+/* How usage texts call the argument of the option: "DURATION", "PATH", "a|b|c". Returns `out` or a constant;
+ * NULL for a boolean: the option alone means yes. */
 const char *schema_argument(const struct schema_row *row, char out[static 256]);

@@ -4,6 +4,6 @@
 
 #include "lib/error.h"
 
-/* Copy `text` to *out, which is freed before when it held something. Returns 0, or -1 with error and *out as
- * it was. */
+/* Copy `text` to *out (NULL or owned by the configuration), whose former text is freed. Returns 0, or -1 with
+ * error and *out as it was. */
 int text_copy(char **out, const char *text, struct error *error);

@@ -12,7 +12,7 @@
  * *out untouched. */
 int value_parse(const struct schema_row *row, const char *text, void *out, struct error *error);
 
-/* True for the types above. */
+/* True for the types that value_parse() takes; all others own memory. */
 bool value_is_scalar(enum schema_type type);
 
 /* `word` is NAME=VALUE, or for SCHEMA_NAMES a NAME or PREFIX*. */

@@ -13,9 +13,12 @@
  * it was. */
 int words_split(struct config_words *words, const char *text, struct error *error);
 
-/* Append a copy of one word. Returns 0 or -1. */
+/* Append a copy of one word, as it is. Returns 0, or -1 with error (CONFIG_WORDS_MAX, or no memory) and
+ * `words` as it was. */
 int words_add(struct config_words *words, const char *word, struct error *error);
 
-/* Cut the list back to `count` words. */
+/* Cut the list back to its first `count` words; the room is kept. */
 void words_truncate(struct config_words *words, size_t count);
+
+/* Free all. Idempotent; safe on a zeroed struct. */
 void words_deinit(struct config_words *words);
