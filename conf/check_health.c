@@ -55,11 +55,13 @@ static int check_company(const struct config *config, const struct config_probe 
                 error_set(error, 0, "host without an http probe has no meaning");
                 return config_blame(config, "health", "host", error);
         }
+        /* A health socket is one that the app serves and only the probe connects to. */
         if (health->socket && (!probe || probe->kind == CONFIG_PROBE_EXEC)) {
                 error_set(error, 0,
                         "socket = yes without a tcp or http probe has no meaning: nobody would connect");
                 return config_blame(config, "health", "socket", error);
         }
+        /* Two answers to the question where to connect: which one was meant cannot be known. */
         if (health->socket && (probe->has_address || probe->name[0])) {
                 error_set(error, 0,
                         "with socket = yes the probe goes to that socket, and '%s' is another one",
@@ -70,6 +72,7 @@ static int check_company(const struct config *config, const struct config_probe 
         return 0;
 }
 
+/* It is copied into the request: a line end in it would begin a header of its own. */
 static int check_host(const char *host, struct error *error) {
         size_t length = host ? strlen(host) : 0;
 

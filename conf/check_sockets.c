@@ -12,6 +12,7 @@
 static int blame(const struct config *config, size_t n, const char *key, struct error *error) {
         const struct schema_row *row = schema_find("socket", key);
 
+        /* From the end: the last mention is the one in force. */
         for (size_t i = config->given_count; i > 0; i--) {
                 const struct config_given *given = &config->given[i - 1];
 
@@ -28,6 +29,8 @@ static int blame(const struct config *config, size_t n, const char *key, struct 
         return error_status(error, EXIT_STATUS_CONFIG);
 }
 
+/* A key that does nothing is an error, not a remark: whoever wrote `mode` believes that the socket is
+ * protected by it. */
 static int no_meaning(
         const struct config *config, size_t n, const char *key, const char *why, struct error *error) {
         char address[SOCKET_ADDRESS_TEXT_BYTES];
@@ -62,6 +65,7 @@ static int check_one(const struct config *config, size_t n, struct error *error)
         }
         if (socket->ipv6_only != CONFIG_IPV6_ONLY_AUTO && socket->listen.generic.sa_family != AF_INET6)
                 return no_meaning(config, n, "ipv6_only", "it is no IPv6 address", error);
+        /* A port alone is [::] where there is IPv6 and 0.0.0.0 where there is none. */
         if (socket->ipv6_only != CONFIG_IPV6_ONLY_AUTO && socket->listen.is_any)
                 return no_meaning(config, n, "ipv6_only",
                         "a port alone takes both families; write [::]:PORT for IPv6", error);
@@ -88,6 +92,8 @@ int config_check_sockets(const struct config *config, struct error *error) {
         for (size_t n = 0; n < config->socket_count; n++) {
                 if (check_one(config, n, error) < 0)
                         return -1;
+                /* bind(2) would tell it as well, but only at the start, and not which two sockets they
+                 * are. */
                 for (size_t other = 0; other < n; other++) {
                         if (!meet(&config->sockets[n].listen, &config->sockets[other].listen))
                                 continue;

@@ -18,6 +18,7 @@
 #include "conf/value.h"
 #include "conf/words.h"
 
+/* `where` of what has no line. Also tells --watch which sources are not of the file. */
 #define COMMAND_LINE "command line"
 
 void config_init(struct config *config) {
@@ -57,6 +58,8 @@ static int section_find(
         return section->is_named ? named_check(name, instance, error) : 0;
 }
 
+/* A command line may name an instance again (`--listen web=...` gives one of the file its address); in a
+ * file that is a copied paragraph whose first half would be lost. */
 static int section_begin(struct config *config, const char *name, const char *instance, const char *where,
         uint32_t line, struct error *error) {
         const struct schema_section *section;
@@ -105,6 +108,7 @@ static int row_find(
         return error_hint(error, "did you mean '%s' of section [%s]?", near, near_section);
 }
 
+/* The first mention. Options come after the file, so that a line of the file is found before them. */
 static const struct config_given *given_find(const struct config *config, size_t row, size_t instance) {
         for (size_t i = 0; i < config->given_count; i++)
                 if (config->given[i].row == row && config->given[i].instance == instance)
@@ -126,6 +130,7 @@ static int given_make_room(struct config *config, struct error *error) {
         return 0;
 }
 
+/* An empty text is refused, not taken for "not set": it is a variable that was never filled in. */
 static int set_text(const struct schema_row *row, const char *value, char **out, struct error *error) {
         return *value ? text_copy(out, value, error) : error_set(error, 0, "%s is empty", row->key);
 }
@@ -151,8 +156,10 @@ static int set_words(const struct schema_row *row, const char *value, bool is_op
         size_t former = words->count;
         int result;
 
+        /* An empty value takes back what stands before it, as systemd has it (systemd.service(5)). */
         if (row->type == SCHEMA_COMMAND || !*value)
                 words_truncate(words, former = 0);
+        /* The shell has taken the quotes of an option apart already; once more would change the value. */
         result = is_option && row->type == SCHEMA_SETTINGS ? words_add(words, value, error)
                                                            : words_split(words, value, error);
         if (result < 0)
@@ -198,6 +205,7 @@ static int set_key(struct config *config, const char *section, const char *insta
                         return -1;
                 record = named_find(config, section, instance, &n);
         }
+        /* Before the value is set, so that a refused second one has not replaced the first. */
         former = given_find(config, (size_t)(row - schema_rows), n);
         if (former && former->line && line && !row_is_list(row))
                 return error_set(
@@ -221,6 +229,7 @@ static int empty_argument(const char *option, struct error *error) {
         return error_status(error, EXIT_STATUS_USAGE);
 }
 
+/* The URI is its name, too: messages call it what the person wrote. */
 int config_add_source(struct config *config, const char *uri, struct error *error) {
         if (!*uri)
                 return empty_argument("-s", error);

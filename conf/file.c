@@ -44,6 +44,7 @@ struct reader {
 };
 
 /* Take an error that already has its text. Returns 0, so that the line counts as read. */
+/* Every error is handed on, the first one kept: the later ones often follow from it. */
 static void fail(struct reader *reader, const struct error *error) {
         if (!reader->has_failed && reader->first)
                 *reader->first = *error;
@@ -73,6 +74,7 @@ static char *next_physical(struct reader *reader, size_t *out_length) {
         newline = memchr(line, '\n', (size_t)(reader->end - line));
         reader->at = newline ? newline + 1 : reader->end;
         newline = newline ? newline : reader->end;
+        /* A file that was written under Windows, or came through such an editor. */
         if (newline > line && newline[-1] == '\r')
                 newline--;
         *newline = '\0'; /* the buffer has one byte more than the file */
@@ -126,6 +128,7 @@ static void begin_section(struct reader *reader, const char *at) {
         struct error error;
         size_t name_length;
 
+        /* Also when it is wrong, so that its keys are not reported as well, one by one. */
         reader->in_section = true;
         reader->skips_section = true;
         if (!close) {
@@ -144,6 +147,8 @@ static void begin_section(struct reader *reader, const char *at) {
         }
         snprintf(reader->section, sizeof reader->section, "%.*s", (int)name_length, at);
         at += name_length + strspn(at + name_length, " \t");
+        /* Cut at one byte more than a name may have: config_begin_section() then sees that it is too
+         * long. */
         snprintf(reader->instance, sizeof reader->instance, "%.*s", (int)(close - at), at);
         snprintf(where, sizeof where, "%s:%u", reader->path, reader->line);
         if (config_begin_section(
@@ -235,6 +240,8 @@ static int take_assignment(void *context, const char *section, const char *key, 
 static int parse(struct reader *reader, struct error *error) {
         int result;
 
+        /* Global variables of inih, which nobody else in the program uses. All that it might do to a
+         * value is turned off. */
         ini_allow_inline_comments = false;
         ini_allow_multiline = false;
         ini_allow_no_value = false;
@@ -254,6 +261,8 @@ static int parse(struct reader *reader, struct error *error) {
 /* ---- the file ---- */
 
 static int slurp(const char *path, char **out, size_t *out_length, struct error *error) {
+        /* A configuration may be a link, as in /etc/alternatives or a ConfigMap; O_NONBLOCK, so that a
+         * FIFO is refused and not waited for. */
         CLEANUP_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
         struct stat status;
         ssize_t length;
@@ -268,6 +277,7 @@ static int slurp(const char *path, char **out, size_t *out_length, struct error 
         if ((uint64_t)status.st_size > CONFIG_FILE_BYTES_MAX)
                 return error_set(error, 0, "configuration '%s' has %lld bytes; the most is %zu", path,
                         (long long)status.st_size, CONFIG_FILE_BYTES_MAX);
+        /* One byte to see that the file has grown, one for the NUL. */
         text = malloc((size_t)status.st_size + 2);
         if (!text)
                 return error_set(error, ENOMEM, "read configuration '%s'", path);
@@ -302,6 +312,7 @@ int config_read_file(
         config->path = strdup(path);
         reader.at = reader.text;
         reader.end = reader.text + length;
+        /* A byte order mark would become part of the first section's name. */
         if (length >= 3 && memcmp(reader.text, "\xef\xbb\xbf", 3) == 0)
                 reader.at += 3;
         result = config->path ? parse(&reader, error) : error_set(error, ENOMEM, "read %s", path);

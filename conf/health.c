@@ -22,6 +22,7 @@ static int authority_parse(const char *text, size_t length, struct config_probe 
                         error, 0, "the name or address is longer than %zu bytes", sizeof out->authority - 1);
         memcpy(out->authority, text, length);
         out->authority[length] = '\0';
+        /* A name has no colon and every tcp address has one, so neither needs a mark of its own. */
         if (!memchr(text, ':', length)) {
                 snprintf(out->name, sizeof out->name, "%s", out->authority);
                 return 0;
@@ -96,6 +97,7 @@ void config_probe_deinit(struct config_probe *probe) {
         words_deinit(&probe->command);
 }
 
+/* 100 to 599: all that HTTP has (RFC 9110 section 15), so a larger number is a slip. */
 static bool status_read(const char *text, size_t length, uint16_t *out) {
         uint64_t number;
 
@@ -119,6 +121,8 @@ int config_status_parse(const char *text, struct config_status_range out[static 
         struct error *error) {
         int count = 0;
 
+        /* The default is what load balancers and kubelet take for healthy: redirects are answers of a
+         * working app. */
         for (const char *at = text ? text : "200-399";;) {
                 size_t length;
 

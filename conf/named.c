@@ -13,6 +13,8 @@
 #include "conf/value.h"
 #include "conf/words.h"
 
+/* Lists by their place in struct config, so that finding, adding and freeing is written once for the
+ * three of them. */
 static const struct kind {
         const char *section;
         size_t list, count; /* places in struct config: a pointer to the records, and their number */
@@ -50,6 +52,7 @@ void record_init(void *record, const char *section) {
                         result = value_parse(row, row->default_text, record_member(record, row), NULL);
                 else if (row->type == SCHEMA_NUMBER || row->type == SCHEMA_MODE)
                         *(int32_t *)record_member(record, row) = CONFIG_UNSET;
+                /* A default is our own text: one that its row refuses is a mistake in the schema. */
                 assert(result == 0);
         }
 }
@@ -124,6 +127,7 @@ struct named_record *named_add(struct config *config, const char *section, const
         record = kind_at(config, kind, count);
         memset(record, 0, kind->bytes);
         record_init(record, section);
+        /* Counted only when it is complete, so that a half one is not freed a second time. */
         if (text_copy(&record->name, name, error) < 0 || text_copy(&record->where, where, error) < 0) {
                 free(record->name);
                 return NULL;
@@ -141,6 +145,7 @@ static bool is_socket_name(const char *name) {
 }
 
 int named_check(const char *section, const char *name, struct error *error) {
+        /* Such a name can stand in a message, in a file's name and on a command line without quotes. */
         static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
         bool is_socket = strcmp(section, "socket") == 0;
         int longest = is_socket ? CONFIG_SOCKET_NAME_BYTES_MAX : CONFIG_INSTANCE_BYTES_MAX;

@@ -115,6 +115,8 @@ static int parse_signal(const struct schema_row *row, const char *text, int32_t 
 static int parse_mode(const struct schema_row *row, const char *text, int32_t *out, struct error *error) {
         int32_t value = 0;
 
+        /* Octal as chmod(1) reads it, with or without a zero in front; set-user-ID and its like are no
+         * part of a mask. */
         if (!*text || strlen(text) > 4 || strspn(text, "01234567") != strlen(text))
                 return refuse(row, text, error);
         for (; *text; text++)
@@ -141,6 +143,7 @@ static int parse_limit(
         if (!size_parse(colon ? soft : text, &limit.soft) ||
                 !size_parse(colon ? colon + 1 : text, &limit.hard))
                 return refuse(row, text, error);
+        /* setrlimit(2) would refuse it in the shim, at every start of the app. */
         if (limit.soft > limit.hard)
                 return error_set(error, 0, "%s = %.*s has a soft limit above the hard one", row->key,
                         QUOTED_MAX, text);
@@ -248,6 +251,7 @@ int value_parse(const struct schema_row *row, const char *text, void *out, struc
         return error_set(error, 0, "%s is not a scalar", row->key);
 }
 
+/* The bytes of a variable's name at the start of `word`, as the shell has them; 0 when none begins there. */
 static size_t name_length(const char *word) {
         size_t length = strspn(word, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_");
 

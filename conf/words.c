@@ -52,6 +52,7 @@ void words_deinit(struct config_words *words) {
         *words = (struct config_words){0};
 }
 
+/* The place and no word: a command line may have a secret in it that does not belong there. */
 static int column_error(const struct splitter *split, const char *at, const char *what, struct error *error) {
         return error_set(error, 0, "%s at character %zu of the value", what, (size_t)(at - split->text) + 1);
 }
@@ -124,6 +125,7 @@ int words_split(struct config_words *words, const char *text, struct error *erro
         size_t count = words->count;
         int result = 0;
 
+        /* Escapes and quotes only ever shorten a word. */
         split.word = malloc(strlen(text) + 1);
         if (!split.word)
                 return error_set(error, ENOMEM, "hold a list of words");
