@@ -36,8 +36,8 @@ void control_client_close(struct control_client *client);
  * method            "io.tacet.Status", ...: docs/PROTOCOL.md
  * take_parameters   consumed, also on failure; an object, or NULL for none
  * is_more           several replies are welcome: those before the last one tell of progress
- * Returns 0 or -1 with error. A supervisor that has hung up in the meantime is no error yet: it may have
- * written why. */
+ * SIGPIPE has to be blocked or ignored. Returns 0 or -1 with error. A supervisor that has hung up in the
+ * meantime is no error yet: it may have written why. */
 int control_client_call(struct control_client *client, const char *method, json_t *take_parameters,
         bool is_more, struct error *error);
 
