@@ -14,6 +14,7 @@
 /* Take a line without LF or CRLF; false at the end. `line` counts from 1 with each call. */
 bool key_text_line(struct bytes *rest, struct bytes *out, size_t *line);
 
+/* True when the text begins with `prefix`, byte for byte. */
 bool key_text_begins(struct bytes bytes, const char *prefix);
 
 /* An X25519 public key as `age1...` with its NUL. */

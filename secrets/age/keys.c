@@ -18,27 +18,6 @@
 
 #define KEY_DATA_MAX 64 /* decoded; a key has 32 */
 
-bool key_text_line(struct bytes *rest, struct bytes *out, size_t *line) {
-        const uint8_t *end;
-
-        if (rest->length == 0)
-                return false;
-        end = memchr(rest->at, '\n', rest->length);
-        *out = (struct bytes){rest->at, end ? (size_t)(end - rest->at) : rest->length};
-        rest->at += out->length + (end ? 1 : 0);
-        rest->length -= out->length + (end ? 1 : 0);
-        if (out->length > 0 && out->at[out->length - 1] == '\r')
-                out->length--;
-        (*line)++;
-        return true;
-}
-
-bool key_text_begins(struct bytes bytes, const char *prefix) {
-        size_t length = strlen(prefix);
-
-        return bytes.length >= length && memcmp(bytes.at, prefix, length) == 0;
-}
-
 static int keys_append(struct age_keys *keys, struct age_key *key, struct error *error) {
         if (keys->count == AGE_KEYS_MAX)
                 return error_set(error, 0, "more than %d keys", AGE_KEYS_MAX);

@@ -73,6 +73,7 @@ struct age_kind_calls {
 
 extern const struct age_kind_calls x25519_calls, scrypt_calls, ssh_calls, hybrid_calls;
 
+/* kinds.c: the calls of a kind; never NULL. */
 const struct age_kind_calls *age_kind_calls_of(enum age_kind kind);
 
 /* libsodium's code leaves intermediate values below our frames; so much of the stack is wiped

@@ -1,4 +1,5 @@
-/* X25519 stanzas, and what the kinds share. In the loader and the editing verbs; pure over bytes.
+/* X25519 stanzas, and the steps that SSH stanzas share with them. In the loader and the editing verbs; pure
+ * over bytes.
  *
  * Traps of libsodium 1.0.18 that are minded here: crypto_scalarmult copies the scalar into its output first,
  * so output and point never alias and the output lies in the arena; its result is checked (low order, all
@@ -12,53 +13,6 @@
 #include "secrets/age/wrap.h"
 
 #define X25519_INFO "age-encryption.org/v1/X25519"
-
-static const uint8_t zero_nonce[crypto_aead_chacha20poly1305_IETF_NPUBBYTES];
-
-int age_crypto_hurry(struct error *error) {
-        static bool is_ready;
-
-        if (!is_ready && sodium_init() < 0)
-                return error_set(error, 0, "libsodium does not start: no source of random bytes");
-        is_ready = true;
-        return 0;
-}
-
-const struct age_kind_calls *age_kind_calls_of(enum age_kind kind) {
-        static const struct age_kind_calls *const calls[AGE_KIND_COUNT] = {
-                [AGE_KIND_X25519] = &x25519_calls,
-                [AGE_KIND_SCRYPT] = &scrypt_calls,
-                [AGE_KIND_SSH] = &ssh_calls,
-                [AGE_KIND_HYBRID] = &hybrid_calls,
-        };
-
-        return calls[kind];
-}
-
-const struct age_kind_calls *age_kind_calls_for(const struct age_stanza *stanza) {
-        for (unsigned kind = 0; kind < AGE_KIND_COUNT; kind++)
-                if (age_stanza_is(stanza, age_kind_calls_of((enum age_kind)kind)->stanza_type))
-                        return age_kind_calls_of((enum age_kind)kind);
-        return NULL;
-}
-
-void age_wrap_seal(const struct age_scratch *scratch, struct age_writer *writer) {
-        uint8_t wrapped[AGE_WRAPPED_BYTES];
-
-        crypto_aead_chacha20poly1305_ietf_encrypt(wrapped, NULL, scratch->file_key, sizeof scratch->file_key,
-                NULL, 0, NULL, zero_nonce, scratch->wrap_key);
-        age_write_wrapped_key(writer, wrapped);
-}
-
-int age_wrap_open(const struct age_stanza *stanza, struct age_scratch *scratch) {
-        uint8_t wrapped[AGE_WRAPPED_BYTES];
-
-        age_stanza_wrapped_key(stanza, wrapped);
-        if (crypto_aead_chacha20poly1305_ietf_decrypt(scratch->file_key, NULL, NULL, wrapped, sizeof wrapped,
-                    NULL, 0, zero_nonce, scratch->wrap_key) != 0)
-                return 1;
-        return 0;
-}
 
 const uint8_t *x25519_public(struct age_key *key) {
         if (!key->has_public)
