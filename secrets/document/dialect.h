@@ -37,10 +37,6 @@ int json_unset(
  * UTF-8. */
 size_t text_start(struct bytes text);
 
-/* How many bytes from the start are well-formed UTF-8 (RFC 3629: nothing overlong, no surrogate, up to
- * U+10FFFF). */
-size_t utf8_valid_bytes(const uint8_t *at, size_t length);
-
 /* The line (from 1) of the byte at `offset`. */
 uint32_t text_line(struct bytes text, size_t offset);
 

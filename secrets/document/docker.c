@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/utf8.h"
+
 /* Go's bufio.Scanner, through which docker reads, gives up on a line that does not fit 64 KiB with its
  * end. */
 #define DOCKER_LINE_BYTES_MAX 65535

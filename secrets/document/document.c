@@ -41,37 +41,6 @@ enum document_dialect document_dialect_of(struct bytes text) {
         return at < text.length && text.at[at] == '{' ? DOCUMENT_JSON : DOCUMENT_TACET;
 }
 
-/* How many bytes follow `lead` in UTF-8; SIZE_MAX when it cannot lead. */
-static size_t utf8_more_bytes(uint8_t lead) {
-        if (lead < 0x80)
-                return 0;
-        if (lead < 0xc2 || lead > 0xf4)
-                return SIZE_MAX;
-        return lead < 0xe0 ? 1 : lead < 0xf0 ? 2 : 3;
-}
-
-size_t utf8_valid_bytes(const uint8_t *at, size_t length) {
-        size_t i = 0;
-
-        while (i < length) {
-                uint8_t lead = at[i];
-                size_t more = utf8_more_bytes(lead);
-                uint8_t low = lead == 0xe0 ? 0xa0 : lead == 0xf0 ? 0x90 : 0x80;
-                uint8_t high = lead == 0xed ? 0x9f : lead == 0xf4 ? 0x8f : 0xbf;
-
-                if (more > length - i - 1)
-                        return i;
-                for (size_t k = 1; k <= more; k++) {
-                        if (at[i + k] < low || at[i + k] > high)
-                                return i;
-                        low = 0x80;
-                        high = 0xbf;
-                }
-                i += more + 1;
-        }
-        return length;
-}
-
 uint32_t text_line(struct bytes text, size_t offset) {
         uint32_t line = 1;
 

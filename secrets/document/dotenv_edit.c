@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include "lib/utf8.h"
 #include "secrets/age/base64.h"
 
 enum value_form {

@@ -10,6 +10,7 @@
 
 #include "lib/bytes.h"
 #include "lib/duration.h"
+#include "lib/utf8.h"
 
 static bool line_is(const char *line, size_t length, const char *wanted) {
         return strlen(wanted) == length && memcmp(line, wanted, length) == 0;
@@ -25,39 +26,22 @@ static const char *line_value(const char *line, size_t length, const char *name,
         return line + name_length;
 }
 
-/* Length of the UTF-8 sequence at `at` (RFC 3629, section 4), or 0 when there is none or when it is a control
- * character. */
-static size_t character_length(const unsigned char *at, size_t left) {
-        unsigned char low = 0x80, high = 0xbf;
-        size_t length = at[0] < 0x80 ? 1 : at[0] < 0xe0 ? 2 : at[0] < 0xf0 ? 3 : 4;
+/* Length of the character at `at`, or 0 when there is none or when it is a control character. */
+static size_t printable_length(const uint8_t *at, size_t left) {
+        size_t length = utf8_character_bytes(at, left);
+        bool is_control = length == 1   ? at[0] < 0x20 || at[0] == 0x7f
+                          : length == 2 ? at[0] == 0xc2 && at[1] < 0xa0 /* U+0080 to U+009F */
+                                        : false;
 
-        if (at[0] < 0x20 || at[0] == 0x7f || (at[0] >= 0x80 && at[0] < 0xc2) || at[0] > 0xf4 || length > left)
-                return 0;
-        if (at[0] == 0xc2)
-                low = 0xa0; /* U+0080 to U+009F are controls */
-        else if (at[0] == 0xe0)
-                low = 0xa0;
-        else if (at[0] == 0xed)
-                high = 0x9f;
-        else if (at[0] == 0xf0)
-                low = 0x90;
-        else if (at[0] == 0xf4)
-                high = 0x8f;
-        for (size_t i = 1; i < length; i++) {
-                if (at[i] < low || at[i] > high)
-                        return 0;
-                low = 0x80;
-                high = 0xbf;
-        }
-        return length;
+        return is_control ? 0 : length;
 }
 
 static void status_copy(const char *value, size_t length, char out[static NOTIFY_STATUS_BYTES]) {
-        const unsigned char *bytes = (const unsigned char *)value;
+        const uint8_t *bytes = (const uint8_t *)value;
         size_t used = 0;
 
         for (size_t at = 0; at < length;) {
-                size_t count = character_length(bytes + at, length - at);
+                size_t count = printable_length(bytes + at, length - at);
 
                 if (used + (count ? count : 1) >= NOTIFY_STATUS_BYTES)
                         break;
