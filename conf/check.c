@@ -47,9 +47,9 @@ static int check_sources(const struct config *config, struct error *error) {
                                 "say where the secrets are, e.g. from = age:/etc/tacet/secrets.env.age");
                         return error_status(error, EXIT_STATUS_CONFIG);
                 }
-                if (source->format == CONFIG_FORMAT_JSON && source->dialect != CONFIG_DIALECT_UNSET) {
-                        error_set(error, 0, "%s: [source %s] has both 'format = json' and 'dialect'",
-                                source->where, source->name);
+                if (source->dialect && source->format && strcmp(source->format, "dotenv") != 0) {
+                        error_set(error, 0, "%s: [source %s] has both 'format = %s' and 'dialect'",
+                                source->where, source->name, source->format);
                         error_hint(error, "a dialect is one of dotenv: remove one of the two");
                         return error_status(error, EXIT_STATUS_CONFIG);
                 }

@@ -68,8 +68,6 @@ enum config_notify_access {
 };
 enum config_notify_forward { CONFIG_NOTIFY_FORWARD_NONE, CONFIG_NOTIFY_FORWARD_STATUS };
 enum config_revert { CONFIG_REVERT_YES, CONFIG_REVERT_NO };
-enum config_dialect { CONFIG_DIALECT_UNSET, CONFIG_DIALECT_TACET, CONFIG_DIALECT_DOCKER };
-enum config_format { CONFIG_FORMAT_UNSET, CONFIG_FORMAT_DOTENV, CONFIG_FORMAT_JSON };
 enum config_secret_memory { CONFIG_SECRET_MEMORY_PREFER, CONFIG_SECRET_MEMORY_REQUIRE };
 
 enum config_ipv6_only { CONFIG_IPV6_ONLY_AUTO, CONFIG_IPV6_ONLY_YES, CONFIG_IPV6_ONLY_NO };
@@ -188,8 +186,8 @@ struct config_source {
         char *name;
         char *where; /* FILE:LINE of the section, or "command line" */
         char *from;
-        enum config_dialect dialect;
-        enum config_format format;
+        const char *dialect; /* a word of the table, as `format`; NULL: not given */
+        const char *format;
         bool watch; /* load again when its files change */
 };
 

@@ -86,16 +86,10 @@ static const struct schema_word revert_words[] = {
         {"no", CONFIG_REVERT_NO, NULL},
         {0},
 };
-static const struct schema_word dialect_words[] = {
-        {"tacet", CONFIG_DIALECT_TACET, NULL},
-        {"docker", CONFIG_DIALECT_DOCKER, NULL},
-        {0},
-};
-static const struct schema_word format_words[] = {
-        {"dotenv", CONFIG_FORMAT_DOTENV, NULL},
-        {"json", CONFIG_FORMAT_JSON, NULL},
-        {0},
-};
+/* The dialects of the format `dotenv`, and the formats. What they are stands in secrets/document, which the
+ * configuration does not know; a unit test of that folder compares the two. */
+static const struct schema_word dialect_words[] = {{.word = "tacet"}, {.word = "docker"}, {0}};
+static const struct schema_word format_words[] = {{.word = "dotenv"}, {.word = "json"}, {0}};
 static const struct schema_word memory_words[] = {
         {"prefer", CONFIG_SECRET_MEMORY_PREFER, NULL},
         {"require", CONFIG_SECRET_MEMORY_REQUIRE, NULL},
@@ -295,9 +289,9 @@ const struct schema_row schema_rows[] = {
 
         ROW("source", "from", SCHEMA_TEXT, offsetof(struct config_source, from), NULL, SCHEMA_IN_FILE, NULL,
                 "URI of the secrets: age:PATH, age-dir:, dir:, env-file:, unix:, env:PREFIX", NO_MORE),
-        ROW("source", "dialect", SCHEMA_ENUM, offsetof(struct config_source, dialect), NULL, SCHEMA_IN_FILE,
+        ROW("source", "dialect", SCHEMA_WORD, offsetof(struct config_source, dialect), NULL, SCHEMA_IN_FILE,
                 NULL, "dotenv dialect of the document", .words = dialect_words),
-        ROW("source", "format", SCHEMA_ENUM, offsetof(struct config_source, format), NULL, SCHEMA_IN_FILE,
+        ROW("source", "format", SCHEMA_WORD, offsetof(struct config_source, format), NULL, SCHEMA_IN_FILE,
                 NULL, "format of the document", .words = format_words),
         ROW("source", "watch", SCHEMA_BOOLEAN, offsetof(struct config_source, watch), "no", SCHEMA_IN_FILE,
                 NULL, "load the secrets again when the files of this source change", NO_MORE),

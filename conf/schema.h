@@ -18,6 +18,7 @@ enum schema_type {
         SCHEMA_BOOLEAN,  /* bool */
         SCHEMA_NUMBER,   /* int32_t */
         SCHEMA_ENUM,     /* an unsigned int, from `words` */
+        SCHEMA_WORD,     /* const char *: one of `words` as it stands there; NULL: not given */
         SCHEMA_SIGNAL,   /* int32_t; 0 is `none`, only where minimum is 0 */
         SCHEMA_MODE,     /* int32_t, octal 0 to 0777 */
         SCHEMA_LIMIT,    /* struct config_limit: SOFT[:HARD] */

@@ -42,6 +42,7 @@ const char *schema_accepts(const struct schema_row *row, char out[static 256]) {
                         (long long)row->maximum);
                 return out;
         case SCHEMA_ENUM:
+        case SCHEMA_WORD:
                 words_join(row->words, ", ", " or ", out, 256);
                 return out;
         case SCHEMA_SIGNAL:
@@ -90,6 +91,7 @@ const char *schema_argument(const struct schema_row *row, char out[static 256]) 
         case SCHEMA_NUMBER:
                 return "N";
         case SCHEMA_ENUM:
+        case SCHEMA_WORD:
                 words_join(row->words, "|", "|", out, 256);
                 return out;
         case SCHEMA_SIGNAL:

@@ -84,23 +84,46 @@ static int parse_number(const struct schema_row *row, const char *text, int32_t 
         return 0;
 }
 
-static int parse_enum(const struct schema_row *row, const char *text, unsigned *out, struct error *error) {
+/* The word of the row's list; NULL with error. */
+static const struct schema_word *word_find(
+        const struct schema_row *row, const char *text, struct error *error) {
+        const struct schema_word *word = row->words;
         const char *near;
 
-        for (const struct schema_word *word = row->words; word->word; word++)
-                if (strcmp(word->word, text) == 0) {
-                        if (word->refusal) {
-                                char accepts[256];
+        while (word->word && strcmp(word->word, text) != 0)
+                word++;
+        if (word->word && !word->refusal)
+                return word;
+        if (word->word) {
+                char accepts[256];
 
-                                error_set(error, 0, "%s = %s %s", row->key, text, word->refusal);
-                                return error_hint(error, "use %s", schema_accepts(row, accepts));
-                        }
-                        *out = word->value;
-                        return 0;
-                }
+                error_set(error, 0, "%s = %s %s", row->key, text, word->refusal);
+                error_hint(error, "use %s", schema_accepts(row, accepts));
+                return NULL;
+        }
         refuse(row, text, error);
         near = schema_near_word(row->words, text);
-        return near ? error_hint(error, "did you mean '%s'?", near) : -1;
+        if (near)
+                error_hint(error, "did you mean '%s'?", near);
+        return NULL;
+}
+
+static int parse_enum(const struct schema_row *row, const char *text, unsigned *out, struct error *error) {
+        const struct schema_word *word = word_find(row, text, error);
+
+        if (!word)
+                return -1;
+        *out = word->value;
+        return 0;
+}
+
+static int parse_word(const struct schema_row *row, const char *text, const char **out, struct error *error) {
+        const struct schema_word *word = word_find(row, text, error);
+
+        if (!word)
+                return -1;
+        *out = word->word;
+        return 0;
 }
 
 static int parse_signal(const struct schema_row *row, const char *text, int32_t *out, struct error *error) {
@@ -198,6 +221,7 @@ bool value_is_scalar(enum schema_type type) {
         case SCHEMA_BOOLEAN:
         case SCHEMA_NUMBER:
         case SCHEMA_ENUM:
+        case SCHEMA_WORD:
         case SCHEMA_SIGNAL:
         case SCHEMA_MODE:
         case SCHEMA_LIMIT:
@@ -228,6 +252,8 @@ int value_parse(const struct schema_row *row, const char *text, void *out, struc
                 return parse_number(row, text, out, error);
         case SCHEMA_ENUM:
                 return parse_enum(row, text, out, error);
+        case SCHEMA_WORD:
+                return parse_word(row, text, out, error);
         case SCHEMA_SIGNAL:
                 return parse_signal(row, text, out, error);
         case SCHEMA_MODE:

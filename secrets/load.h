@@ -29,10 +29,9 @@ struct load_source {
                 /* age:PATH, age-dir:PATH, dir:PATH, env-file:PATH, unix:PATH, env:PREFIX (names stay
                  * whole) */
                 uri;
-        const char *where; /* FILE:LINE of the configuration, or "command line"; for messages */
-        enum document_dialect dialect;
-        bool has_dialect; /* `dialect`/`format` was given */
-        bool is_watched;  /* not for the loader: its parent watches the files */
+        const char *where;             /* FILE:LINE of the configuration, or "command line"; for messages */
+        const struct dialect *dialect; /* of `dialect`/`format`; NULL: not given */
+        bool is_watched;               /* not for the loader: its parent watches the files */
 };
 
 /* One key: an identity file PATH, `fd:N`, `credential:NAME`, `env:NAME`, or `passphrase-file:PATH`,

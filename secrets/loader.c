@@ -172,10 +172,14 @@ static int material_add(struct loader *loader, const struct material *material, 
                 return -1;
         if (material->kind != MATERIAL_DOCUMENT)
                 return value_add(loader, material, plain, error);
+        struct dialect_input input = {.text = secret_view(plain),
+                .file = material->label,
+                .source = material->source,
+                .arena = &loader->arena,
+                .list = &loader->list};
         size_t before = loader->list.count;
 
-        if (document_parse(source_dialect(source, secret_view(plain)), secret_view(plain), material->label,
-                    material->source, &loader->arena, &loader->list, error) < 0)
+        if (document_parse(source_dialect(source, input.text), &input, error) < 0)
                 return -1;
         if (loader->list.count > before)
                 return 0;

@@ -86,9 +86,7 @@ static void edit_choose_name(struct edit *edit) {
         if (length > EDIT_NAME_BYTES - 8)
                 length = EDIT_NAME_BYTES - 8;
         snprintf(edit->name, sizeof edit->name, "%.*s%s", (int)length, name,
-                memchr(name + 1, '.', length - 1)     ? ""
-                : edit->file.dialect == DOCUMENT_JSON ? ".json"
-                                                      : ".env");
+                memchr(name + 1, '.', length - 1) ? "" : document_suffix(edit->file.dialect));
 }
 
 /* All that can fail without the person: keys, lock, content, recipients, and the text where the editor

@@ -132,8 +132,12 @@ static int list_run(char **argv, struct error *error) {
         if (result == 0)
                 result = secret_file_decrypt(&file, &arena, error);
         if (result == 0)
-                result = document_parse(
-                        file.dialect, secret_view(file.text), file.path, 0, &arena, &listing.list, error);
+                result = document_parse(file.dialect,
+                        &(struct dialect_input){.text = secret_view(file.text),
+                                .file = file.path,
+                                .arena = &arena,
+                                .list = &listing.list},
+                        error);
         listing.has_key = age_fingerprint_key(&file.ring.keys, listing.key);
         if (result == 0)
                 result = list_print(&listing, request.is_json, error);

@@ -22,13 +22,8 @@ void secret_file_close(struct secret_file *file) {
 }
 
 /* A text by its first character, a new file by its name. */
-static enum document_dialect dialect_guess(const struct secret_file *file, struct bytes text) {
-        const char *name = strrchr(file->path, '/');
-
-        if (text.length)
-                return document_dialect_of(text);
-        name = name ? name + 1 : file->path;
-        return strstr(name, ".json") ? DOCUMENT_JSON : DOCUMENT_TACET;
+static const struct dialect *dialect_guess(const struct secret_file *file, struct bytes text) {
+        return text.length ? document_dialect_of(text) : document_dialect_of_file(file->path);
 }
 
 static int secret_file_read(struct secret_file *file, int fd, struct arena *arena, struct error *error) {
@@ -110,8 +105,9 @@ int secret_file_lock(struct secret_file *file, struct arena *arena, struct error
 int secret_file_check(
         const struct secret_file *file, struct bytes text, struct arena *arena, struct error *error) {
         struct secret_list list = {0};
+        struct dialect_input input = {.text = text, .file = file->path, .arena = arena, .list = &list};
         size_t mark = arena->used;
-        int result = document_parse(dialect_guess(file, text), text, file->path, 0, arena, &list, error);
+        int result = document_parse(dialect_guess(file, text), &input, error);
 
         secret_list_deinit(&list);
         arena_release(arena, mark);

@@ -28,7 +28,7 @@ struct secret_file {
         struct age_description description;
         struct key_ring ring;
         struct secret_bytes text; /* what it holds; empty when it is new */
-        enum document_dialect dialect;
+        const struct dialect *dialect;
         bool is_new;
 };
 

@@ -203,8 +203,10 @@ typedef int change_function(const struct secret_file *file, const struct set_req
 
 static int change_set(const struct secret_file *file, const struct set_request *request,
         struct secret_bytes value, struct arena *arena, struct secret_bytes *out, struct error *error) {
-        if (document_set(file->dialect, secret_view(file->text), file->path, request->names[0], value,
-                    request->as_base64, arena, out, error) == 0)
+        struct dialect_input input = {.text = secret_view(file->text), .file = file->path, .arena = arena};
+        struct document_value wanted = {request->names[0], value, request->as_base64};
+
+        if (document_set(file->dialect, &input, &wanted, out, error) == 0)
                 return 0;
         if (error->hint[0] && strstr(error->hint, "base64"))
                 error_hint(error, "store it as base64: add --base64");
@@ -216,8 +218,8 @@ static int change_unset(const struct secret_file *file, const struct set_request
         (void)value;
         *out = file->text;
         for (size_t i = 0; i < request->name_count; i++) {
-                int result = document_unset(
-                        file->dialect, secret_view(*out), file->path, request->names[i], arena, out, error);
+                struct dialect_input input = {.text = secret_view(*out), .file = file->path, .arena = arena};
+                int result = document_unset(file->dialect, &input, request->names[i], out, error);
 
                 if (result == 1) {
                         error_set(error, 0, "%s: there is no variable %s", file->path, request->names[i]);

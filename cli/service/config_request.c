@@ -5,12 +5,6 @@
 #include <errno.h>
 #include <sys/random.h>
 
-static enum document_dialect dialect_of(const struct config_source *source) {
-        if (source->format == CONFIG_FORMAT_JSON)
-                return DOCUMENT_JSON;
-        return source->dialect == CONFIG_DIALECT_DOCKER ? DOCUMENT_DOCKER : DOCUMENT_TACET;
-}
-
 static int count_refuse(const char *what, size_t max, struct error *error) {
         error_set(error, 0, "more than %zu %s", max, what);
         return error_status(error, EXIT_STATUS_CONFIG);
@@ -38,9 +32,9 @@ int config_request_make(const struct config *config, struct load_request *out, s
                         .name = source->name,
                         .uri = source->from,
                         .where = source->where,
-                        .dialect = dialect_of(source),
-                        .has_dialect = source->dialect != CONFIG_DIALECT_UNSET ||
-                                       source->format != CONFIG_FORMAT_UNSET,
+                        .dialect = source->format || source->dialect
+                                           ? document_dialect_named(source->format, source->dialect)
+                                           : NULL,
                         .is_watched = source->watch,
                 };
         }

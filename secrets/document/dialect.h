@@ -1,6 +1,7 @@
 #pragma once
 
-/* What the readers of the three dialects share. Internal to secrets/: everybody else uses document.h. */
+/* What a dialect of secret documents is, and what the dialects share. Internal to this folder: everybody else
+ * uses document.h. */
 
 #include <stddef.h>
 #include <stdint.h>
@@ -10,28 +11,24 @@
 #include "lib/secret_memory.h"
 #include "secrets/document/document.h"
 
-/* One text on its way into a list. */
-struct dialect_input {
-        struct bytes text;
-        const char *file;
-        uint16_t source;
-        struct arena *arena;
-        struct secret_list *list;
+/* One dialect: the last thing in its file. */
+struct dialect {
+        const char *format; /* the word of `format` in tacet.conf(5) */
+        const char *word;   /* the word of `dialect`; NULL: it is the only one of its format */
+        const char *suffix; /* of its files, with the dot */
+        char opening;       /* what a text of it begins with, and no other text does; 0: nothing tells it */
+
+        /* Append all entries; without a list only check. 0 or -1 with error. Names that occur twice are the
+         * caller's. */
+        int (*parse)(const struct dialect_input *input, struct error *error);
+
+        /* Edit one variable, as document_set() and document_unset() say; NULL: read only. The value has been
+         * checked. */
+        int (*set)(const struct dialect_input *input, const struct document_value *value,
+                struct secret_bytes *out, struct error *error);
+        int (*unset)(const struct dialect_input *input, const char *name, struct secret_bytes *out,
+                struct error *error);
 };
-
-int dotenv_parse(const struct dialect_input *input, struct error *error);
-int docker_parse(const struct dialect_input *input, struct error *error);
-int json_parse(const struct dialect_input *input, struct error *error); /* without a list it only checks */
-
-/* The edit of one text: *out is the new one, in input->arena; input->list is not used. */
-int dotenv_set(const struct dialect_input *input, const char *name, struct secret_bytes value, bool as_base64,
-        struct secret_bytes *out, struct error *error);
-int dotenv_unset(
-        const struct dialect_input *input, const char *name, struct secret_bytes *out, struct error *error);
-int json_set(const struct dialect_input *input, const char *name, struct secret_bytes value,
-        struct secret_bytes *out, struct error *error);
-int json_unset(
-        const struct dialect_input *input, const char *name, struct secret_bytes *out, struct error *error);
 
 /* Where the text starts behind a byte order mark, which Windows editors write and which means nothing in
  * UTF-8. */

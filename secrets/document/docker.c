@@ -71,7 +71,7 @@ static int line_parse(
         return value_add(input, start, line, name, equals + 1, end - (size_t)(equals + 1 - at), error);
 }
 
-int docker_parse(const struct dialect_input *input, struct error *error) {
+static int docker_parse(const struct dialect_input *input, struct error *error) {
         size_t start = text_start(input->text);
 
         for (uint32_t line = 1; start < input->text.length; line++) {
@@ -84,3 +84,6 @@ int docker_parse(const struct dialect_input *input, struct error *error) {
         }
         return 0;
 }
+
+const struct dialect dialect_docker = {
+        .format = "dotenv", .word = "docker", .suffix = ".env", .parse = docker_parse};

@@ -1,15 +1,12 @@
-/* Secret documents, the part that all dialects share: see document.h.
+/* Secret documents: the table of dialects, and what holds for a document of any of them. See document.h.
  *
  * Called by the loader after it has confined itself, and by the verbs that edit. Pure: bytes in, entries out;
  * it opens nothing and logs nothing. It refuses whatever could reach the app as something else than was
  * written: names twice, names that a shell could not use, NUL (which would cut the value), empty values
- * nobody asked for. Its messages carry positions, names and sizes only, because the line at fault is usually
- * the one that holds the secret. */
+ * nobody asked for. */
 
 #include "secrets/document/document.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,82 +26,46 @@ size_t document_room(size_t text_bytes) {
         return room;
 }
 
-size_t text_start(struct bytes text) {
-        return text.length >= 3 && memcmp(text.at, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+#define DIALECT_ADDRESS(name) &dialect_##name,
+static const struct dialect *const dialects[] = {DIALECTS(DIALECT_ADDRESS)};
+#undef DIALECT_ADDRESS
+
+#define DIALECT_COUNT (sizeof dialects / sizeof *dialects)
+
+const struct dialect *document_dialect_named(const char *format, const char *word) {
+        for (size_t i = 0; i < DIALECT_COUNT; i++) {
+                const struct dialect *dialect = dialects[i];
+
+                if (format && strcmp(format, dialect->format) != 0)
+                        continue;
+                if (!word || (dialect->word && strcmp(word, dialect->word) == 0))
+                        return dialect;
+        }
+        return NULL;
 }
 
-enum document_dialect document_dialect_of(struct bytes text) {
+const struct dialect *document_dialect_of(struct bytes text) {
         size_t at = text_start(text);
 
         while (at < text.length && memchr(" \t\r\n", text.at[at], 4))
                 at++;
-        return at < text.length && text.at[at] == '{' ? DOCUMENT_JSON : DOCUMENT_TACET;
+        for (size_t i = 0; at < text.length && i < DIALECT_COUNT; i++)
+                if (dialects[i]->opening && text.at[at] == (uint8_t)dialects[i]->opening)
+                        return dialects[i];
+        return dialects[0];
 }
 
-uint32_t text_line(struct bytes text, size_t offset) {
-        uint32_t line = 1;
+const struct dialect *document_dialect_of_file(const char *path) {
+        const char *slash = strrchr(path, '/');
 
-        for (size_t i = 0; i < offset && i < text.length; i++)
-                line += text.at[i] == '\n';
-        return line;
+        for (size_t i = 0; i < DIALECT_COUNT; i++)
+                if (dialects[i]->opening && strstr(slash ? slash + 1 : path, dialects[i]->suffix))
+                        return dialects[i];
+        return dialects[0];
 }
 
-static size_t text_column(struct bytes text, size_t offset) {
-        size_t start = offset;
-
-        while (start > text_start(text) && text.at[start - 1] != '\n')
-                start--;
-        return offset - start + 1;
-}
-
-int dialect_error(const struct dialect_input *input, size_t offset, struct bytes name, struct error *error,
-        const char *format, ...) {
-        char text[384];
-        va_list arguments;
-
-        va_start(arguments, format);
-        vsnprintf(text, sizeof text, format, arguments);
-        va_end(arguments);
-        error_set(error, 0, "%s:%u:%zu: %.*s%s%s", input->file, text_line(input->text, offset),
-                text_column(input->text, offset), (int)name.length, (const char *)name.at,
-                name.length ? ": " : "", text);
-        return error_status(error, EXIT_STATUS_DATA);
-}
-
-int dialect_add(const struct dialect_input *input, size_t offset, uint32_t line, struct bytes name,
-        struct secret_bytes value, bool may_be_empty, struct error *error) {
-        struct secret_entry entry = {.value = value, .line = line, .source = input->source};
-        char *copy;
-
-        if (secret_entry_check(name, value, may_be_empty, error) < 0)
-                return error_wrap(error, "%s:%u:%zu", input->file, line, text_column(input->text, offset));
-        copy = arena_take(input->arena, name.length + 1, error);
-        if (!copy)
-                return error_wrap(error, "%s", input->file);
-        memcpy(copy, name.at, name.length);
-        entry.name = copy;
-        if (secret_list_add(input->list, entry, error) < 0)
-                return error_wrap(error, "%s:%u", input->file, line);
-        return 0;
-}
-
-int dialect_join(const struct dialect_input *input, const struct bytes *pieces, size_t count,
-        struct secret_bytes *out, struct error *error) {
-        size_t length = 0;
-        uint8_t *at;
-
-        for (size_t i = 0; i < count; i++)
-                length += pieces[i].length;
-        at = arena_take(input->arena, length, error);
-        if (!at)
-                return error_wrap(error, "%s", input->file);
-        *out = (struct secret_bytes){at, length};
-        for (size_t i = 0; i < count; i++) {
-                if (pieces[i].length)
-                        memcpy(at, pieces[i].at, pieces[i].length);
-                at += pieces[i].length;
-        }
-        return 0;
+const char *document_suffix(const struct dialect *dialect) {
+        return dialect->suffix;
 }
 
 static int entry_compare(const void *a, const void *b) {
@@ -145,74 +106,39 @@ static int duplicates_refuse(const struct dialect_input *input, const struct sec
         return error_status(error, EXIT_STATUS_DATA);
 }
 
-int document_parse(enum document_dialect dialect, struct bytes text, const char *file, uint16_t source,
-        struct arena *arena, struct secret_list *list, struct error *error) {
-        struct dialect_input input = {text, file, source, arena, list};
-        size_t first = list->count;
-        int result = -1;
+int document_parse(const struct dialect *dialect, const struct dialect_input *input, struct error *error) {
+        size_t first = input->list->count;
 
-        switch (dialect) {
-        case DOCUMENT_TACET:
-                result = dotenv_parse(&input, error);
-                break;
-        case DOCUMENT_DOCKER:
-                result = docker_parse(&input, error);
-                break;
-        case DOCUMENT_JSON:
-                result = json_parse(&input, error);
-                break;
-        }
-        return result < 0 ? -1 : duplicates_refuse(&input, list, first, error);
+        return dialect->parse(input, error) < 0 ? -1 : duplicates_refuse(input, input->list, first, error);
 }
 
-static int docker_edit_refuse(const char *file, struct error *error) {
-        error_set(error, 0, "%s: the docker dialect is read only", file);
+static int edit_refuse(const struct dialect *dialect, const char *file, struct error *error) {
+        error_set(error, 0, "%s: the %s dialect is read only", file,
+                dialect->word ? dialect->word : dialect->format);
         return error_hint(error, "edit it by hand, or keep the values in an age file");
 }
 
-int document_set(enum document_dialect dialect, struct bytes text, const char *file, const char *name,
-        struct secret_bytes value, bool as_base64, struct arena *arena, struct secret_bytes *out,
-        struct error *error) {
-        struct dialect_input input = {text, file, 0, arena, NULL};
-        struct bytes name_bytes = {(const uint8_t *)name, strlen(name)};
-        int result = -1;
+int document_set(const struct dialect *dialect, const struct dialect_input *input,
+        const struct document_value *value, struct secret_bytes *out, struct error *error) {
+        struct bytes name = {(const uint8_t *)value->name, strlen(value->name)};
+        struct dialect_input edited = *input;
 
-        if (secret_entry_check(name_bytes, value, false, error) < 0)
-                return error_wrap(error, "%s: the new value", file);
-        switch (dialect) {
-        case DOCUMENT_TACET:
-                result = dotenv_set(&input, name, value, as_base64, out, error);
-                break;
-        case DOCUMENT_JSON:
-                result = as_base64 ? error_set(error, 0, "%s: %s: JSON has no base64 values", file, name)
-                                   : json_set(&input, name, value, out, error);
-                break;
-        case DOCUMENT_DOCKER:
-                result = docker_edit_refuse(file, error);
-                break;
-        }
-        return result;
+        edited.list = NULL;
+        if (secret_entry_check(name, value->bytes, false, error) < 0)
+                return error_wrap(error, "%s: the new value", input->file);
+        return dialect->set ? dialect->set(&edited, value, out, error)
+                            : edit_refuse(dialect, input->file, error);
 }
 
-int document_unset(enum document_dialect dialect, struct bytes text, const char *file, const char *name,
-        struct arena *arena, struct secret_bytes *out, struct error *error) {
-        struct dialect_input input = {text, file, 0, arena, NULL};
-        int result = -1;
+int document_unset(const struct dialect *dialect, const struct dialect_input *input, const char *name,
+        struct secret_bytes *out, struct error *error) {
+        struct dialect_input edited = *input;
 
+        edited.list = NULL;
         if (!secret_name_is_valid(name, strlen(name)))
                 return error_set(error, 0,
-                        "%s: not a variable name: letters, digits and '_', at most %d bytes", file,
+                        "%s: not a variable name: letters, digits and '_', at most %d bytes", input->file,
                         SECRET_NAME_BYTES_MAX);
-        switch (dialect) {
-        case DOCUMENT_TACET:
-                result = dotenv_unset(&input, name, out, error);
-                break;
-        case DOCUMENT_JSON:
-                result = json_unset(&input, name, out, error);
-                break;
-        case DOCUMENT_DOCKER:
-                result = docker_edit_refuse(file, error);
-                break;
-        }
-        return result;
+        return dialect->unset ? dialect->unset(&edited, name, out, error)
+                              : edit_refuse(dialect, input->file, error);
 }

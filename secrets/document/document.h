@@ -19,11 +19,17 @@
  * (execve(2)). */
 #define SECRET_STRING_BYTES_MAX ((size_t)131071)
 
-enum document_dialect {
-        DOCUMENT_TACET,  /* tacet.dotenv(5): quotes, escapes, multi-line, base64 values, no interpolation */
-        DOCUMENT_DOCKER, /* docker --env-file */
-        DOCUMENT_JSON,   /* one flat object of strings */
-};
+/* A way of writing a document. Every one there is, in the order in which they are looked up; the first is
+ * what a text is when nothing says otherwise. `tacet` is that of tacet.dotenv(5), `docker` that of docker
+ * --env-file, `json` one flat object of strings. To add one: a file here that defines dialect_NAME (see
+ * dialect.h), a row here, its word in conf/schema.c; a unit test compares the two lists. */
+#define DIALECTS(ROW) ROW(tacet) ROW(docker) ROW(json)
+
+struct dialect;
+
+#define DIALECT_DECLARE(name) extern const struct dialect dialect_##name;
+DIALECTS(DIALECT_DECLARE)
+#undef DIALECT_DECLARE
 
 struct secret_entry {
         const char *name;          /* NUL-terminated, in the arena */
@@ -51,27 +57,51 @@ bool secret_name_is_valid(const char *name, size_t length);
 /* Arena bytes that suffice to parse a text of `text_bytes` and then to set one value in it. */
 size_t document_room(size_t text_bytes);
 
+/* One text, and where what is read from it goes. */
+struct dialect_input {
+        struct bytes text;        /* borrowed; values are copied (decoded) */
+        const char *file;         /* how messages call it */
+        uint16_t source;          /* what its entries will have as theirs */
+        struct arena *arena;      /* for names, values, and new texts */
+        struct secret_list *list; /* the entries are appended; not used by edits */
+};
+
+/* The dialect that the words of `format` and `dialect` in a configuration mean; each may be NULL, for any.
+ * NULL when there is none. */
+const struct dialect *document_dialect_named(const char *format, const char *word);
+
+/* What a text is when nobody has said it: JSON when its first byte that is not blank is `{`, with which no
+ * dotenv document begins; else the first dialect. */
+const struct dialect *document_dialect_of(struct bytes text);
+
+/* What a text will be that is not there yet, by the name of its file: of the dialects that can be told by
+ * their first byte the one whose suffix the name has (`db.json.age`), else the first. */
+const struct dialect *document_dialect_of_file(const char *path);
+
+/* The suffix of files of a dialect, with its dot. */
+const char *document_suffix(const struct dialect *dialect);
+
 /* Parse a document and append its entries. A name that occurs twice in one document is an error that names
  * both lines; so are bad names, NUL, a string over SECRET_STRING_BYTES_MAX, and an empty value that is not
- * marked as meant. text    borrowed; values are copied (decoded) into `arena` file    how messages call it
- * DOCUMENT_DOCKER looks a bare NAME up in this process's environment and leaves it out when it is not there.
- * On failure the list may hold some of the entries. */
-int document_parse(enum document_dialect dialect, struct bytes text, const char *file, uint16_t source,
-        struct arena *arena, struct secret_list *list, struct error *error);
-
-/* What a text is when nobody has said it: DOCUMENT_JSON when its first byte that is not blank is `{`, with
- * which no dotenv document begins; else DOCUMENT_TACET. */
-enum document_dialect document_dialect_of(struct bytes text);
+ * marked as meant. The docker dialect looks a bare NAME up in this process's environment and leaves it out
+ * when it is not there. On failure the list may hold some of the entries. Returns 0 or -1 with error. */
+int document_parse(const struct dialect *dialect, const struct dialect_input *input, struct error *error);
 
 /* ---- editing, for `tacet set` and `unset`: comments, order and untouched lines stay byte for byte ---- */
 
-/* Set or replace one variable of a DOCUMENT_TACET or DOCUMENT_JSON text. *out is a new text in `arena`.
- * Values that cannot be written plainly are quoted and escaped; binary is refused unless `as_base64`, which
- * JSON does not have. An empty value is refused. An empty text is a document without variables. */
-int document_set(enum document_dialect dialect, struct bytes text, const char *file, const char *name,
-        struct secret_bytes value, bool as_base64, struct arena *arena, struct secret_bytes *out,
-        struct error *error);
+struct document_value {
+        const char *name;
+        struct secret_bytes bytes;
+        bool as_base64; /* the document holds base64, the app gets the bytes */
+};
 
-/* Remove one variable. Returns 0, 1 when it is not there, or -1. */
-int document_unset(enum document_dialect dialect, struct bytes text, const char *file, const char *name,
-        struct arena *arena, struct secret_bytes *out, struct error *error);
+/* Set or replace one variable. *out is a new text in the arena. Values that cannot be written plainly are
+ * quoted and escaped; binary is refused unless `as_base64`, which JSON does not have, and so are an empty
+ * value and a dialect that is read only. An empty text is a document without variables. Returns 0 or -1 with
+ * error. */
+int document_set(const struct dialect *dialect, const struct dialect_input *input,
+        const struct document_value *value, struct secret_bytes *out, struct error *error);
+
+/* Remove one variable. Returns 0, 1 when it is not there, or -1 with error. */
+int document_unset(const struct dialect *dialect, const struct dialect_input *input, const char *name,
+        struct secret_bytes *out, struct error *error);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "secrets/age/base64.h"
+#include "secrets/document/dotenv_scan.h"
 
 /* Undo quotes. Inside them CR LF is one LF, so a file means the same whatever editor kept it. */
 static size_t quoted_decode(const uint8_t *at, size_t length, bool has_escapes, uint8_t *out) {

@@ -1,4 +1,4 @@
-/* Changing one variable of a dotenv text: see document.h. Runs in `tacet set` and `tacet unset`.
+/* Changing one variable of a dotenv text, and the row of the dialect. Runs in `tacet set` and `tacet unset`.
  *
  * Only the bytes of that one value change: comments (also one behind the value), order, `export` and the
  * other lines stay as they are. The new value is written in the plainest form that reads back as the same
@@ -10,6 +10,7 @@
 
 #include "lib/utf8.h"
 #include "secrets/age/base64.h"
+#include "secrets/document/dotenv_scan.h"
 
 enum value_form {
         FORM_PLAIN,
@@ -62,13 +63,15 @@ static size_t double_quote(struct secret_bytes value, uint8_t *out) {
 }
 
 /* Write NAME[:base64]=VALUE into the arena. */
-static int assignment_write(const struct dialect_input *input, const char *name, struct secret_bytes value,
-        bool as_base64, struct secret_bytes *out, struct error *error) {
-        enum value_form form = as_base64 ? FORM_BINARY : form_choose(value);
+static int assignment_write(const struct dialect_input *input, const struct document_value *wanted,
+        struct secret_bytes *out, struct error *error) {
+        const struct secret_bytes value = wanted->bytes;
+        const char *name = wanted->name;
+        enum value_form form = wanted->as_base64 ? FORM_BINARY : form_choose(value);
         const char *joint = form == FORM_BINARY ? ":base64=" : "=";
         size_t used = strlen(name) + strlen(joint);
 
-        if (form == FORM_BINARY && !as_base64) {
+        if (form == FORM_BINARY && !wanted->as_base64) {
                 error_set(error, 0, "%s: %s: the new value (%zu bytes) is binary, not text", input->file,
                         name, value.length);
                 return error_hint(error, "store it as base64");
@@ -127,15 +130,15 @@ static int item_find(
         return is_found ? 0 : ITEM_ABSENT;
 }
 
-int dotenv_set(const struct dialect_input *input, const char *name, struct secret_bytes value, bool as_base64,
+static int dotenv_set(const struct dialect_input *input, const struct document_value *value,
         struct secret_bytes *out, struct error *error) {
         struct bytes text = input->text, newline = BYTES_OF("\n");
         struct secret_bytes assignment = {0};
         struct dotenv_item item;
         const uint8_t *first;
-        int state = item_find(input, name, &item, error);
+        int state = item_find(input, value->name, &item, error);
 
-        if (state < 0 || assignment_write(input, name, value, as_base64, &assignment, error) < 0)
+        if (state < 0 || assignment_write(input, value, &assignment, error) < 0)
                 return -1;
         if (state == 0) {
                 struct bytes pieces[] = {{text.at, item.name}, secret_view(assignment),
@@ -153,7 +156,7 @@ int dotenv_set(const struct dialect_input *input, const char *name, struct secre
         return dialect_join(input, pieces, 4, out, error);
 }
 
-int dotenv_unset(
+static int dotenv_unset(
         const struct dialect_input *input, const char *name, struct secret_bytes *out, struct error *error) {
         struct dotenv_item item;
         int state = item_find(input, name, &item, error);
@@ -164,3 +167,10 @@ int dotenv_unset(
                 {input->text.at, item.start}, {input->text.at + item.end, input->text.length - item.end}};
         return dialect_join(input, pieces, 2, out, error);
 }
+
+const struct dialect dialect_tacet = {.format = "dotenv",
+        .word = "tacet",
+        .suffix = ".env",
+        .parse = dotenv_parse,
+        .set = dotenv_set,
+        .unset = dotenv_unset};

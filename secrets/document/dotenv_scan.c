@@ -1,10 +1,11 @@
-/* Finding the assignments of a dotenv text, without decoding one value: see dotenv.h and tacet.dotenv(5).
+/* Finding the assignments of a dotenv text, without decoding one value: see dotenv_scan.h and
+ * tacet.dotenv(5).
  *
  * Runs in the loader (confined) and in the editing verbs. Every line is an assignment, a comment or empty;
  * anything else is refused by position alone, because a line that makes no sense is most often the second
  * line of a value whose quotes were forgotten. */
 
-#include "secrets/document/dotenv.h"
+#include "secrets/document/dotenv_scan.h"
 
 #include <string.h>
 

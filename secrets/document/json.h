@@ -1,6 +1,6 @@
 #pragma once
 
-/* What the JSON reader (json.c) and the JSON editor (json_edit.c) share. */
+/* What the JSON reader (json.c) gives the JSON editor (json_edit.c). */
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -8,6 +8,9 @@
 #include <stdint.h>
 
 #include "secrets/document/dialect.h"
+
+/* As dialect.parse: the text is one flat object of strings. */
+int json_parse(const struct dialect_input *input, struct error *error);
 
 /* Give jansson its memory from `arena` from now on. */
 void json_memory_begin(struct arena *arena);
@@ -27,6 +30,7 @@ struct json_scanner {
         uint32_t line;
 };
 
+/* Begin behind the brace that opens the object. Only for texts that json_parse() took. */
 void json_scanner_init(struct json_scanner *scanner, struct bytes text);
 
 /* The next pair. Only for texts that json_parse() took; the value is only found when it is a string. */

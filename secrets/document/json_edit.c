@@ -1,4 +1,5 @@
-/* Changing one variable of a flat JSON object: see document.h. Runs in `tacet set` and `tacet unset`.
+/* Changing one variable of a flat JSON object, and the row of the dialect. Runs in `tacet set` and
+ * `tacet unset`.
  *
  * The text around the pair stays byte for byte; a new pair is laid out like the last one. */
 
@@ -75,19 +76,22 @@ static int first_add(const struct dialect_input *input, struct bytes name, struc
         return dialect_join(input, pieces, 7, out, error);
 }
 
-int json_set(const struct dialect_input *input, const char *name, struct secret_bytes value,
+static int json_set(const struct dialect_input *input, const struct document_value *value,
         struct secret_bytes *out, struct error *error) {
-        struct bytes text = input->text, key = {(const uint8_t *)name, strlen(name)};
+        struct bytes text = input->text, key = {(const uint8_t *)value->name, strlen(value->name)};
         struct dialect_input whole = *input;
         struct secret_bytes string = {0};
         struct neighbours near;
         struct json_span *last = &near.last;
 
+        if (value->as_base64)
+                return error_set(error, 0, "%s: %s: JSON has no base64 values", input->file, value->name);
         if (text.length == text_start(text))
                 whole.text = text = BYTES_OF("{}\n");
-        if (json_parse(&whole, error) < 0 || string_write(&whole, name, value, &string, error) < 0)
+        if (json_parse(&whole, error) < 0 ||
+                string_write(&whole, value->name, value->bytes, &string, error) < 0)
                 return -1;
-        pairs_walk(text, name, &near);
+        pairs_walk(text, value->name, &near);
         if (near.is_found) {
                 struct bytes pieces[] = {slice(text, 0, near.found.value), secret_view(string),
                         slice(text, near.found.value_end, text.length)};
@@ -109,7 +113,7 @@ int json_set(const struct dialect_input *input, const char *name, struct secret_
         return dialect_join(&whole, pieces, 8, out, error);
 }
 
-int json_unset(
+static int json_unset(
         const struct dialect_input *input, const char *name, struct secret_bytes *out, struct error *error) {
         struct bytes text = input->text;
         struct neighbours near;
@@ -127,3 +131,10 @@ int json_unset(
 
         return dialect_join(input, pieces, 2, out, error);
 }
+
+const struct dialect dialect_json = {.format = "json",
+        .suffix = ".json",
+        .opening = '{',
+        .parse = json_parse,
+        .set = json_set,
+        .unset = json_unset};

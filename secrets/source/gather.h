@@ -60,7 +60,7 @@ const char *gathered_text(struct gathered *gathered, struct error *error, const 
 /* source.c: read every source. Opens files and sockets; before confinement. */
 int sources_gather(struct gathered *gathered, struct error *error);
 int source_check(const struct load_source *source, struct error *error);
-enum document_dialect source_dialect(const struct load_source *source, struct bytes text);
+const struct dialect *source_dialect(const struct load_source *source, struct bytes text);
 bool source_is_age(const struct load_source *source);
 bool source_is_environment(const struct load_source *source, const char **prefix);
 

@@ -114,13 +114,13 @@ static const struct source_scheme *scheme_find(const char *uri, const char **res
         return NULL;
 }
 
-enum document_dialect source_dialect(const struct load_source *source, struct bytes text) {
+const struct dialect *source_dialect(const struct load_source *source, struct bytes text) {
         const char *rest;
         const struct source_scheme *scheme = scheme_find(source->uri, &rest);
 
-        if (source->has_dialect)
+        if (source->dialect)
                 return source->dialect;
-        return scheme && scheme->gather == env_file_gather ? DOCUMENT_DOCKER : document_dialect_of(text);
+        return scheme && scheme->gather == env_file_gather ? &dialect_docker : document_dialect_of(text);
 }
 
 bool source_is_age(const struct load_source *source) {
@@ -182,7 +182,7 @@ int source_check(const struct load_source *source, struct error *error) {
                 error_set(error, 0, "source '%s': nothing stands behind '%s'", source->uri, scheme->prefix);
                 return error_status(error, EXIT_STATUS_CONFIG);
         }
-        if (source->has_dialect && !scheme->is_document) {
+        if (source->dialect && !scheme->is_document) {
                 error_set(error, 0, "source '%s': a dialect is for documents, not for '%s'", source->uri,
                         scheme->prefix);
                 return error_status(error, EXIT_STATUS_CONFIG);

@@ -131,14 +131,15 @@ static inline bool canary_stands_in(const struct canary *canary, const char *tex
 }
 
 static inline void document_messages_are_clean(
-        enum document_dialect dialect, const uint8_t *data, size_t size) {
+        const struct dialect *dialect, const uint8_t *data, size_t size) {
         struct canary canary = canary_make(data, size);
-        struct bytes text = canary_plant(&canary, dialect == DOCUMENT_JSON, data, size);
+        struct bytes text = canary_plant(&canary, dialect == &dialect_json, data, size);
         struct error error = {0};
         struct document document = {0};
 
         HOLDS(arena_init(&document.arena, DOCUMENT_ARENA_BYTES, &error) == 0);
-        if (document_parse(dialect, text, "FILE", 7, &document.arena, &document.list, &error) < 0) {
+        if (document_parse(dialect, &(struct dialect_input){text, "FILE", 7, &document.arena, &document.list},
+                    &error) < 0) {
                 HOLDS(!canary_stands_in(&canary, error.text));
                 HOLDS(!canary_stands_in(&canary, error.hint));
         }
@@ -147,12 +148,13 @@ static inline void document_messages_are_clean(
 }
 
 /* Returns 0 when it parsed; then the list is checked. */
-static inline int document_read(enum document_dialect dialect, struct bytes text, struct document *out) {
+static inline int document_read(const struct dialect *dialect, struct bytes text, struct document *out) {
         struct error error = {0};
 
         *out = (struct document){0};
         HOLDS(arena_init(&out->arena, DOCUMENT_ARENA_BYTES, &error) == 0);
-        if (document_parse(dialect, text, "FILE", 7, &out->arena, &out->list, &error) < 0) {
+        if (document_parse(
+                    dialect, &(struct dialect_input){text, "FILE", 7, &out->arena, &out->list}, &error) < 0) {
                 HOLDS(error.text[0] != '\0');
                 document_end(out);
                 return -1;
@@ -192,14 +194,16 @@ static inline void document_others_stay(
 }
 
 /* Set `name` to `value` (the editor may refuse what cannot be written), read it back, take it out again. */
-static inline void document_edit(enum document_dialect dialect, struct bytes text, struct document *before,
+static inline void document_edit(const struct dialect *dialect, struct bytes text, struct document *before,
         const char *name, struct secret_bytes value) {
+        struct dialect_input input = {text, "FILE", 0, &before->arena, NULL};
         struct secret_bytes changed, without;
         struct document after, gone;
         struct error error = {0};
         const struct secret_entry *entry;
 
-        if (document_set(dialect, text, "FILE", name, value, false, &before->arena, &changed, &error) < 0) {
+        if (document_set(dialect, &input, &(struct document_value){name, value, false}, &changed, &error) <
+                0) {
                 HOLDS(error.text[0] != '\0');
                 return;
         }
@@ -208,8 +212,8 @@ static inline void document_edit(enum document_dialect dialect, struct bytes tex
         HOLDS(entry && entry->value.length == value.length);
         HOLDS(value.length == 0 || memcmp(entry->value.at, value.at, value.length) == 0);
         document_others_stay(before, &after, name);
-        HOLDS(document_unset(dialect, secret_view(changed), "FILE", name, &before->arena, &without, &error) ==
-                0);
+        input.text = secret_view(changed);
+        HOLDS(document_unset(dialect, &input, name, &without, &error) == 0);
         HOLDS(document_read(dialect, secret_view(without), &gone) == 0);
         HOLDS(!document_find(&gone, name));
         document_others_stay(before, &gone, name);
@@ -219,7 +223,7 @@ static inline void document_edit(enum document_dialect dialect, struct bytes tex
 
 /* The text as a document; where it is one, edit it with its own last bytes as a value. */
 static inline void document_fuzz(
-        enum document_dialect dialect, const uint8_t *data, size_t size, bool is_edited) {
+        const struct dialect *dialect, const uint8_t *data, size_t size, bool is_edited) {
         struct document document;
         struct bytes text = {data, size};
         size_t length = size < 40 ? size : 40;

@@ -3,6 +3,6 @@
 #include "tests/fuzz/document.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-        document_fuzz(DOCUMENT_DOCKER, data, size, false);
+        document_fuzz(&dialect_docker, data, size, false);
         return 0;
 }

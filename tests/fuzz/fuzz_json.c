@@ -3,6 +3,6 @@
 #include "tests/fuzz/document.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-        document_fuzz(DOCUMENT_JSON, data, size, true);
+        document_fuzz(&dialect_json, data, size, true);
         return 0;
 }

@@ -6,8 +6,24 @@
 #include "conf/schema.h"
 
 static const char *type_name(enum schema_type type) {
-        static const char *const names[] = {"text", "path", "duration", "size", "boolean", "number", "enum",
-                "signal", "mode", "limit", "command", "words", "names", "settings"};
+        static const char *const names[] = {[SCHEMA_TEXT] = "text",
+                [SCHEMA_PATH] = "path",
+                [SCHEMA_DURATION] = "duration",
+                [SCHEMA_SIZE] = "size",
+                [SCHEMA_BOOLEAN] = "boolean",
+                [SCHEMA_NUMBER] = "number",
+                [SCHEMA_ENUM] = "enum",
+                [SCHEMA_WORD] = "word",
+                [SCHEMA_SIGNAL] = "signal",
+                [SCHEMA_MODE] = "mode",
+                [SCHEMA_LIMIT] = "limit",
+                [SCHEMA_PORTION] = "portion",
+                [SCHEMA_SET] = "set",
+                [SCHEMA_ADDRESS] = "address",
+                [SCHEMA_COMMAND] = "command",
+                [SCHEMA_WORDS] = "words",
+                [SCHEMA_NAMES] = "names",
+                [SCHEMA_SETTINGS] = "settings"};
 
         return names[type];
 }

@@ -87,7 +87,8 @@ static void test_every_row_is_sound(void **state) {
                 assert_true(row->help[strlen(row->help) - 1] != '.');
                 assert_true((row->places & SCHEMA_IN_FILE) != 0);
                 assert_true((row->option != NULL) == ((row->places & ~SCHEMA_IN_FILE) != 0));
-                assert_true((row->type == SCHEMA_ENUM || row->type == SCHEMA_SET) == (row->words != NULL));
+                assert_true((row->type == SCHEMA_ENUM || row->type == SCHEMA_WORD ||
+                                    row->type == SCHEMA_SET) == (row->words != NULL));
                 assert_true(*schema_accepts(row, text) != '\0');
                 assert_true((schema_argument(row, text) == NULL) == (row->type == SCHEMA_BOOLEAN));
                 if (row->option)
@@ -414,9 +415,9 @@ static void test_named_sections_are_made_in_order(void **state) {
         assert_int_equal(config.source_count, 3);
         assert_string_equal(config.sources[0].name, "db");
         assert_string_equal(config.sources[0].from, "age:a");
-        assert_int_equal(config.sources[0].dialect, CONFIG_DIALECT_DOCKER);
+        assert_string_equal(config.sources[0].dialect, "docker");
         assert_string_equal(config.sources[1].from, "age:b");
-        assert_int_equal(config.sources[1].dialect, CONFIG_DIALECT_UNSET);
+        assert_null(config.sources[1].dialect);
         assert_string_equal(config.sources[2].name, "dir:/run/secrets");
         assert_string_equal(config.sources[2].where, "command line");
         assert_string_equal(config.identities[0].from, "fd:3");

@@ -221,12 +221,11 @@ static void test_dialects_are_as_asked(void **state) {
         source_add("env-file:", path_of("f"));
         load_expect();
         assert_string_equal(value_of("A"), "\"x\"");
-        request.sources[0].has_dialect = true;
-        request.sources[0].dialect = DOCUMENT_TACET;
+        request.sources[0].dialect = &dialect_tacet;
         load_expect();
         assert_string_equal(value_of("A"), "x");
         text_write("f", "{\"A\":\"y\"}");
-        request.sources[0].dialect = DOCUMENT_JSON;
+        request.sources[0].dialect = &dialect_json;
         load_expect();
         assert_string_equal(value_of("A"), "y");
 }
@@ -1119,10 +1118,10 @@ static void test_requests_are_checked_without_opening_anything(void **state) {
         request.source_count = request.key_count = 0;
         assert_int_equal(load_request_check(&request, &error), -1);
         source_add("dir:", "/x");
-        request.sources[0].has_dialect = true;
+        request.sources[0].dialect = &dialect_tacet;
         assert_int_equal(load_request_check(&request, &error), -1);
         source_add("agedir:", "/x");
-        request.sources[0].has_dialect = false;
+        request.sources[0].dialect = NULL;
         assert_int_equal(load_request_check(&request, &error), -1);
         assert_string_equal(error.hint, "did you mean 'age-dir:'?");
 }
