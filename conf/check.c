@@ -3,38 +3,21 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "conf/blame.h"
 #include "conf/check_sockets.h"
 #include "conf/config.h"
 #include "conf/health.h"
 #include "conf/schema.h"
+#include "conf/scheme.h"
 #include "lib/socket_address.h"
 
 #define CONTROL_PATH_BYTES_MAX 107 /* of sockaddr_un, less the NUL: unix(7) */
 
-/* Begin a message with the place of the key that is to blame: FILE:LINE, its option, or the key itself when
- * it has its default. The last mention counts: it is the one in force. */
-int config_blame(const struct config *config, const char *section, const char *key, struct error *error) {
-        const struct schema_row *row = schema_find(section, key);
+/* Of a kind that has no files; one that is not known is refused as such, later. */
+static bool is_no_file(const char *uri) {
+        const char *rest;
 
-        for (size_t i = config->given_count; i > 0; i--) {
-                const struct config_given *given = &config->given[i - 1];
-
-                if (&schema_rows[given->row] != row)
-                        continue;
-                if (given->line) {
-                        error_wrap(
-                                error, "%s:%u", config->path ? config->path : "configuration", given->line);
-                        return error_status(error, EXIT_STATUS_CONFIG);
-                }
-                error_wrap(error, "--%s", row->option ? row->option : row->key);
-                return error_status(error, EXIT_STATUS_USAGE);
-        }
-        error_wrap(error, "[%s]", section);
-        return error_status(error, EXIT_STATUS_CONFIG);
-}
-
-bool config_source_is_file(const char *uri) {
-        return strncmp(uri, "unix:", 5) != 0 && strncmp(uri, "env:", 4) != 0;
+        return source_scheme_of(uri, &rest) && !source_uri_is_file(uri);
 }
 
 static int check_sources(const struct config *config, struct error *error) {
@@ -53,7 +36,7 @@ static int check_sources(const struct config *config, struct error *error) {
                         error_hint(error, "a dialect is one of dotenv: remove one of the two");
                         return error_status(error, EXIT_STATUS_CONFIG);
                 }
-                if (source->watch && !config_source_is_file(source->from)) {
+                if (source->watch && is_no_file(source->from)) {
                         error_set(error, 0,
                                 "%s: [source %s] has 'watch = yes', but '%s' names no file: nothing shows a "
                                 "change",

@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "conf/blame.h"
 #include "conf/config.h"
 #include "conf/health.h"
 #include "conf/schema.h"

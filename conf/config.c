@@ -17,6 +17,7 @@
 #include "conf/text.h"
 #include "conf/value.h"
 #include "conf/words.h"
+#include "conf/scheme.h"
 
 /* `where` of what has no line. Also tells --watch which sources are not of the file. */
 #define COMMAND_LINE "command line"
@@ -99,6 +100,11 @@ static int row_find(
         *out = schema_find(section, key);
         if (*out)
                 return 0;
+        near = schema_renamed_key(section, key);
+        if (near) {
+                error_set(error, 0, "'%s' in [%s] is called '%s' now", key, section, near);
+                return error_hint(error, "write %s instead", near);
+        }
         near = schema_near_key(section, key, &near_section);
         error_set(error, 0, "unknown key '%s' in [%s]", key, section);
         if (!near)
@@ -252,7 +258,7 @@ int config_watch_command_line(struct config *config, struct error *error) {
         for (size_t i = 0; i < config->source_count; i++) {
                 struct config_source *source = &config->sources[i];
 
-                if (strcmp(source->where, COMMAND_LINE) != 0 || !config_source_is_file(source->from))
+                if (strcmp(source->where, COMMAND_LINE) != 0 || !source_uri_is_file(source->from))
                         continue;
                 source->watch = true;
                 count++;

@@ -137,7 +137,7 @@ struct config_rollout {
         int32_t ready_fd; /* CONFIG_UNSET: none */
         int64_t min_healthy_ns, ready_timeout_ns;
         int32_t failures;
-        int64_t hold_ns, drain_quiet_ns, queue_timeout_ns, progress_timeout_ns, emergency_timeout_ns,
+        int64_t hold_ns, queue_quiet_ns, queue_timeout_ns, progress_timeout_ns, emergency_timeout_ns,
                 keep_previous_ns;
         enum config_revert revert;
         int64_t watch_delay_ns;
@@ -273,10 +273,6 @@ int config_add_identity(struct config *config, const char *spec, struct error *e
 /* --watch: `watch = yes` for those sources of the command line that are files. Once, behind the last of them.
  * Returns 0, or -1 with error (status 64) when there is none. */
 int config_watch_command_line(struct config *config, struct error *error);
-
-/* True when a source's URI names files, whose changes can be seen; what comes from a socket or out of the
- * environment has no change that anybody would tell. */
-bool config_source_is_file(const char *uri);
 
 /* Add `--listen [NAME=]ADDRESS`. Without a name it is "listen", the second one "listen-2", and so on. A
  * socket of the file with that name gets this address; two options with one name are an error. Returns 0 or

@@ -46,10 +46,6 @@ struct config_status_range {
 int config_status_parse(const char *text, struct config_status_range out[static CONFIG_STATUS_RANGES_MAX],
         struct error *error);
 
-/* Begin a message with the place of the key that is to blame: FILE:LINE, its option, or its section when it
- * has its default; and set the exit status. In conf/check.c. Returns -1. */
-int config_blame(const struct config *config, const char *section, const char *key, struct error *error);
-
 /* What keys of readiness and health cannot check alone; part of config_check(). Returns 0 or -1 with error,
  * which begins with the place of the key to blame. */
 int config_check_health(const struct config *config, struct error *error);

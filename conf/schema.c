@@ -6,6 +6,7 @@
  * walks through it. */
 
 #include "conf/schema.h"
+#include "conf/scheme.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -237,8 +238,8 @@ const struct schema_row schema_rows[] = {
         ROW("rollout", "hold", SCHEMA_DURATION, AT(rollout.hold_ns), "0s", FILE_RUN, "hold",
                 "time the old instance stands by after its successor has proved itself",
                 RANGE(0, 86400 * NS_PER_S)),
-        ROW("rollout", "drain_quiet", SCHEMA_DURATION, AT(rollout.drain_quiet_ns), "50ms", FILE_RUN,
-                "drain-quiet", "time without a waiting connection before the old instance is stopped",
+        ROW("rollout", "queue_quiet", SCHEMA_DURATION, AT(rollout.queue_quiet_ns), "50ms", FILE_RUN,
+                "queue-quiet", "time without a waiting connection before the old instance is stopped",
                 RANGE(0, 3600 * NS_PER_S)),
         ROW("rollout", "queue_timeout", SCHEMA_DURATION, AT(rollout.queue_timeout_ns), "5s", FILE_RUN,
                 "queue-timeout", "longest wait for the old instance to accept what waits",
@@ -288,7 +289,7 @@ const struct schema_row schema_rows[] = {
                 RANGE(0, 86400 * NS_PER_S)),
 
         ROW("source", "from", SCHEMA_TEXT, offsetof(struct config_source, from), NULL, SCHEMA_IN_FILE, NULL,
-                "URI of the secrets: age:PATH, age-dir:, dir:, env-file:, unix:, env:PREFIX", NO_MORE),
+                "URI of the secrets: " SOURCE_SCHEMES_TEXT(" "), NO_MORE),
         ROW("source", "dialect", SCHEMA_WORD, offsetof(struct config_source, dialect), NULL, SCHEMA_IN_FILE,
                 NULL, "dotenv dialect of the document", .words = dialect_words),
         ROW("source", "format", SCHEMA_WORD, offsetof(struct config_source, format), NULL, SCHEMA_IN_FILE,
@@ -388,6 +389,30 @@ const struct schema_row *schema_find_option(const char *option) {
         for (size_t i = 0; i < schema_row_count; i++)
                 if (schema_rows[i].option && strcmp(schema_rows[i].option, option) == 0)
                         return &schema_rows[i];
+        return NULL;
+}
+
+/* Former names. They are errors that name the new one: who reads an old page is not left to guess. */
+static const struct {
+        const char *section, *key, *option; /* as they were */
+        const char *key_now, *option_now;
+} renamed[] = {
+        {"rollout", "drain_quiet", "drain-quiet", "queue_quiet", "queue-quiet"},
+};
+
+#define RENAMED_COUNT (sizeof renamed / sizeof *renamed)
+
+const char *schema_renamed_key(const char *section, const char *key) {
+        for (size_t i = 0; i < RENAMED_COUNT; i++)
+                if (strcmp(renamed[i].section, section) == 0 && strcmp(renamed[i].key, key) == 0)
+                        return renamed[i].key_now;
+        return NULL;
+}
+
+const char *schema_renamed_option(const char *option, size_t length) {
+        for (size_t i = 0; i < RENAMED_COUNT; i++)
+                if (strlen(renamed[i].option) == length && strncmp(renamed[i].option, option, length) == 0)
+                        return renamed[i].option_now;
         return NULL;
 }
 

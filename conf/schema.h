@@ -75,6 +75,11 @@ const struct schema_section *schema_find_section(const char *name);
 const struct schema_row *schema_find(const char *section, const char *key);
 const struct schema_row *schema_find_option(const char *option);
 
+/* What a key, or an option (without its dashes), was called in an earlier version: its name today. NULL: it
+ * is no former name. */
+const char *schema_renamed_key(const char *section, const char *key);
+const char *schema_renamed_option(const char *option, size_t length);
+
 /* The spelling nearest to what was written, or NULL when none is near. schema_near_key also looks into the
  * other sections: *out_section is where the key belongs. */
 const char *schema_near_section(const char *name);

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "conf/schema.h"
 #include "cli/common/terminal.h"
 #include "lib/bytes.h"
 #include "lib/fd.h"
@@ -71,7 +72,13 @@ static const char *name_nearest(const struct option_table *table, const char *na
 static int option_unknown(
         const struct option_reader *reader, const char *name, size_t length, struct error *error) {
         const char *nearest = name_nearest(reader->table, name, length);
+        const char *renamed = schema_renamed_option(name, length);
 
+        if (renamed) {
+                option_usage_error(
+                        reader->table, error, "'--%.*s' is called '--%s' now", (int)length, name, renamed);
+                return error_hint(error, "write --%s instead", renamed);
+        }
         option_usage_error(
                 reader->table, error, "unknown option '--%.*s'", (int)(length < 64 ? length : 64), name);
         if (nearest)

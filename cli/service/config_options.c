@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "conf/scheme.h"
+
 #define TEXT_BYTES 256 /* of one explained argument or help text */
 
 void config_options_add(struct config_options *options, struct option_spec spec) {
@@ -28,8 +30,7 @@ void config_options_init(struct config_options *options) {
                                  .is_repeatable = true,
                                  .name = "source",
                                  .value = "URI",
-                                 .help = "take secrets from age:PATH, age-dir:PATH, dir:PATH,\n"
-                                         "env-file:PATH, unix:PATH or env:PREFIX; later ones win"});
+                                 .help = "take secrets from " SOURCE_SCHEMES_TEXT("\n") "; later ones win"});
         config_options_add(options, (struct option_spec){.id = CONFIG_OPTION_IDENTITY,
                                             .letter = 'i',
                                             .is_repeatable = true,

@@ -197,7 +197,7 @@ static void supervision_fill(
         const struct config_rollout *rollout = &config->rollout;
 
         out->load = load;
-        out->sockets.queue_quiet_ns = rollout->drain_quiet_ns;
+        out->sockets.queue_quiet_ns = rollout->queue_quiet_ns;
         out->control_path = config->control.path;
         out->watch_delay_ns = rollout->watch_delay_ns;
         out->stop_signal = service->stop_signal;

@@ -11,10 +11,21 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "lib/bytes.h"
+
 static bool is_wiped;
 
 bool environment_was_wiped(void) {
         return is_wiped;
+}
+
+void environment_wiped_note(void) {
+        is_wiped = true;
+}
+
+/* `env:` alone takes nothing: it names no variable. */
+bool source_is_environment(const struct load_source *source, const char **prefix) {
+        return text_after(source->uri, "env:", prefix) && **prefix;
 }
 
 /* True when this source has the name already. Programs differ in which of two they take, so there is no right
@@ -81,37 +92,4 @@ void capture_key(const struct load_request *request, uint8_t out[static 32]) {
         static const char purpose[] = "tacet captured environment";
 
         crypto_generichash(out, 32, (const uint8_t *)purpose, sizeof purpose, request->digest_key, 32);
-}
-
-static bool string_is_named(const struct load_request *request, const char *string) {
-        const char *text;
-
-        for (size_t i = 0; i < request->key_count; i++)
-                if (key_is_environment(&request->keys[i], &text) &&
-                        strncmp(string, text, strlen(text)) == 0 && string[strlen(text)] == '=')
-                        return true;
-        for (size_t i = 0; i < request->source_count; i++)
-                if (source_is_environment(&request->sources[i], &text) &&
-                        strncmp(string, text, strlen(text)) == 0)
-                        return true;
-        return false;
-}
-
-void load_environment_wipe(const struct load_request *request) {
-        char **kept = environ;
-
-        if (!environ)
-                return;
-        for (char **string = environ; *string; string++) {
-                if (string_is_named(request, *string)) {
-                        secret_wipe(*string, strlen(*string));
-                        is_wiped = true;
-                } else {
-                        if (kept != string) /* as a rule nothing is written, and no page copied for it */
-                                *kept = *string;
-                        kept++;
-                }
-        }
-        if (*kept)
-                *kept = NULL;
 }

@@ -9,7 +9,7 @@
 
 #include "lib/error.h"
 #include "lib/secret_memory.h"
-#include "secrets/load.h"
+#include "secrets/source/request.h"
 #include "secrets/source/read.h"
 
 enum material_kind {
@@ -62,7 +62,6 @@ int sources_gather(struct gathered *gathered, struct error *error);
 int source_check(const struct load_source *source, struct error *error);
 const struct dialect *source_dialect(const struct load_source *source, struct bytes text);
 bool source_is_age(const struct load_source *source);
-bool source_is_environment(const struct load_source *source, const char **prefix);
 
 /* Say in *error which source it was; returns -1. */
 int source_wrap(const struct load_source *source, struct error *error);
@@ -78,10 +77,15 @@ int key_check(const struct load_key *key, struct error *error);
 int key_check_open(const struct load_key *key, struct error *error);
 bool key_is_environment(const struct load_key *key, const char **name);
 
+bool source_is_environment(const struct load_source *source, const char **prefix);
+
 /* environment.c: the variables that begin with `prefix`, from the capture of an earlier load or from our
  * own. */
 int environment_gather(struct gathered *gathered, uint16_t index, const char *prefix, struct error *error);
 bool environment_was_wiped(void);
+
+/* What the environment held is gone from it (wipe.h): the error for a variable that is missed says so. */
+void environment_wiped_note(void);
 
 /* The key under which captured values are sealed where memfd_secret cannot be had: derived from the parent's
  * key, so that the parent needs to keep nothing but the descriptor. */

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "lib/bytes.h"
-#include "secrets/load.h"
+#include "secrets/source/request.h"
 
 /* Paths that name a descriptor of the process that opens them: `-i /dev/stdin` is meant like `-i fd:0`, and
  * must not leave the key with the app either. */

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "conf/scheme.h"
 #include "lib/bytes.h"
 #include "lib/fd.h"
 
@@ -91,100 +92,57 @@ static int age_dir_gather(struct gathered *gathered, uint16_t index, const char 
         return directory_gather(gathered, index, rest, true, error);
 }
 
-static const struct source_scheme {
-        const char *prefix;
-        bool is_age;
-        bool is_document; /* has a dialect */
-        source_gatherer *gather;
-} source_schemes[] = {
-        {"age:", true, true, age_gather},
-        {"age-dir:", true, false, age_dir_gather},
-        {"dir:", false, false, dir_gather},
-        {"env-file:", false, true, env_file_gather},
-        {"unix:", false, true, unix_gather},
-        {"env:", false, false, environment_gather},
-};
+#define GATHERER(name, scheme, flags) name##_gather,
+static source_gatherer *const gatherers[] = {SOURCE_SCHEMES(GATHERER)};
+#undef GATHERER
 
-#define SOURCE_SCHEMES (sizeof source_schemes / sizeof *source_schemes)
+static bool source_has(const struct load_source *source, unsigned flag) {
+        const char *rest;
+        const struct source_scheme *scheme = source_scheme_of(source->uri, &rest);
 
-static const struct source_scheme *scheme_find(const char *uri, const char **rest) {
-        for (size_t i = 0; i < SOURCE_SCHEMES; i++)
-                if (text_after(uri, source_schemes[i].prefix, rest))
-                        return &source_schemes[i];
-        return NULL;
+        return scheme && (scheme->flags & flag);
 }
 
 const struct dialect *source_dialect(const struct load_source *source, struct bytes text) {
         const char *rest;
-        const struct source_scheme *scheme = scheme_find(source->uri, &rest);
 
         if (source->dialect)
                 return source->dialect;
-        return scheme && scheme->gather == env_file_gather ? &dialect_docker : document_dialect_of(text);
+        return text_after(source->uri, "env-file:", &rest) ? &dialect_docker : document_dialect_of(text);
 }
 
 bool source_is_age(const struct load_source *source) {
-        const char *rest;
-        const struct source_scheme *scheme = scheme_find(source->uri, &rest);
-
-        return scheme && scheme->is_age;
-}
-
-bool source_is_environment(const struct load_source *source, const char **prefix) {
-        const struct source_scheme *scheme = scheme_find(source->uri, prefix);
-
-        return scheme && scheme->gather == environment_gather && **prefix;
+        return source_has(source, SOURCE_IS_AGE);
 }
 
 bool load_source_path(const struct load_source *source, const char **out_path, bool *out_is_directory) {
-        const struct source_scheme *scheme = scheme_find(source->uri, out_path);
-
-        if (!scheme || scheme->gather == unix_gather || scheme->gather == environment_gather)
+        if (!source_has(source, SOURCE_IS_FILE))
                 return false;
-        *out_is_directory = scheme->gather == dir_gather || scheme->gather == age_dir_gather;
+        (void)source_scheme_of(source->uri, out_path);
+        *out_is_directory = source_has(source, SOURCE_IS_FOLDER);
         return true;
 }
 
-/* The scheme that was probably meant; NULL when nothing comes near. */
-static const char *scheme_suggest(const char *uri) {
-        const char *best = NULL;
-        unsigned least = 3;
-        char scheme[32];
-
-        snprintf(scheme, sizeof scheme, "%.*s:", (int)strcspn(uri, ":"), uri);
-        for (size_t i = 0; i < SOURCE_SCHEMES; i++) {
-                unsigned distance = text_distance(scheme, source_schemes[i].prefix, 2);
-
-                if (distance < least) {
-                        least = distance;
-                        best = source_schemes[i].prefix;
-                }
-        }
-        return best;
-}
-
 int source_check(const struct load_source *source, struct error *error) {
-        const char *rest;
-        const struct source_scheme *scheme = scheme_find(source->uri, &rest);
-        const char *suggestion;
+        const char *rest, *suggestion;
+        const struct source_scheme *scheme = source_scheme_of(source->uri, &rest);
 
         if (!scheme) {
-                suggestion = scheme_suggest(source->uri);
+                suggestion = source_scheme_suggest(source->uri);
                 error_set(error, 0, "source '%s': unknown kind", source->uri);
                 if (suggestion)
                         error_hint(error, "did you mean '%s'?", suggestion);
                 else
-                        error_hint(error, "a source is age:PATH, age-dir:PATH, dir:PATH, env-file:PATH, "
-                                          "unix:PATH or env:PREFIX");
+                        error_hint(error, "a source is " SOURCE_SCHEMES_TEXT(" "));
                 return error_status(error, EXIT_STATUS_CONFIG);
         }
         if (!*rest) {
-                error_set(error, 0, "source '%s': nothing stands behind '%s'", source->uri, scheme->prefix);
+                error_set(error, 0, "source '%s': nothing stands behind '%s'", source->uri, scheme->scheme);
                 return error_status(error, EXIT_STATUS_CONFIG);
         }
-        if (source->dialect && !scheme->is_document) {
+        if (source->dialect && !(scheme->flags & SOURCE_IS_DOCUMENT)) {
                 error_set(error, 0, "source '%s': a dialect is for documents, not for '%s'", source->uri,
-                        scheme->prefix);
+                        scheme->scheme);
                 return error_status(error, EXIT_STATUS_CONFIG);
         }
         return 0;
@@ -197,10 +155,10 @@ int sources_gather(struct gathered *gathered, struct error *error) {
                 const struct load_source *source = &request->sources[i];
                 size_t count = gathered->count;
                 const char *rest;
-                const struct source_scheme *scheme = scheme_find(source->uri, &rest);
+                const struct source_scheme *scheme = source_scheme_of(source->uri, &rest);
 
                 assert(scheme); /* load_request_check() has refused every other */
-                if (scheme->gather(gathered, (uint16_t)i, rest, error) < 0)
+                if (gatherers[source_scheme_index(scheme)](gathered, (uint16_t)i, rest, error) < 0)
                         return source_wrap(source, error);
                 if (gathered->count == count) {
                         error_set(error, 0, "'%s' holds no variable", source->uri);

@@ -7,7 +7,7 @@
  * their cookies, and asked for until none is left. One whose answer had to be sent again is given up: nobody
  * lives there, or it scans ports.
  *
- * Without sock_diag in the kernel there are none to see, and drain_quiet alone has to do. */
+ * Without sock_diag in the kernel there are none to see, and queue_quiet alone has to do. */
 
 #include <linux/inet_diag.h>
 #include <netinet/tcp.h>

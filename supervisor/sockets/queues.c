@@ -2,7 +2,7 @@
  *
  * A generation whose last instance is to be stopped gets no new connection any more, but some may have begun
  * their handshake before the switch, and some may wait to be accepted. When those handshakes are over and its
- * queue, looked at every few milliseconds, has been empty for drain_quiet, the core hears of it. Only while
+ * queue, looked at every few milliseconds, has been empty for queue_quiet, the core hears of it. Only while
  * an instance drains: else nothing wakes up here. */
 
 #include "lib/duration.h"

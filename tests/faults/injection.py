@@ -167,7 +167,7 @@ class Service:
     def __enter__(self) -> Service:
         self.write()
         command = [TACET_STATIC, "run", "--log-level", "info", "-s", f"env-file:{self.source}", *self.options]
-        command += ["--strategy", "handoff", "--min-healthy", "0", "--drain-quiet", "5ms", "--stop-timeout", "1s", "--", SERVER]
+        command += ["--strategy", "handoff", "--min-healthy", "0", "--queue-quiet", "5ms", "--stop-timeout", "1s", "--", SERVER]
         self.running = Running([*self.prefix, *command], environment=self.environment)
         self.running.line_with("generation 1 is up")
         self.value = self.wanted

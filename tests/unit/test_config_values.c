@@ -64,7 +64,7 @@ static void test_defaults_are_those_of_the_table(void **state) {
         assert_int_equal(config.rollout.ready_timeout_ns, 60 * NS_PER_S);
         assert_int_equal(config.rollout.failures, 0);
         assert_int_equal(config.rollout.watch_delay_ns, 500 * NS_PER_MS);
-        assert_int_equal(config.rollout.drain_quiet_ns, 50 * NS_PER_MS);
+        assert_int_equal(config.rollout.queue_quiet_ns, 50 * NS_PER_MS);
         assert_int_equal(config.rollout.queue_timeout_ns, 5 * NS_PER_S);
         assert_int_equal(config.load.timeout_ns, 30 * NS_PER_S);
         assert_int_equal(config.load.source_bytes_max, 8 * 1024 * 1024);
