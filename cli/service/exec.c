@@ -18,7 +18,7 @@ static const char exec_notes[] =
         "Example:\n"
         "  tacet exec -s age:secrets.env.age -i key.txt -- ./server";
 
-static void on_note(const struct launch_message *message, void *context) {
+static void note_log(const struct launch_message *message, void *context) {
         char text[LAUNCH_NOTE_BYTES];
 
         launch_note_describe(message, context, text);
@@ -43,7 +43,7 @@ static int secrets_load(struct service_verb *verb, struct bundle *out, struct er
         return 0;
 }
 
-static int become(struct service_verb *verb, struct error *error) {
+static int command_become(struct service_verb *verb, struct error *error) {
         struct launch_spec *launch = &verb->service.settings.launch;
         struct launch_message failure;
         struct bundle secrets;
@@ -53,7 +53,7 @@ static int become(struct service_verb *verb, struct error *error) {
                 return -1;
         launch->secrets = &secrets;
         launch->session = LAUNCH_SAME_GROUP;
-        launch_become(launch, NULL, NULL, 0, on_note, launch, &failure);
+        launch_become(launch, NULL, NULL, 0, note_log, launch, &failure);
         launch_failure_describe(&failure, launch, error);
         bundle_deinit(&secrets);
         return -1;
@@ -67,7 +67,7 @@ int verb_exec(int argc, char **argv) {
         (void)argc;
         status = service_verb_prepare(&verb, argv, "tacet exec", exec_notes, SCHEMA_ON_EXEC);
         if (status == SERVICE_VERB_READY) {
-                (void)become(&verb, &error);
+                (void)command_become(&verb, &error);
                 log_error(LOG_ERROR, &error);
                 status = error.status ? error.status : EXIT_STATUS_SUPERVISOR;
         }
