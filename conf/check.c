@@ -66,6 +66,7 @@ static int check_adopted(const char *text, struct socket_address *out, struct er
         return 0;
 }
 
+/* The addresses are parsed once more when the settings are made: conf keeps what was written. */
 static int check_adopt(const struct config *config, struct error *error) {
         const struct config_words *words = &config->service.adopt;
         struct socket_address addresses[CONFIG_ADOPTS_MAX];
@@ -89,6 +90,8 @@ static int check_adopt(const struct config *config, struct error *error) {
 static int check_service(const struct config *config, struct error *error) {
         const struct config_service *service = &config->service;
 
+        /* Keys that do nothing are refused, since whoever wrote this one believes that other variables
+         * are kept out. */
         if (service->pass_env.count && !service->clear_env) {
                 error_set(error, 0,
                         "pass_env without clear_env = yes has no meaning: every variable is passed");
@@ -98,6 +101,7 @@ static int check_service(const struct config *config, struct error *error) {
                 error_set(error, 0, "restart_delay is longer than restart_delay_max");
                 return config_blame(config, "service", "restart_delay", error);
         }
+        /* tacet's own group would get the signals: its callers, and tacet itself. */
         if (service->kill_mode == CONFIG_KILL_GROUP && service->session == CONFIG_SESSION_NONE) {
                 error_set(error, 0, "kill_mode = group needs a group of the app's own");
                 error_hint(error, "use session = group or session = session");
@@ -132,6 +136,7 @@ static int check_canary(const struct config *config, struct error *error) {
 static int check_rollout(const struct config *config, struct error *error) {
         const struct config_rollout *rollout = &config->rollout;
 
+        /* First the special, then the general: its message says more. */
         if (check_canary(config, error) < 0)
                 return -1;
         if (rollout->strategy == CONFIG_STRATEGY_SIGNAL &&
@@ -160,6 +165,7 @@ static int check_control(const struct config *config, struct error *error) {
 
         if (!path)
                 return 0;
+        /* The service and whoever asks it have different working directories as a rule. */
         if (path[0] != '/') {
                 error_set(error, 0, "the path of the control socket is not absolute: '%s'", path);
                 error_hint(error, "rotate and status find it from any directory: /run/tacet/NAME.sock");
@@ -179,6 +185,7 @@ int config_check(const struct config *config, bool needs_command, struct error *
                 config_check_sockets(config, error) < 0 || check_control(config, error) < 0 ||
                 check_adopt(config, error) < 0)
                 return -1;
+        /* Last, so that a file without a command, for `tacet check`, is looked at in full. */
         if (needs_command && config->service.command.count == 0) {
                 error_set(error, 0, "there is no command to run");
                 if (config->path)
