@@ -289,7 +289,7 @@ const struct schema_row schema_rows[] = {
                 RANGE(0, 86400 * NS_PER_S)),
 
         ROW("source", "from", SCHEMA_TEXT, offsetof(struct config_source, from), NULL, SCHEMA_IN_FILE, NULL,
-                "URI of the secrets: " SOURCE_SCHEMES_TEXT(" "), NO_MORE),
+                "where they are: " SOURCE_SCHEMES_TEXT(" "), NO_MORE),
         ROW("source", "dialect", SCHEMA_WORD, offsetof(struct config_source, dialect), NULL, SCHEMA_IN_FILE,
                 NULL, "dotenv dialect of the document", .words = dialect_words),
         ROW("source", "format", SCHEMA_WORD, offsetof(struct config_source, format), NULL, SCHEMA_IN_FILE,

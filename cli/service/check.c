@@ -127,6 +127,7 @@ static struct widths table_widths(const struct check *check) {
 
 static void table_print(const struct check *check) {
         struct widths widths = table_widths(check);
+        /* Colour for people alone: in a pipe the table is plain columns. */
         bool has_color = terminal_has_color(STDOUT_FILENO);
         const char *strong = has_color ? "\033[1m" : "", *dim = has_color ? "\033[2m" : "",
                    *plain = has_color ? "\033[0m" : "";
@@ -155,6 +156,8 @@ static void summary_print(const struct check *check) {
                 printf("%s: the configuration is good\n", check->config.path);
         for (size_t i = 0; i < check->config.socket_count; i++) {
                 socket_address_format(&check->config.sockets[i].listen, address);
+                /* The number is what the app will find: its sockets begin at 3 (sd_listen_fds(3)), in the
+                 * order of the file. */
                 printf("socket %s listens on %s, descriptor %zu of the app\n", check->config.sockets[i].name,
                         address, 3 + i);
         }
@@ -167,6 +170,7 @@ static void summary_print(const struct check *check) {
 
 /* ---- and for programs ---- */
 
+/* Names, places and numbers: nothing here is or comes from a value, so the object may go into a log. */
 static json_t *source_json(const struct load_source *source) {
         return json_pack("{s:o, s:o, s:o}", "name", text_json(source->name), "uri", text_json(source->uri),
                 "where", text_json(source->where));
@@ -197,6 +201,7 @@ static int json_print(const struct check *check, int status) {
                 json_array_append_new(secrets, item_json(check, &check->result.items[i]));
         for (size_t i = 0; i < check->config.socket_count; i++)
                 json_array_append_new(sockets, socket_json(&check->config.sockets[i], i));
+        /* errors and warnings are still the caller's ("O"), who gives them up in every case. */
         document = json_pack("{s:b, s:i, s:o, s:o, s:o, s:o, s:O, s:O}", "ok", status == EXIT_STATUS_DONE,
                 "status", status, "configuration",
                 check->config.path ? text_json(check->config.path) : json_null(), "sources", sources,

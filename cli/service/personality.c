@@ -45,6 +45,8 @@ struct personality_state {
 #define OPTION_VERSION   (OPTION_HELP - 1)
 #define PERSONALITY_DONE 1 /* an option has said all: exit 0 */
 
+/* A row of `personalities`. The functions are called in this order, and nothing is started before the
+ * last. */
 struct personality {
         const char *name;
         const struct option_table *table;
@@ -57,6 +59,8 @@ struct personality {
 
 /* ---- tini ---------------------------------------------------------------------------------------------- */
 
+/* tini takes what the environment says first and adds the options to it; its exit codes are those of the
+ * app, less the ones that -e maps to 0. */
 enum { TINI_SUBREAPER = 1, TINI_PARENT, TINI_VERBOSE, TINI_WARN, TINI_GROUP, TINI_REMAP, TINI_LICENSE };
 
 static const struct option_spec tini_options[] = {
@@ -151,6 +155,8 @@ static void tini_finish(struct personality_state *state) {
 
 /* ---- dumb-init ----------------------------------------------------------------------------------------- */
 
+/* dumb-init gives the app a session and signals all of it: for images whose command is a shell that would
+ * not pass anything on. */
 enum { DUMB_SINGLE = 1, DUMB_REWRITE, DUMB_VERBOSE };
 
 static const struct option_spec dumb_options[] = {
@@ -190,6 +196,8 @@ static bool variable_is(const char *name, const char *value) {
 }
 
 static void dumb_begin(struct personality_state *state) {
+        /* Only "0" turns it off and only "1" is verbose, as in dumb-init: another value means what no
+         * value means. */
         state->is_session = !variable_is("DUMB_INIT_SETSID", "0");
         state->verbosity = variable_is("DUMB_INIT_DEBUG", "1") ? 3 : 1;
         state->is_subreaper = false;
@@ -202,6 +210,7 @@ static int dumb_rewrite(
         const char *colon = strchr(reader->value, ':');
         uint64_t from, to;
 
+        /* Numbers and no names, as dumb-init has it; 0 in the second place drops the signal. */
         if (!colon || !bytes_to_u64(reader->value, (size_t)(colon - reader->value), &from) ||
                 !text_to_u64(colon + 1, &to) || from < 1 || from > SIGNAL_MAX || to > SIGNAL_MAX)
                 return option_usage_error(reader->table, error,
@@ -254,6 +263,7 @@ static void dumb_finish(struct personality_state *state) {
         settings->launch.session = state->is_session ? LAUNCH_OWN_SESSION : LAUNCH_SAME_GROUP;
         settings->signals_group = state->is_session;
         settings->ends_group = state->is_session;
+        /* A shell that sent TSTP expects that its job stops, not only what runs in it. */
         settings->suspends_itself = true;
         for (int number = 1; number <= SIGNAL_MAX; number++)
                 settings->rewrites[number] = state->rewrites[number] == UINT8_MAX
@@ -265,6 +275,7 @@ static void dumb_finish(struct personality_state *state) {
 
 /* ---- catatonit ----------------------------------------------------------------------------------------- */
 
+/* catatonit is what podman puts in front of a container's command; with -P it holds a pod's namespaces. */
 enum { CATATONIT_GROUP = 1, CATATONIT_PAUSE, CATATONIT_LICENSE };
 
 static const struct option_spec catatonit_options[] = {
@@ -318,6 +329,7 @@ static void catatonit_finish(struct personality_state *state) {
 
 /* Reap what is adopted until TERM, INT, QUIT or HUP. */
 static int pause_run(void) {
+        /* An ignored SIGCHLD would be inherited from a careless caller and never wake us. */
         (void)signal(SIGCHLD, SIG_DFL);
         if (getpid() != 1)
                 (void)prctl(PR_SET_CHILD_SUBREAPER, 1);
@@ -359,6 +371,7 @@ bool personality_is_known(const char *name) {
 
 /* The peers leave 1 for a wrong command line. */
 static int usage_exit(struct error *error) {
+        /* A script that was written for one of them looks for that number, not for ours. */
         error_status(error, EXIT_STATUS_FAILED);
         return cli_error_exit(error);
 }

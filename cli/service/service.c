@@ -71,6 +71,7 @@ static unsigned protocols_of(uint32_t protocols) {
                (protocols & CONFIG_PROTOCOL_EINHORN ? LAUNCH_EINHORN : 0);
 }
 
+/* Called again after a manager's sockets were taken: only the counts have changed. */
 static void sockets_point(struct service *service) {
         struct supervisor_settings *settings = &service->settings;
 
@@ -106,6 +107,8 @@ static int adopts_fill(struct service *out, const struct config *config, struct 
         for (size_t i = 0; i < words->count && i < ADOPT_RULES_MAX; i++)
                 if (socket_address_parse(words->at[i], &out->adopts[i], error) < 0)
                         return -1;
+        /* The seccomp filter of the shim watches unlink(2) too when a path may have to be freed for a
+         * bind(2). */
         for (size_t i = 0; i < words->count; i++)
                 if (socket_address_path(&out->adopts[i]))
                         out->settings.launch.adopts_paths = true;

@@ -175,6 +175,7 @@ static struct listener_settings *wanted_find(
 static bool given_is_taken(const struct service_sockets *sockets, int fd) {
         uint64_t cookie = cookie_of(fd);
 
+        /* A socket without a cookie (0) is like no other, so it is never taken for a second copy. */
         for (size_t i = 0; cookie && i < sockets->listener_count; i++)
                 if (sockets->listeners[i].inherited_fd >= 0 &&
                         cookie_of(sockets->listeners[i].inherited_fd) == cookie)
@@ -234,6 +235,8 @@ static void kept_take(struct service_sockets *sockets, int fd, const char *name)
 }
 
 static void given_pass(struct service_sockets *sockets, int fd, const char *name) {
+        /* `position`: the app gets it behind the sockets that are known by now, which keeps the manager's
+         * order. */
         sockets->passed[sockets->passed_count++] = (struct passed_descriptor){
                 .descriptor = {.fd = fd, .name = name}, .position = sockets->listener_count};
 }
@@ -286,6 +289,7 @@ void service_sockets_inherit(struct service_sockets *sockets, unsigned count) {
         /* Cut apart by strsep(3), so a copy: the variable itself may still be passed on. Without memory
          * all are "unknown". */
         sockets->names = at = names ? strdup(names + 15) : NULL;
+        /* Close-on-exec at once: what the app gets is put in place by the shim, by number. */
         for (unsigned n = 0; n < count; n++) {
                 (void)fcntl(3 + (int)n, F_SETFD, FD_CLOEXEC);
                 given_take(sockets, 3 + (int)n, name_next(&at));
