@@ -7,17 +7,6 @@
 
 #include "supervisor/core/state.h"
 
-void load_cancel(struct fleet *fleet, struct fleet_actions *actions) {
-        fleet->is_wanted = false;
-        fleet->is_wanted_forced = false;
-        fleet->is_wanted_emergency = false;
-        fleet->load_retry_ns = NS_FOREVER;
-        if (!fleet->is_loading)
-                return;
-        fleet->is_loading = false;
-        action_add(actions, FLEET_DO_CANCEL_LOAD)->load = fleet->load_last;
-}
-
 void load_ask(struct fleet *fleet, struct fleet_actions *actions, bool is_forced, bool is_emergency) {
         if (is_emergency && fleet->is_loading) {
                 /* No time for a source that hangs; what was asked of the load that ends is asked of the next

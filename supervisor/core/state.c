@@ -192,3 +192,14 @@ void instance_recall(struct fleet *fleet, struct fleet_instance *instance) {
         instance->deadline_ns =
                 was_available ? NS_FOREVER : ladder_after(fleet, fleet->settings.healthy_min_ns);
 }
+
+void load_cancel(struct fleet *fleet, struct fleet_actions *actions) {
+        fleet->is_wanted = false;
+        fleet->is_wanted_forced = false;
+        fleet->is_wanted_emergency = false;
+        fleet->load_retry_ns = NS_FOREVER;
+        if (!fleet->is_loading)
+                return;
+        fleet->is_loading = false;
+        action_add(actions, FLEET_DO_CANCEL_LOAD)->load = fleet->load_last;
+}

@@ -91,6 +91,9 @@ void instance_kill(struct fleet *fleet, struct fleet_actions *actions, struct fl
 /* One that was draining serves again. */
 void instance_recall(struct fleet *fleet, struct fleet_instance *instance);
 
+/* End the load that runs, and forget those that were asked for. */
+void load_cancel(struct fleet *fleet, struct fleet_actions *actions);
+
 /* ---- restart.c ---- */
 
 /* The time before which `generation` is not to be spawned in this slot. */
@@ -133,7 +136,6 @@ void previous_forget(struct fleet *fleet);
 /* ---- load.c ---- */
 
 void load_ask(struct fleet *fleet, struct fleet_actions *actions, bool is_forced, bool is_emergency);
-void load_cancel(struct fleet *fleet, struct fleet_actions *actions);
 void load_failed(struct fleet *fleet, struct fleet_actions *actions, int32_t status);
 void load_arrived(struct fleet *fleet, struct fleet_actions *actions, const struct fleet_event *event);
 void load_expire(struct fleet *fleet, struct fleet_actions *actions);
