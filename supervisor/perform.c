@@ -110,17 +110,6 @@ static void instance_perform(struct supervisor *supervisor, const struct fleet_a
                 launcher_kill(&supervisor->launcher, instance);
 }
 
-static void stop_again(struct supervisor *supervisor) {
-        const struct fleet_action stop = {.kind = FLEET_DO_STOP};
-        struct instance *instance = NULL;
-        size_t next = 0;
-
-        while ((instance = instance_from(&supervisor->instances, next))) {
-                next = instance_place(instance) + 1;
-                launcher_stop(&supervisor->launcher, instance, &stop);
-        }
-}
-
 static void action_perform(struct supervisor *supervisor, const struct fleet_action *action) {
         switch (action->kind) {
         case FLEET_DO_LOAD:
@@ -148,8 +137,6 @@ static void action_perform(struct supervisor *supervisor, const struct fleet_act
                 return;
         case FLEET_DO_REPORT:
                 report_tell(supervisor, action);
-                if (action->report == FLEET_REPORT_STOP_AGAIN && !action->is_delivered)
-                        stop_again(supervisor);
                 return;
         case FLEET_DO_EXIT:
                 exit_perform(supervisor, action);

@@ -105,7 +105,7 @@ enum fleet_event_kind {
         /* go back to the generation before (of a rollout that runs: to the one it started from) */
         FLEET_ROLLBACK,
         /* signal: which one asked (0: none); is_hard: KILL now; is_at_once: without draining;
-         * is_delivered: the instances have that signal already. Every further one: effects forward it */
+         * is_delivered: the instances have that signal already */
         FLEET_STOP,
 };
 
@@ -137,7 +137,8 @@ enum fleet_action_kind {
         /* instance: tell it to read its secrets again; from now on it is one of `generation` */
         FLEET_DO_SIGNAL,
         /* instance: stop signal, then SIGCONT (its shim, if the app is not there yet). delay_ns: drain for
-         * so long before it (a second STOP without ends that). is_delivered: it has the signal already */
+         * so long before it. is_delivered: it has the signal already. May come again without a delay: that
+         * ends draining, and the signal is sent once more; no deadline moves by it */
         FLEET_DO_STOP,
         FLEET_DO_KILL,   /* instance: SIGKILL, group and all; may come again if it does not die */
         FLEET_DO_DROP,   /* generation: close it; never named again */
@@ -174,7 +175,8 @@ enum fleet_report {
         FLEET_REPORT_STOP_TIMEOUT, /* the instance did not stop in time: KILL */
         FLEET_REPORT_STUCK,        /* it did not even die of KILL yet: KILL again */
         FLEET_REPORT_STOPPING,     /* STOP begins */
-        /* a further STOP: forward its signal (unless is_delivered); no clock is moved */
+        /* a further STOP: unless its signal was delivered, STOP is said again to all that live. No clock is
+         * moved */
         FLEET_REPORT_STOP_AGAIN,
         FLEET_REPORT_READY,     /* the instance is ready */
         FLEET_REPORT_AVAILABLE, /* it has proved itself */

@@ -172,9 +172,17 @@ void instance_stop(struct fleet *fleet, struct fleet_actions *actions, struct fl
 }
 
 void instance_undrain(struct fleet *fleet, struct fleet_actions *actions, struct fleet_instance *instance) {
-        if (instance->state != INSTANCE_STOPPING || instance->drain_until_ns <= fleet->now_ns)
+        if (instance->drain_until_ns > fleet->now_ns)
+                instance_stop_again(fleet, actions, instance);
+}
+
+void instance_stop_again(
+        struct fleet *fleet, struct fleet_actions *actions, struct fleet_instance *instance) {
+        /* To one whose time is over KILL is said in this very step. */
+        if (instance->state != INSTANCE_STOPPING || instance->deadline_ns <= fleet->now_ns)
                 return;
-        instance->drain_until_ns = fleet->now_ns;
+        if (instance->drain_until_ns > fleet->now_ns)
+                instance->drain_until_ns = fleet->now_ns;
         struct fleet_action *action = action_add(actions, FLEET_DO_STOP);
         action->instance = instance->number;
         action->is_delivered = fleet->is_delivering;

@@ -86,6 +86,9 @@ void instance_stop(struct fleet *fleet, struct fleet_actions *actions, struct fl
 
 /* One that was told to stop and still drains: its time for that is over. */
 void instance_undrain(struct fleet *fleet, struct fleet_actions *actions, struct fleet_instance *instance);
+
+/* Say STOP once more to one that was told and not killed yet. That ends its draining; no deadline moves. */
+void instance_stop_again(struct fleet *fleet, struct fleet_actions *actions, struct fleet_instance *instance);
 void instance_kill(struct fleet *fleet, struct fleet_actions *actions, struct fleet_instance *instance);
 
 /* One that was draining serves again. */

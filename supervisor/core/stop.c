@@ -24,7 +24,6 @@ void fleet_stop(struct fleet *fleet, struct fleet_actions *actions, bool is_hard
         }
         struct fleet_action *report = action_add(actions, FLEET_DO_REPORT);
         report->report = is_first ? FLEET_REPORT_STOPPING : FLEET_REPORT_STOP_AGAIN;
-        report->is_delivered = fleet->is_delivering;
         for (uint32_t i = 0; i < fleet->settings.replicas; i++) {
                 struct fleet_slot *slot = &fleet->slots[i];
                 if (!slot_is_empty(slot))
@@ -37,6 +36,8 @@ void fleet_stop(struct fleet *fleet, struct fleet_actions *actions, bool is_hard
                                 instance_stop(fleet, actions, instance);
                         else if (is_first && fleet->is_undrained)
                                 instance_undrain(fleet, actions, instance);
+                        else if (!is_first && !fleet->is_delivering)
+                                instance_stop_again(fleet, actions, instance);
                 }
         }
 }

@@ -175,6 +175,8 @@ void oracle_told(struct world *world, const struct fleet_event *event, const str
         case FLEET_STOP:
                 if (!world->is_stopping)
                         world->stopping_ns = world->now_ns;
+                else if (!event->is_delivered)
+                        world->stops_asked++;
                 world->is_stopping = true;
                 world->is_emergency = false;
                 world->is_at_once |= event->is_at_once || event->is_delivered;

@@ -47,13 +47,17 @@ static void operator_script(struct world *world) {
                         at_ns += (int64_t)world_random(world, (uint64_t)(30 * NS_PER_MS));
                 }
         }
-        if (world_chance(world, 25))
-                world_post(world, (int64_t)world_random(world, (uint64_t)CHAOS_NS),
+        const uint64_t stops = world_chance(world, 25) ? 1 + world_random(world, 3) : 0;
+        int64_t stop_ns = (int64_t)world_random(world, (uint64_t)CHAOS_NS);
+        for (uint64_t i = 0; i < stops; i++) {
+                world_post(world, stop_ns,
                         (struct fleet_event){.kind = FLEET_STOP,
                                 .signal = 15,
                                 .is_hard = world_chance(world, 20),
                                 .is_at_once = world_chance(world, 30),
                                 .is_delivered = world_chance(world, 30)});
+                stop_ns += (int64_t)world_random(world, (uint64_t)NS_PER_S);
+        }
 }
 
 static bool is_quiet(const struct world *world) {
@@ -117,6 +121,7 @@ static bool census_is_rich(uint64_t seeds) {
                 {"canaries passed", census.canaries_passed},
                 {"drained stops", census.stop_drains},
                 {"drains cut short", census.undrained},
+                {"further stops", census.stops_again},
                 {"give-ups", census.give_ups},
                 {"steers", census.steers},
                 {"drains", census.drains},

@@ -121,14 +121,24 @@ static bool judge_chosen_stop(struct world *world, const struct sim_instance *in
         return true;
 }
 
-/* Nobody waits any longer for who drains. */
-static bool judge_undrain(
-        struct world *world, const struct fleet_event *event, const struct sim_instance *instance) {
-        REQUIRE(instance->drain_until_ns > world->now_ns && !instance->is_killed, "stop of %llu twice",
+/* It was told before. Said again: the signal of a further STOP, or nobody waits any longer for who drains. */
+static bool judge_stop_again(struct world *world, const struct fleet_event *event,
+        const struct fleet_action *action, struct sim_instance *instance) {
+        const bool is_draining = instance->drain_until_ns > world->now_ns;
+        REQUIRE(!instance->is_killed && action->delay_ns == 0, "stop of %llu twice",
                 (number)instance->number);
+        REQUIRE(action->is_delivered == (event->kind == FLEET_STOP && event->is_delivered),
+                "the signal of a further stop is sent twice or not at all");
+        census.undrained += is_draining;
+        instance->drain_until_ns = world->now_ns;
+        if (instance->stops_heard < world->stops_asked) {
+                instance->stops_heard = world->stops_asked;
+                census.stops_again++;
+                return true;
+        }
+        REQUIRE(is_draining, "stop of %llu twice", (number)instance->number);
         REQUIRE(world->is_emergency || (event->kind == FLEET_STOP && world->is_at_once),
                 "the draining of %llu is cut short", (number)instance->number);
-        census.undrained++;
         return true;
 }
 
@@ -173,12 +183,8 @@ static bool judge_stop(
         struct world *world, const struct fleet_event *event, const struct fleet_action *action) {
         struct sim_instance *instance = world_find(world, action->instance);
         REQUIRE(instance, "stop of %llu, which is gone", (number)action->instance);
-        if (instance->is_stopped) {
-                if (!judge_undrain(world, event, instance))
-                        return false;
-                instance->drain_until_ns = world->now_ns;
-                return true;
-        }
+        if (instance->is_stopped)
+                return judge_stop_again(world, event, action, instance);
         REQUIRE(!instance->is_killed, "stop of %llu twice", (number)action->instance);
         if (!judge_drain(world, event, action, instance))
                 return false;
@@ -186,6 +192,7 @@ static bool judge_stop(
                 !judge_chosen_stop(world, instance))
                 return false;
         instance->is_stopped = true;
+        instance->stops_heard = world->stops_asked;
         instance->stopped_ns = world->now_ns;
         instance->stop_limit_ns = world->settings.stop_timeout_ns;
         if (world->is_emergency && world->settings.emergency_timeout_ns < instance->stop_limit_ns)
@@ -348,6 +355,8 @@ static bool judge_stopping(struct world *world, const struct fleet_event *event)
                         (number)one->number);
                 REQUIRE(!one->is_live || one->is_killed || event->kind != FLEET_STOP || !event->is_hard,
                         "%llu survived a hard stop", (number)one->number);
+                REQUIRE(!one->is_live || one->is_killed || one->stops_heard == world->stops_asked,
+                        "%llu does not hear of a further stop", (number)one->number);
         }
         REQUIRE(count_live(world) > 0 || world->is_over, "nothing is left, and no exit");
         return true;

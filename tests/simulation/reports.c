@@ -222,11 +222,8 @@ bool judge_report(struct world *world, const struct fleet_event *event, const st
         case FLEET_REPORT_UNHEALTHY:
         case FLEET_REPORT_STOP_TIMEOUT:
         case FLEET_REPORT_STUCK:
-                break;
         case FLEET_REPORT_STOPPING:
         case FLEET_REPORT_STOP_AGAIN:
-                REQUIRE(action->is_delivered == (event->kind == FLEET_STOP && event->is_delivered),
-                        "a signal is forwarded twice or not at all");
                 break;
         case FLEET_REPORT_READY:
         case FLEET_REPORT_AVAILABLE:

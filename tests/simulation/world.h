@@ -65,6 +65,7 @@ struct sim_instance {
         int64_t stopped_ns;
         int64_t drain_until_ns;
         int64_t stop_limit_ns;
+        uint32_t stops_heard; /* of world.stops_asked: how many were passed on to it */
         int64_t signalled_ns; /* 0: never */
         int64_t killed_ns;
         int32_t stop_status;
@@ -128,7 +129,8 @@ struct world {
         bool is_canary_due; /* the rollout has to begin with one, */
         bool is_canary;     /* which has its share now */
         int64_t canary_ns;
-        bool is_at_once; /* a STOP that leaves no time to drain */
+        bool is_at_once;      /* a STOP that leaves no time to drain */
+        uint32_t stops_asked; /* further ones, whose signal somebody has to send */
         bool is_stopping;
         int64_t stopping_ns;
         bool is_over;
@@ -147,7 +149,7 @@ struct world {
 struct sim_census {
         uint64_t commits, reverts, halts, restores, exits, refusals, unchanged, cancelled, superseded,
                 emergencies;
-        uint64_t signals, canaries, canaries_passed, stop_drains, undrained;
+        uint64_t signals, canaries, canaries_passed, stop_drains, undrained, stops_again;
         uint64_t give_ups, steers, drains, kills, stale, reloads, calm_checks, steps;
 };
 extern struct sim_census census;

@@ -347,7 +347,7 @@ static void test_a_second_stop_moves_no_clock(void **state) {
         stop();
         later(6 * S);
         stop();
-        expect("(stopping) stop 1 (stop again)");
+        expect("(stopping) stop 1 (stop again) stop 1");
         assert_int_equal(wakes_in(), 4 * S);
         later(4 * S);
         expect("(stop timeout 1) kill 1");

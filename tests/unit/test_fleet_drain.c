@@ -68,7 +68,7 @@ static void test_an_impatient_stop_ends_the_draining_of_a_rotation(void **state)
         tell((struct fleet_event){.kind = FLEET_STOP, .signal = 2, .is_at_once = true});
         expect("(stopping) stop 1");
         tell((struct fleet_event){.kind = FLEET_STOP, .signal = 2, .is_at_once = true});
-        expect("(stop again)");
+        expect("(stop again) stop 1");
         later(14 * S); /* the earlier deadline */
         expect("(stop timeout 1) kill 1");
 }
@@ -82,6 +82,35 @@ static void test_a_patient_stop_lets_it_drain_on(void **state) {
         trace[0] = '\0';
         stop();
         expect("(stopping)");
+}
+
+static void test_a_further_stop_ends_draining_and_moves_no_deadline(void **state) {
+        struct fleet_settings settings = settings_drain();
+        (void)state;
+        fleet_up(&settings);
+        stop();
+        expect("(stopping) drain-and-stop 1");
+        later(1 * S);
+        stop();
+        expect("(stop again) stop 1");
+        stop();
+        expect("(stop again) stop 1");
+        assert_int_equal(wakes_in(), 14 * S);
+        later(14 * S);
+        expect("(stop timeout 1) kill 1");
+        stop();
+        expect("(stop again)");
+}
+
+static void test_a_further_stop_at_the_deadline_is_a_kill(void **state) {
+        struct fleet_settings settings = settings_restart();
+        (void)state;
+        fleet_up(&settings);
+        stop();
+        trace[0] = '\0';
+        now_ns += 10 * S;
+        stop();
+        expect("(stop again) (stop timeout 1) kill 1");
 }
 
 static void test_an_emergency_does_not_drain(void **state) {
@@ -116,13 +145,10 @@ static void test_what_the_terminal_has_delivered_is_not_sent_again(void **state)
         fleet_up(&settings);
         tell((struct fleet_event){.kind = FLEET_STOP, .signal = 2, .is_delivered = true});
         expect("(stopping) stop 1 delivered");
-        assert_true(actions.list[0].is_delivered);
         tell((struct fleet_event){.kind = FLEET_STOP, .signal = 2, .is_delivered = true});
         expect("(stop again)");
-        assert_true(actions.list[0].is_delivered);
         tell((struct fleet_event){.kind = FLEET_STOP, .signal = 15});
-        expect("(stop again)");
-        assert_false(actions.list[0].is_delivered);
+        expect("(stop again) stop 1");
         signalled(1, 2);
         expect("exit 130");
 }
@@ -162,6 +188,8 @@ int main(void) {
                 cmocka_unit_test(test_a_stop_drains_and_an_impatient_one_does_not),
                 cmocka_unit_test(test_an_impatient_stop_ends_the_draining_of_a_rotation),
                 cmocka_unit_test(test_a_patient_stop_lets_it_drain_on),
+                cmocka_unit_test(test_a_further_stop_ends_draining_and_moves_no_deadline),
+                cmocka_unit_test(test_a_further_stop_at_the_deadline_is_a_kill),
                 cmocka_unit_test(test_an_emergency_does_not_drain),
                 cmocka_unit_test(test_an_emergency_ends_the_draining_of_a_rotation),
                 cmocka_unit_test(test_what_the_terminal_has_delivered_is_not_sent_again),
