@@ -41,7 +41,7 @@ static const struct {
         [FLEET_REPORT_AVAILABLE] = {LOG_NOTICE, "%i has proved itself"},
         [FLEET_REPORT_CANARY] = {LOG_NOTICE, "%i is the canary for %d"},
         [FLEET_REPORT_CANARY_PASSED] = {LOG_NOTICE, "rotation to generation %g: the canary has passed"},
-        [FLEET_REPORT_DRAINED] = {LOG_INFO, "%i has an empty accept queue"},
+        [FLEET_REPORT_EMPTIED] = {LOG_INFO, "%i has an empty accept queue"},
         [FLEET_REPORT_QUEUE_TIMEOUT] = {LOG_WARNING,
                 "%i still has connections in its accept queue, and is stopped all the same"},
         [FLEET_REPORT_STOPPED] = {LOG_NOTICE, "%i has stopped"},

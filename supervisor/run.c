@@ -316,7 +316,7 @@ static void emptying_follow(struct supervisor *supervisor) {
 
                         if (!instance)
                                 continue;
-                        instance->is_emptying = known->state == INSTANCE_DRAINING;
+                        instance->is_emptying = known->state == INSTANCE_EMPTYING;
                         if (instance->is_emptying)
                                 listeners_empty(&supervisor->listeners, instance->generation);
                 }

@@ -17,7 +17,7 @@ static const char interface_tacet[] =
         "# The control socket of a tacet supervisor. No method returns a secret or the name of one.\n"
         "interface io.tacet\n"
         "\n"
-        "# state: spawning, booting, ready, available, draining, stopping, killed; status: the app's own "
+        "# state: spawning, booting, ready, available, emptying, stopping, killed; status: the app's own "
         "words\n"
         "type Instance (slot: int, state: string, generation: int, pid: ?int, age_ms: int, status: ?string)\n"
         "\n"

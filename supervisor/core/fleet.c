@@ -87,7 +87,7 @@ static void instance_gone(struct fleet *fleet, struct fleet_actions *actions, st
 static void instance_unhealthy(struct fleet *fleet, struct fleet_actions *actions, struct fleet_slot *slot,
         struct fleet_instance *instance) {
         const struct fleet_failure failure = {.reason = FLEET_REASON_UNHEALTHY};
-        if (instance->state == INSTANCE_DRAINING) {
+        if (instance->state == INSTANCE_EMPTYING) {
                 instance->is_unhealthy = true;
                 instance_stop(fleet, actions, instance); /* nobody will want it back */
         }
@@ -163,7 +163,7 @@ static void stop_event(struct fleet *fleet, struct fleet_actions *actions, const
         fleet->is_delivering = false;
 }
 
-static void instance_drained(struct fleet *fleet, struct fleet_actions *actions,
+static void instance_emptied(struct fleet *fleet, struct fleet_actions *actions,
         const struct fleet_slot *slot, struct fleet_instance *instance, enum fleet_report report) {
         report_instance(fleet, actions, report, slot, instance);
         instance_stop(fleet, actions, instance);
@@ -173,9 +173,9 @@ static void empty_event(struct fleet *fleet, struct fleet_actions *actions, uint
         for (uint32_t i = 0; i < fleet->settings.replicas; i++)
                 for (size_t place = 0; place < 2; place++) {
                         struct fleet_instance *instance = &fleet->slots[i].pair[place];
-                        if (instance->state == INSTANCE_DRAINING && instance->generation == generation)
-                                instance_drained(
-                                        fleet, actions, &fleet->slots[i], instance, FLEET_REPORT_DRAINED);
+                        if (instance->state == INSTANCE_EMPTYING && instance->generation == generation)
+                                instance_emptied(
+                                        fleet, actions, &fleet->slots[i], instance, FLEET_REPORT_EMPTIED);
                 }
 }
 
@@ -247,8 +247,8 @@ static void instance_expire(struct fleet *fleet, struct fleet_actions *actions, 
                 break;
         case INSTANCE_AVAILABLE:
                 break;
-        case INSTANCE_DRAINING:
-                instance_drained(fleet, actions, slot, instance, FLEET_REPORT_QUEUE_TIMEOUT);
+        case INSTANCE_EMPTYING:
+                instance_emptied(fleet, actions, slot, instance, FLEET_REPORT_QUEUE_TIMEOUT);
                 break;
         case INSTANCE_STOPPING:
                 report_instance(fleet, actions, FLEET_REPORT_STOP_TIMEOUT, slot, instance);

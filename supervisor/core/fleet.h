@@ -183,7 +183,7 @@ enum fleet_report {
         FLEET_REPORT_CANARY,    /* the canary share goes to this instance for delay_ns */
         /* generation: its canary's time is over without a failure, the rollout goes on */
         FLEET_REPORT_CANARY_PASSED,
-        FLEET_REPORT_DRAINED, /* the accept queue of the instance's generation is empty: it is told to stop */
+        FLEET_REPORT_EMPTIED, /* the accept queue of the instance's generation is empty: it is told to stop */
         FLEET_REPORT_QUEUE_TIMEOUT, /* the same, although its queue was never seen empty */
         FLEET_REPORT_STOPPED,       /* an instance that was told to stop is gone */
 };
@@ -236,7 +236,7 @@ enum instance_state {
         INSTANCE_BOOTING,   /* the app runs, not ready yet */
         INSTANCE_READY,     /* ready, not yet for healthy_min_ns */
         INSTANCE_AVAILABLE, /* ready and healthy */
-        INSTANCE_DRAINING,  /* gets no new connection; waits for its queue to be empty */
+        INSTANCE_EMPTYING,  /* gets no new connection; waits for its queue to be empty */
         INSTANCE_STOPPING,  /* STOP said */
         INSTANCE_KILLED,    /* KILL said */
 };

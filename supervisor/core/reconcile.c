@@ -43,14 +43,14 @@ static bool may_stop(const struct fleet *fleet, const struct fleet_instance *ins
 static void retire(struct fleet *fleet, struct fleet_actions *actions, struct fleet_instance *instance) {
         if (fleet->settings.is_steered && fleet->settings.queue_timeout_ns > 0 &&
                 instance_is_ready(instance) && steer_is_last(fleet, instance)) {
-                instance->state = INSTANCE_DRAINING;
+                instance->state = INSTANCE_EMPTYING;
                 instance->deadline_ns = ladder_after(fleet, fleet->settings.queue_timeout_ns);
         } else {
                 instance_stop(fleet, actions, instance);
         }
 }
 
-/* Its successor, or somebody else, has failed since: one that drains here is needed again. */
+/* Its successor, or somebody else, has failed since: one that empties here is needed again. */
 static bool is_needed_again(struct fleet *fleet, struct fleet_slot *slot) {
         const uint32_t spare = fleet->settings.unavailable_max;
         const bool has_successor =
@@ -63,7 +63,7 @@ static bool slot_recall(struct fleet *fleet, struct fleet_slot *slot) {
         bool has_moved = false;
         for (size_t place = 0; place < 2; place++) {
                 struct fleet_instance *instance = &slot->pair[place];
-                if (instance->state != INSTANCE_DRAINING || fleet->is_emergency ||
+                if (instance->state != INSTANCE_EMPTYING || fleet->is_emergency ||
                         !is_needed_again(fleet, slot))
                         continue;
                 instance_recall(fleet, instance);
@@ -79,14 +79,14 @@ static struct fleet_instance *slot_place(struct fleet_slot *slot) {
         return NULL;
 }
 
-/* Have generation `index` here: one that drains comes back, else one is spawned if its back-off is over and
+/* Have generation `index` here: one that empties comes back, else one is spawned if its back-off is over and
  * there is a place for it. */
 static bool slot_bring(
         struct fleet *fleet, struct fleet_actions *actions, struct fleet_slot *slot, int32_t index) {
         struct fleet_instance *instance = slot_place(slot);
         const uint64_t generation = generation_number(fleet, index);
         for (size_t place = 0; place < 2; place++)
-                if (slot->pair[place].state == INSTANCE_DRAINING &&
+                if (slot->pair[place].state == INSTANCE_EMPTYING &&
                         slot->pair[place].generation == generation) {
                         instance_recall(fleet, &slot->pair[place]);
                         return true;
@@ -154,7 +154,7 @@ static bool slot_clear(struct fleet *fleet, struct fleet_actions *actions, struc
         for (size_t place = 0; place < 2; place++) {
                 struct fleet_instance *instance = &slot->pair[place];
                 const bool is_staying = instance_is_staying(instance);
-                if ((!is_staying && instance->state != INSTANCE_DRAINING) ||
+                if ((!is_staying && instance->state != INSTANCE_EMPTYING) ||
                         generation_is(fleet, fleet->target, instance->generation))
                         continue;
                 const bool is_superseded = !generation_is(fleet, fleet->stable, instance->generation);

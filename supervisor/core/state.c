@@ -150,7 +150,7 @@ uint32_t fleet_count_available(const struct fleet *fleet) {
 
 /* Only who serves has anything to finish, and an emergency or an impatient STOP leaves no time for it. */
 static int64_t drain_time(const struct fleet *fleet, const struct fleet_instance *instance) {
-        const bool serves = (instance_is_ready(instance) || instance->state == INSTANCE_DRAINING) &&
+        const bool serves = (instance_is_ready(instance) || instance->state == INSTANCE_EMPTYING) &&
                             !instance->has_failed;
         return serves && !instance->is_unhealthy && !fleet->is_emergency && !fleet->is_undrained
                        ? fleet->settings.drain_ns

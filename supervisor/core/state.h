@@ -91,7 +91,7 @@ void instance_undrain(struct fleet *fleet, struct fleet_actions *actions, struct
 void instance_stop_again(struct fleet *fleet, struct fleet_actions *actions, struct fleet_instance *instance);
 void instance_kill(struct fleet *fleet, struct fleet_actions *actions, struct fleet_instance *instance);
 
-/* One that was draining serves again. */
+/* One that was emptying serves again. */
 void instance_recall(struct fleet *fleet, struct fleet_instance *instance);
 
 /* End the load that runs, and forget those that were asked for. */

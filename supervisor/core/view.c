@@ -122,7 +122,7 @@ const struct fleet_instance *fleet_instance_at(const struct fleet *fleet, uint32
 
 const char *instance_state_name(enum instance_state state) {
         static const char *const names[] = {
-                "none", "spawning", "booting", "ready", "available", "draining", "stopping", "killed"};
+                "none", "spawning", "booting", "ready", "available", "emptying", "stopping", "killed"};
         return (size_t)state < sizeof names / sizeof names[0] ? names[state] : "unknown";
 }
 

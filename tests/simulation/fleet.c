@@ -124,7 +124,7 @@ static bool census_is_rich(uint64_t seeds) {
                 {"further stops", census.stops_again},
                 {"give-ups", census.give_ups},
                 {"steers", census.steers},
-                {"drains", census.drains},
+                {"emptied queues", census.emptied},
                 {"kills", census.kills},
                 {"stale events", census.stale},
                 {"calm checks", census.calm_checks},

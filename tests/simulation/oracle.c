@@ -116,7 +116,7 @@ static bool judge_chosen_stop(struct world *world, const struct sim_instance *in
                                 world->now_ns - generation->steered_away_ns >= s->queue_timeout_ns,
                         "stop of %llu, while connections wait for generation %llu", (number)instance->number,
                         (number)instance->generation);
-                census.drains++;
+                census.emptied++;
         }
         return true;
 }

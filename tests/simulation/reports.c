@@ -145,7 +145,7 @@ static bool judge_step(struct world *world, const struct fleet_action *action) {
         REQUIRE(instance && instance->is_ready, "%llu is not even ready", (number)action->instance);
         REQUIRE(action->report != FLEET_REPORT_AVAILABLE || instance->is_available, "%llu is not proved yet",
                 (number)action->instance);
-        if (action->report == FLEET_REPORT_DRAINED)
+        if (action->report == FLEET_REPORT_EMPTIED)
                 REQUIRE(world->generations[instance->generation].is_queue_empty,
                         "the queue of %llu is not empty", (number)action->instance);
         return true;
@@ -229,7 +229,7 @@ bool judge_report(struct world *world, const struct fleet_event *event, const st
         case FLEET_REPORT_AVAILABLE:
         case FLEET_REPORT_CANARY:
         case FLEET_REPORT_CANARY_PASSED:
-        case FLEET_REPORT_DRAINED:
+        case FLEET_REPORT_EMPTIED:
         case FLEET_REPORT_QUEUE_TIMEOUT:
         case FLEET_REPORT_STOPPED:
                 return judge_step(world, action);

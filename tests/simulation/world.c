@@ -208,7 +208,7 @@ static void load_begin(struct world *world, uint32_t load) {
 }
 
 /* Who gets no more connections has an empty queue soon. */
-static void queues_drain(struct world *world) {
+static void queues_empty(struct world *world) {
         for (size_t i = 0; i < SIM_INSTANCES_MAX; i++) {
                 const struct sim_instance *instance = &world->instances[i];
                 if (instance->is_live && !mishap(world, 25))
@@ -243,7 +243,7 @@ static void perform(struct world *world, const struct fleet_action *action) {
                         137);
                 break;
         case FLEET_DO_STEER:
-                queues_drain(world);
+                queues_empty(world);
                 break;
         case FLEET_DO_CANCEL_LOAD: /* its answer may still come */
         case FLEET_DO_DROP:

@@ -150,7 +150,7 @@ struct sim_census {
         uint64_t commits, reverts, halts, restores, exits, refusals, unchanged, cancelled, superseded,
                 emergencies;
         uint64_t signals, canaries, canaries_passed, stop_drains, undrained, stops_again;
-        uint64_t give_ups, steers, drains, kills, stale, reloads, calm_checks, steps;
+        uint64_t give_ups, steers, emptied, kills, stale, reloads, calm_checks, steps;
 };
 extern struct sim_census census;
 

@@ -87,8 +87,8 @@ static inline const char *report_name(enum fleet_report report) {
                 return "canary";
         case FLEET_REPORT_CANARY_PASSED:
                 return "canary passed";
-        case FLEET_REPORT_DRAINED:
-                return "drained";
+        case FLEET_REPORT_EMPTIED:
+                return "emptied";
         case FLEET_REPORT_QUEUE_TIMEOUT:
                 return "queue timeout";
         case FLEET_REPORT_STOPPED:
@@ -125,7 +125,7 @@ static inline void trace_report(const struct fleet_action *action) {
 
 static inline bool report_is_step(enum fleet_report report) {
         return report == FLEET_REPORT_READY || report == FLEET_REPORT_AVAILABLE ||
-               report == FLEET_REPORT_DRAINED || report == FLEET_REPORT_QUEUE_TIMEOUT ||
+               report == FLEET_REPORT_EMPTIED || report == FLEET_REPORT_QUEUE_TIMEOUT ||
                report == FLEET_REPORT_STOPPED;
 }
 

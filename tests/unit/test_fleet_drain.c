@@ -167,7 +167,7 @@ static void test_every_step_of_a_rollout_is_told(void **state) {
         later(1 * S);
         expect("steer g2:1 (available 2)");
         queue_empty(1);
-        expect("(drained 1) stop 1");
+        expect("(emptied 1) stop 1");
         exited(1, 0);
         expect("(stopped 1) (committed g2) drop g1");
         reload();

@@ -726,7 +726,7 @@ static void test_an_empty_queue_is_said_when_it_was_quiet_long_enough(void **sta
         listeners_settle(&supervisor);
         assert_false(supervisor.listeners.watch.is_set); /* nothing drains: no wake-up */
         steer(2, 1, 0, 0);
-        instance_set(INSTANCE_DRAINING, 1);
+        instance_set(INSTANCE_EMPTYING, 1);
         listeners_settle(&supervisor);
         turn_until_said(100 * NS_PER_MS);
         assert_int_equal(supervisor.event_count, 0); /* one waits */
@@ -740,7 +740,7 @@ static void test_an_empty_queue_is_said_when_it_was_quiet_long_enough(void **sta
         assert_false(supervisor.listeners.watch.is_set);
         instance_set(INSTANCE_STOPPING, 1);
         listeners_settle(&supervisor);
-        instance_set(INSTANCE_DRAINING, 1); /* again: it is watched again */
+        instance_set(INSTANCE_EMPTYING, 1); /* again: it is watched again */
         listeners_settle(&supervisor);
         assert_true(supervisor.listeners.watch.is_set);
         registry_end();
@@ -847,7 +847,7 @@ static void test_a_handshake_that_began_before_the_switch_is_waited_for(void **s
         segment_send(wire, 5, 40001, FLAG_SYN, 0);
         acknowledged = answer_await(wire, 40001);
         steer(2, 1, 0, 0);
-        instance_set(INSTANCE_DRAINING, 1);
+        instance_set(INSTANCE_EMPTYING, 1);
         listeners_settle(&supervisor);
         turn_until_said(200 * NS_PER_MS); /* ten times drain_quiet */
         assert_int_equal(supervisor.event_count, 0);
@@ -877,7 +877,7 @@ static void test_a_client_that_does_not_answer_is_not_waited_for(void **state) {
         segment_send(wire, 5, 40002, FLAG_SYN, 0);
         answer_await(wire, 40002);
         steer(2, 1, 0, 0);
-        instance_set(INSTANCE_DRAINING, 1);
+        instance_set(INSTANCE_EMPTYING, 1);
         listeners_settle(&supervisor);
         assert_true(turn_until_said(20 * NS_PER_S) > 500 * NS_PER_MS);
         assert_int_equal(supervisor.event_count, 1);
