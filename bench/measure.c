@@ -3,14 +3,15 @@
  *
  *   measure ROUNDS +NAME COMMAND... +NAME COMMAND...
  *
- * Prints "NAME median p10 p99" in microseconds, one command a line. A command that fails ends the
- * measurement. */
+ * Prints "NAME median p10 p99 faults", one command a line: microseconds, and the median of the minor page faults
+ * of the command and all that it waited for. A command that fails ends the measurement. */
 
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -21,7 +22,7 @@
 struct command {
         const char *name;
         char **argv;
-        double *microseconds;
+        double *microseconds, *faults;
 };
 
 static double now_us(void) {
@@ -30,7 +31,8 @@ static double now_us(void) {
         return (double)now.tv_sec * 1e6 + (double)now.tv_nsec / 1e3;
 }
 
-static double command_time(const struct command *command) {
+static double command_time(const struct command *command, double *out_faults) {
+        struct rusage usage = {0};
         double begin = now_us();
         pid_t pid = vfork();
         if (pid == 0) {
@@ -38,12 +40,13 @@ static double command_time(const struct command *command) {
                 _exit(127);
         }
         int status = -1;
-        waitpid(pid, &status, 0);
+        wait4(pid, &status, 0, &usage);
         double end = now_us();
         if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
                 fprintf(stderr, "measure: '%s' failed with wait status %d\n", command->name, status);
                 exit(1);
         }
+        *out_faults = (double)usage.ru_minflt;
         return end - begin;
 }
 
@@ -65,6 +68,7 @@ int main(int argc, char **argv) {
                 commands[count].name = argv[i] + 1;
                 commands[count].argv = argv + i + 1;
                 commands[count].microseconds = calloc((size_t)rounds, sizeof(double));
+                commands[count].faults = calloc((size_t)rounds, sizeof(double));
                 count++;
                 argv[i] = NULL; /* ends the command before it */
         }
@@ -75,14 +79,18 @@ int main(int argc, char **argv) {
         dup2(null, 1);
         for (long round = -WARM_UP; round < rounds; round++)
                 for (int i = 0; i < count; i++) {
-                        double time = command_time(&commands[i]);
-                        if (round >= 0)
-                                commands[i].microseconds[round] = time;
+                        double faults, time = command_time(&commands[i], &faults);
+                        if (round < 0)
+                                continue;
+                        commands[i].microseconds[round] = time;
+                        commands[i].faults[round] = faults;
                 }
         for (int i = 0; i < count; i++) {
                 qsort(commands[i].microseconds, (size_t)rounds, sizeof(double), compare);
-                dprintf(out, "%s %.1f %.1f %.1f\n", commands[i].name, commands[i].microseconds[rounds / 2],
-                        commands[i].microseconds[rounds / 10], commands[i].microseconds[rounds * 99 / 100]);
+                qsort(commands[i].faults, (size_t)rounds, sizeof(double), compare);
+                dprintf(out, "%s %.1f %.1f %.1f %.0f\n", commands[i].name, commands[i].microseconds[rounds / 2],
+                        commands[i].microseconds[rounds / 10], commands[i].microseconds[rounds * 99 / 100],
+                        commands[i].faults[rounds / 2]);
         }
         return 0;
 }
