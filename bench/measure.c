@@ -3,8 +3,8 @@
  *
  *   measure ROUNDS +NAME COMMAND... +NAME COMMAND...
  *
- * Prints "NAME median p10 p99 faults", one command a line: microseconds, and the median of the minor page faults
- * of the command and all that it waited for. A command that fails ends the measurement. */
+ * Prints "NAME median p10 p99 faults", one command a line: microseconds, and the median of the minor page
+ * faults of the command and all that it waited for. A command that fails ends the measurement. */
 
 #include <fcntl.h>
 #include <stdint.h>
@@ -88,9 +88,9 @@ int main(int argc, char **argv) {
         for (int i = 0; i < count; i++) {
                 qsort(commands[i].microseconds, (size_t)rounds, sizeof(double), compare);
                 qsort(commands[i].faults, (size_t)rounds, sizeof(double), compare);
-                dprintf(out, "%s %.1f %.1f %.1f %.0f\n", commands[i].name, commands[i].microseconds[rounds / 2],
-                        commands[i].microseconds[rounds / 10], commands[i].microseconds[rounds * 99 / 100],
-                        commands[i].faults[rounds / 2]);
+                dprintf(out, "%s %.1f %.1f %.1f %.0f\n", commands[i].name,
+                        commands[i].microseconds[rounds / 2], commands[i].microseconds[rounds / 10],
+                        commands[i].microseconds[rounds * 99 / 100], commands[i].faults[rounds / 2]);
         }
         return 0;
 }

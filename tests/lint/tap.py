@@ -139,12 +139,8 @@ class Report:
         self.count += 1
         self.failed += bool(complaints)
         print(f"{'not ' if complaints else ''}ok {self.count} - {name}")
-        self.note(complaints)
-
-    def note(self, lines: list[str]) -> None:
-        """Print what is to be known of the rule before."""
-        for line in lines:
-            print(f"#   {line}")
+        for complaint in complaints:
+            print(f"#   {complaint}")
 
     def finish(self) -> int:
         """The plan, and the exit status."""
