@@ -32,6 +32,7 @@ static const struct verb {
         {"exec", verb_exec, true, "start a command with secrets in its environment and become it"},
         {"check", verb_check, false, "configuration and sources load: names, sizes, sources, fingerprints"},
         {"rotate", verb_rotate, false, "have a running service load its secrets again and move to them"},
+        {"rollback", verb_rollback, false, "have a running service go back to the secrets it had before"},
         {"status", verb_status, false, "what a running service does"},
         {"keygen", verb_keygen, false, "make an identity (private key) and its recipient (public key)"},
         {"encrypt", verb_encrypt, false, "encrypt a file for recipients or with a passphrase"},

@@ -15,7 +15,7 @@ static const struct {
         [FLEET_REPORT_LOAD_FAILED] = {LOG_ERROR, "secrets not loaded; nothing was changed"},
         [FLEET_REPORT_UNCHANGED] = {LOG_NOTICE, "secrets unchanged: generation %g goes on, nothing restarts"},
         [FLEET_REPORT_REFUSED] = {LOG_WARNING,
-                "these secrets failed before: not tried again until they change"},
+                "these secrets failed before, or were left by a rollback: not tried again until they change"},
         [FLEET_REPORT_STARTED] = {LOG_INFO, "generation %g is up"},
         [FLEET_REPORT_ROLLOUT] = {LOG_NOTICE, "rotation to generation %g begins"},
         [FLEET_REPORT_SUPERSEDED] = {LOG_NOTICE, "rotation to generation %g given up for a newer one"},

@@ -5,18 +5,13 @@
  * Somebody at a terminal wants to see what comes of it, and is shown without asking; a script that never said
  * --wait goes on at once. */
 
-#include <errno.h>
-#include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "cli/ask/control_options.h"
+#include "cli/ask/outcome.h"
 #include "cli/common/options.h"
 #include "cli/common/secret_verb.h"
 #include "cli/ask/verbs.h"
-#include "lib/duration.h"
-
-#define ANSWER_TIMEOUT_NS (10 * NS_PER_S) /* when not waiting for the end */
 
 struct rotate_request {
         struct control_where where;
@@ -71,78 +66,18 @@ static const struct option_table table = {
         .count = sizeof specs / sizeof specs[0],
 };
 
-/* What a final reply says, and what it means for a script. */
-static const struct {
-        const char *result;
-        int status;
-        const char *text;
-} outcomes[] = {
-        {"committed", EXIT_STATUS_DONE, "done: generation %lld runs"},
-        {"unchanged", EXIT_STATUS_DONE, "unchanged: generation %lld goes on"},
-        {"reverted", 2, "reverted: generation %lld failed, the former secrets are in use again"},
-        {"load_failed", 3, "the secrets could not be loaded; nothing was changed"},
-        {"refused", 4, "refused: these secrets failed before (--force tries them again)"},
-        {"superseded", 5, "superseded: newer secrets took the place of these"},
-        {"halted", 6, "halted: generation %lld neither took over nor went away"},
-        {"stopped", 7, "the service ends"},
+static const struct outcome outcomes[] = {
+        {"committed", EXIT_STATUS_DONE, "done: generation %lld runs", NULL},
+        {"unchanged", EXIT_STATUS_DONE, "unchanged: generation %lld goes on", NULL},
+        {"reverted", 2, "reverted: generation %lld failed, the former secrets are in use again", NULL},
+        {"load_failed", 3, "the secrets could not be loaded; nothing was changed", NULL},
+        {"refused", 4,
+                "refused: these secrets failed before, or were left by a rollback (--force tries them again)",
+                NULL},
+        {"superseded", 5, "superseded: newer secrets took the place of these", NULL},
+        {"halted", 6, "halted: generation %lld neither took over nor went away", NULL},
+        {"stopped", 7, "the service ends", NULL},
 };
-
-static double elapsed_seconds(const json_t *reply) {
-        return (double)json_integer_value(json_object_get(reply, "elapsed_ms")) / 1000;
-}
-
-static void step_print(const json_t *reply) {
-        char text[512];
-
-        control_text(reply, "step", text, sizeof text);
-        printf("%9.3fs  %s\n", elapsed_seconds(reply), text);
-        (void)fflush(stdout);
-}
-
-/* Returns the exit status. */
-static int outcome_print(const json_t *reply, struct error *error) {
-        long long generation = json_integer_value(json_object_get(reply, "generation"));
-        char result[32], text[256];
-
-        /* Since the supervisor may be of another version, the result is a word that is looked up, and one
-         * that is not known is an error, never a success. */
-        control_text(reply, "result", result, sizeof result);
-        for (size_t i = 0; i < sizeof outcomes / sizeof *outcomes; i++) {
-                const char *number = strstr(outcomes[i].text, "%lld");
-
-                if (strcmp(outcomes[i].result, result) != 0)
-                        continue;
-                /* A rotation that never got a generation (its load failed) is told without the part about
-                 * it. */
-                if (number && generation > 0)
-                        snprintf(text, sizeof text, "%.*s%lld%s", (int)(number - outcomes[i].text),
-                                outcomes[i].text, generation, number + 4);
-                else
-                        snprintf(text, sizeof text, "%.*s%s", (int)strcspn(outcomes[i].text, ":"),
-                                outcomes[i].text, number ? "" : strchrnul(outcomes[i].text, ':'));
-                if (printf("%s (%.3fs)\n", text, elapsed_seconds(reply)) < 0 || fflush(stdout) == EOF)
-                        return error_set(error, errno, "write to standard output");
-                return outcomes[i].status;
-        }
-        return error_set(error, 0, "the supervisor replied '%s', which this tacet does not know", result);
-}
-
-static int replies_read(
-        struct control_client *client, const struct rotate_request *request, struct error *error) {
-        int result;
-
-        do {
-                CLEANUP_JSON json_t *reply = NULL;
-
-                result = control_client_reply(
-                        client, request->waits ? NS_FOREVER : ANSWER_TIMEOUT_NS, &reply, error);
-                if (result == CONTROL_CLIENT_MORE && request->shows_steps)
-                        step_print(reply);
-                if (result == 0)
-                        return request->waits ? outcome_print(reply, error) : EXIT_STATUS_DONE;
-        } while (result > 0);
-        return -1;
-}
 
 static int rotate_run(char **argv, struct error *error) {
         /* Too large for the stack. */
@@ -162,7 +97,8 @@ static int rotate_run(char **argv, struct error *error) {
                         "wait", request.waits),
                 request.waits, error);
         if (status == 0)
-                status = replies_read(&client, &request, error);
+                status = outcome_await(&client, &(struct outcome_wait){request.waits, request.shows_steps},
+                        outcomes, sizeof outcomes / sizeof *outcomes, error);
         control_client_close(&client);
         return status;
 }

@@ -61,6 +61,15 @@ static void summary_print(const json_t *reply) {
         printf("generation   %s", stable);
         if (strcmp(stable, target) != 0)
                 printf(", on the way to %s", target);
+        if (json_is_integer(json_object_get(reply, "left"))) {
+                int64_t left_ms = json_integer_value(json_object_get(reply, "left_ms"));
+                char age[32];
+
+                printf("\nnot live     generation %lld is newer, and was left %s ago: refused until the "
+                       "sources change "
+                       "(rotate --force)",
+                        number_of(reply, "left"), duration_format(left_ms / 1000 * NS_PER_S, age));
+        }
         printf("\nreplicas     %lld, of them available %lld, ready %lld\n", number_of(reply, "replicas"),
                 number_of(reply, "available"), number_of(reply, "ready"));
         if (*control_text(reply, "secret_memory", text, sizeof text))

@@ -8,5 +8,7 @@
 
 /* Have the secrets loaded again. */
 int verb_rotate(int argc, char **argv);
+/* Go back to the secrets before. */
+int verb_rollback(int argc, char **argv);
 /* What the service does. */
 int verb_status(int argc, char **argv);

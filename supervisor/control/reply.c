@@ -32,10 +32,17 @@ static const char interface_tacet[] =
         "method Rotate(force: ?bool, emergency: ?bool, wait: ?bool) ->\n"
         "  (result: ?string, step: ?string, generation: ?int, elapsed_ms: ?int)\n"
         "\n"
+        "# Go back to the generation before. What is left is refused until the sources change, or by force.\n"
+        "# result: as above, and no_previous, or not_kept: keep_previous is 0\n"
+        "method Rollback(wait: ?bool) ->\n"
+        "  (result: ?string, step: ?string, generation: ?int, elapsed_ms: ?int)\n"
+        "\n"
+        "# left: a newer generation that was left for the one that runs, and how long ago\n"
         "# generation: the one known to work; target: the one that shall run everywhere\n"
         "# phase: starting, idle, rolling, reverting, halted, stopping\n"
         "method Status() -> (version: string, pid: int, phase: string, loading: bool, generation: ?int,\n"
-        "  target: ?int, previous: ?int, replicas: int, live: int, ready: int, available: int,\n"
+        "  target: ?int, previous: ?int, left: ?int, left_ms: ?int, replicas: int, live: int, ready: int, "
+        "available: int,\n"
         "  failures: int, secret_memory: ?string, adopting: ?bool, instances: []Instance, listeners: "
         "[]Listener)\n"
         "\n"
@@ -171,18 +178,21 @@ size_t control_reply_status(char *out, size_t room, const struct control_rooms *
 
         fleet_look(rooms->fleet, &view);
         return reply_write(out, room,
-                json_pack("{s:{s:s, s:I, s:s, s:b, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, "
+                json_pack("{s:{s:s, s:I, s:s, s:b, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:o, "
+                          "s:o, s:o, "
                           "s:o}}",
                         "parameters", "version", TACET_VERSION, "pid", (json_int_t)getpid(), "phase",
                         fleet_phase_name(view.phase), "loading", view.is_loading, "generation",
                         number_or_null(view.stable, view.has_stable), "target",
                         number_or_null(view.target, view.has_target), "previous",
-                        number_or_null(view.previous, view.has_previous), "replicas",
-                        (json_int_t)rooms->fleet->settings.replicas, "live", (json_int_t)view.live, "ready",
-                        (json_int_t)view.ready, "available", (json_int_t)view.available, "failures",
-                        (json_int_t)view.failures, "secret_memory", memory_json(rooms, view.target),
-                        "adopting", adopting_json(rooms), "instances", instances_json(rooms), "listeners",
-                        listeners_json(rooms)));
+                        number_or_null(view.previous, view.has_previous), "left",
+                        number_or_null(view.left, view.left != 0), "left_ms",
+                        view.left ? json_integer(milliseconds(time_now_ns() - view.left_ns)) : json_null(),
+                        "replicas", (json_int_t)rooms->fleet->settings.replicas, "live",
+                        (json_int_t)view.live, "ready", (json_int_t)view.ready, "available",
+                        (json_int_t)view.available, "failures", (json_int_t)view.failures, "secret_memory",
+                        memory_json(rooms, view.target), "adopting", adopting_json(rooms), "instances",
+                        instances_json(rooms), "listeners", listeners_json(rooms)));
 }
 
 /* ---- org.varlink.service ---- */

@@ -21,6 +21,7 @@ static const struct {
         enum control_method method;
 } methods[] = {
         {"io.tacet.Rotate", CONTROL_ROTATE},
+        {"io.tacet.Rollback", CONTROL_ROLLBACK},
         {"io.tacet.Status", CONTROL_STATUS},
         {"org.varlink.service.GetInfo", CONTROL_GET_INFO},
         {"org.varlink.service.GetInterfaceDescription", CONTROL_GET_INTERFACE},
@@ -55,7 +56,7 @@ static bool parameter_read(struct control_request *out, const char *name, const 
                 return flag_read(value, &out->is_forced) == 0;
         if (out->method == CONTROL_ROTATE && strcmp(name, "emergency") == 0)
                 return flag_read(value, &out->is_emergency) == 0;
-        if (out->method == CONTROL_ROTATE && strcmp(name, "wait") == 0)
+        if ((out->method == CONTROL_ROTATE || out->method == CONTROL_ROLLBACK) && strcmp(name, "wait") == 0)
                 return flag_read(value, &out->waits) == 0;
         if (out->method == CONTROL_GET_INTERFACE && strcmp(name, "interface") == 0 && json_is_string(value)) {
                 name_copy(out->name, json_string_value(value));

@@ -11,6 +11,7 @@
 
 enum control_method {
         CONTROL_ROTATE,
+        CONTROL_ROLLBACK,
         CONTROL_STATUS,
         CONTROL_GET_INFO,
         CONTROL_GET_INTERFACE,
@@ -21,10 +22,11 @@ enum control_method {
 
 struct control_request {
         enum control_method method;
-        bool is_more;   /* replies may come in a row, all but the last with "continues" */
-        bool is_oneway; /* no reply is wanted */
-        bool is_forced, is_emergency, waits; /* of CONTROL_ROTATE */
-        char name[CONTROL_NAME_BYTES_MAX];   /* tame ASCII; the interface of CONTROL_GET_INTERFACE */
+        bool is_more;                      /* replies may come in a row, all but the last with "continues" */
+        bool is_oneway;                    /* no reply is wanted */
+        bool is_forced, is_emergency;      /* of CONTROL_ROTATE */
+        bool waits;                        /* of CONTROL_ROTATE, CONTROL_ROLLBACK */
+        char name[CONTROL_NAME_BYTES_MAX]; /* tame ASCII; the interface of CONTROL_GET_INTERFACE */
 };
 
 /* Read one message (without its NUL). Returns 0, or -1 when it is no call at all: then who sent it does not

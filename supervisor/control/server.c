@@ -145,26 +145,22 @@ static void reply_result(struct client *client, const char *result, uint64_t gen
 
 /* ---- requests ---- */
 
-static void rotation_ask(struct client *client, const struct control_request *request) {
+/* The service ends: nothing begins any more. Returns true when that has been said. */
+static bool end_reply(struct client *client) {
         struct fleet_view view;
+
+        fleet_look(control.rooms.fleet, &view);
+        if (view.phase != FLEET_PHASE_STOPPING && view.phase != FLEET_PHASE_OVER)
+                return false;
+        reply_result(client, control_result_name(CONTROL_STOPPED), 0);
+        return true;
+}
+
+/* The core has been asked: wait for what comes of it, or say that it has. */
+static void asked_reply(struct client *client, const struct control_request *request) {
         size_t room;
         char *out;
 
-        if (!control.rooms.generations->request) {
-                reply_error(client, "io.tacet.NoSource", NULL, NULL);
-                return;
-        }
-        client->asked_ns = time_now_ns();
-        fleet_look(control.rooms.fleet, &view);
-        if (view.phase == FLEET_PHASE_STOPPING || view.phase == FLEET_PHASE_OVER) {
-                reply_result(client, control_result_name(CONTROL_STOPPED), 0);
-                return;
-        }
-        client->ticket = control_ticket_take(control.rooms.fleet);
-        facts_push(control.rooms.facts, time_now_ns(),
-                (struct fleet_event){.kind = FLEET_RELOAD,
-                        .is_forced = request->is_forced,
-                        .is_emergency = request->is_emergency});
         if (request->waits && !request->is_oneway) {
                 client->is_waiting = true;
                 client->wants_steps = request->is_more;
@@ -176,16 +172,56 @@ static void rotation_ask(struct client *client, const struct control_request *re
                 client_replied(client, control_reply_done(out, room));
 }
 
+static void rotation_ask(struct client *client, const struct control_request *request) {
+        if (!control.rooms.generations->request) {
+                reply_error(client, "io.tacet.NoSource", NULL, NULL);
+                return;
+        }
+        client->asked_ns = time_now_ns();
+        if (end_reply(client))
+                return;
+        client->ticket = control_ticket_take(control.rooms.fleet);
+        facts_push(control.rooms.facts, time_now_ns(),
+                (struct fleet_event){.kind = FLEET_RELOAD,
+                        .is_forced = request->is_forced,
+                        .is_emergency = request->is_emergency});
+        asked_reply(client, request);
+}
+
+/* That there is nothing to go back to is told at once, also to who does not wait. */
+static void rollback_ask(struct client *client, const struct control_request *request) {
+        const struct fleet *fleet = control.rooms.fleet;
+        struct fleet_view view;
+
+        client->asked_ns = time_now_ns();
+        if (end_reply(client))
+                return;
+        fleet_look(fleet, &view);
+        if (view.phase == FLEET_PHASE_STARTING || (view.phase == FLEET_PHASE_IDLE && !view.has_previous)) {
+                bool is_kept = fleet->settings.previous_keep_ns > 0;
+
+                reply_result(
+                        client, control_result_name(is_kept ? CONTROL_NO_PREVIOUS : CONTROL_NOT_KEPT), 0);
+                return;
+        }
+        client->ticket = control_ticket_rollback();
+        facts_push(control.rooms.facts, time_now_ns(), (struct fleet_event){.kind = FLEET_ROLLBACK});
+        asked_reply(client, request);
+}
+
 static void request_serve(struct client *client, const struct control_request *request) {
         size_t room;
         char *out = client_room(client, &room);
 
-        /* Everything but a rotation is asked for its reply alone. */
-        if (request->is_oneway && request->method != CONTROL_ROTATE)
+        /* Everything else is asked for its reply alone. */
+        if (request->is_oneway && request->method != CONTROL_ROTATE && request->method != CONTROL_ROLLBACK)
                 return;
         switch (request->method) {
         case CONTROL_ROTATE:
                 rotation_ask(client, request);
+                return;
+        case CONTROL_ROLLBACK:
+                rollback_ask(client, request);
                 return;
         case CONTROL_STATUS:
                 client_replied(client, control_reply_status(out, room, &control.rooms));

@@ -9,6 +9,10 @@ struct control_ticket control_ticket_take(const struct fleet *fleet) {
         return (struct control_ticket){.load = fleet->load_last + 1};
 }
 
+struct control_ticket control_ticket_rollback(void) {
+        return (struct control_ticket){.is_rollback = true};
+}
+
 /* The newest load that is over. One that begins in the step that ends another has the next number. */
 static uint32_t load_finished(const struct fleet *fleet) {
         return fleet->is_loading ? fleet->load_last - 1 : fleet->load_last;
@@ -63,10 +67,26 @@ static enum control_result hear_load(
         return CONTROL_PENDING;
 }
 
-static enum control_result hear_way_back(
-        const struct control_ticket *ticket, const struct fleet_action *report) {
+/* Which way the core goes back. */
+static enum control_result hear_rollback(struct control_ticket *ticket, const struct fleet_action *report) {
+        if (report->report == FLEET_REPORT_NO_PREVIOUS)
+                return CONTROL_NO_PREVIOUS;
+        if (report->report == FLEET_REPORT_ROLLOUT) {
+                ticket->is_loaded = true;
+                ticket->generation = report->generation;
+        }
+        if (report->report == FLEET_REPORT_CANCELLED || report->report == FLEET_REPORT_RESUMED)
+                ticket->is_loaded = ticket->is_going_back = true;
+        return CONTROL_PENDING;
+}
+
+static enum control_result hear_way_back(struct control_ticket *ticket, const struct fleet_action *report) {
         if (report->report == FLEET_REPORT_HALTED)
                 return CONTROL_HALTED;
+        if (report->report == FLEET_REPORT_RESTORED && ticket->is_rollback && !ticket->has_failed) {
+                ticket->generation = report->generation;
+                return CONTROL_COMMITTED;
+        }
         if (report->report == FLEET_REPORT_RESTORED)
                 return ticket->has_failed ? CONTROL_REVERTED : CONTROL_UNCHANGED;
         if (report->report == FLEET_REPORT_ROLLOUT || report->report == FLEET_REPORT_COMMITTED)
@@ -93,13 +113,13 @@ enum control_result control_ticket_hear(
         if (report->report == FLEET_REPORT_STOPPING || report->report == FLEET_REPORT_GAVE_UP)
                 return CONTROL_STOPPED;
         if (!ticket->is_loaded)
-                return hear_load(ticket, fleet, report);
+                return ticket->is_rollback ? hear_rollback(ticket, report) : hear_load(ticket, fleet, report);
         return ticket->is_going_back ? hear_way_back(ticket, report) : hear_rollout(ticket, report);
 }
 
 const char *control_result_name(enum control_result result) {
         static const char *const names[] = {"pending", "committed", "unchanged", "reverted", "load_failed",
-                "refused", "superseded", "halted", "stopped"};
+                "refused", "superseded", "halted", "stopped", "no_previous", "not_kept"};
 
         return (unsigned)result < sizeof names / sizeof *names ? names[result] : "unknown";
 }

@@ -21,10 +21,13 @@ enum control_result {
         CONTROL_SUPERSEDED,  /* something newer came in between */
         CONTROL_HALTED,      /* neither forth nor back: a mix goes on */
         CONTROL_STOPPED,     /* the service ends */
+        CONTROL_NO_PREVIOUS, /* there is no generation to go back to */
+        CONTROL_NOT_KEPT,    /* nor ever will be: keep_previous is 0 */
 };
 
 struct control_ticket {
         uint32_t load;      /* the request's own, or a later one that took its place */
+        bool is_rollback;   /* it asks to go back, not for a load */
         bool is_loaded;     /* that load has brought a generation, or the one that is there */
         bool is_going_back; /* to what runs already, or because the new one failed */
         bool has_failed;
@@ -33,6 +36,9 @@ struct control_ticket {
 
 /* Before the request is handed to the core (with no fact in the queue): it asks for the next load. */
 struct control_ticket control_ticket_take(const struct fleet *fleet);
+
+/* The same for a request to go back. */
+struct control_ticket control_ticket_rollback(void);
 
 /* A report was made; `fleet` is as it is after that step. Returns CONTROL_PENDING until the request is
  * answered; the first other result is the answer. */

@@ -102,7 +102,11 @@ enum fleet_event_kind {
         FLEET_UNHEALTHY, /* instance: its probes failed as often as they may; final for this instance */
         FLEET_EXITED,    /* instance, is_signal, status: exit code or signal number, reaped */
         FLEET_EMPTY,     /* generation: its accept queue has been empty long enough */
-        /* go back to the generation before (of a rollout that runs: to the one it started from) */
+        /* go back to the generation before, by a rollout of its own (ROLLOUT, then COMMITTED or what else a
+         * rollout ends in); of one that runs: to the one it started from (CANCELLED, then RESTORED); of one
+         * that halted on its way back: go on with that (RESUMED, then RESTORED). What is left so is REFUSED
+         * until it changes or somebody forces it. The generation that was left becomes `previous` with the
+         * commit: a further one goes forward again */
         FLEET_ROLLBACK,
         /* signal: which one asked (0: none); is_hard: KILL now; is_at_once: without draining;
          * is_delivered: the instances have that signal already */
@@ -328,6 +332,8 @@ struct fleet {
         int64_t previous_until_ns;
         struct fleet_generation generations[FLEET_GENERATIONS_MAX];
 
+        uint64_t left;           /* generation newer than what runs that was left for it; 0: none */
+        int64_t left_ns;         /* when */
         uint32_t rejected_count; /* the newest last */
         uint8_t rejected[FLEET_REJECTED_MAX][FLEET_DIGEST_BYTES];
 
@@ -373,6 +379,8 @@ struct fleet_view {
         uint64_t target;
         uint64_t stable;
         uint64_t previous;
+        uint64_t left;      /* newer than what runs, and left for it by a failure or ROLLBACK; 0: none */
+        int64_t left_ns;    /* when that was, monotonic */
         uint32_t live;      /* instances of any generation, those on their way out included */
         uint32_t ready;     /* of them ready, not told to stop */
         uint32_t available; /* of them for healthy_min_ns */

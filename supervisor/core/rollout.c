@@ -42,6 +42,17 @@ static bool digest_equals(
         return index >= 0 && memcmp(fleet->generations[index].digest, digest, FLEET_DIGEST_BYTES) == 0;
 }
 
+/* The target is left for an older generation: its content is not to come again by itself, and whoever asks is
+ * told that the sources have something newer than what runs. */
+static void target_leave(struct fleet *fleet, int32_t to) {
+        const struct fleet_generation *generation = &fleet->generations[fleet->target];
+        digest_reject(fleet, generation->digest);
+        if (to >= 0 && generation->number < generation_number(fleet, to))
+                return; /* forward again */
+        fleet->left = generation->number;
+        fleet->left_ns = fleet->now_ns;
+}
+
 /* Every slot shall be on generation `index` from now on. */
 static void rollout_aim(struct fleet *fleet, int32_t index) {
         fleet->target = index;
@@ -180,7 +191,7 @@ void rollout_halt(struct fleet *fleet, struct fleet_actions *actions, const stru
 
 void rollout_fail(struct fleet *fleet, struct fleet_actions *actions, const struct fleet_failure *failure) {
         if (fleet->is_blamed)
-                digest_reject(fleet, fleet->generations[fleet->target].digest);
+                target_leave(fleet, fleet->stable);
         if (fleet->settings.is_revert_off) {
                 rollout_halt(fleet, actions, failure);
                 return;
@@ -192,11 +203,13 @@ void rollout_fail(struct fleet *fleet, struct fleet_actions *actions, const stru
 
 void rollout_back(struct fleet *fleet, struct fleet_actions *actions) {
         if (fleet_is_rolling(fleet)) {
+                target_leave(fleet, fleet->stable);
                 rollout_cancel(fleet, actions);
         } else if (fleet->is_halted) {
                 rollout_resume(fleet, actions);
         } else if (fleet->previous >= 0 && fleet->stable >= 0) {
                 const int32_t index = fleet->previous;
+                target_leave(fleet, index);
                 previous_forget(fleet);
                 rollout_aim(fleet, index);
                 digest_forgive(fleet, fleet->generations[index].digest);
@@ -241,6 +254,8 @@ static void rollout_commit(struct fleet *fleet, struct fleet_actions *actions) {
                 fleet->previous = old;
                 fleet->previous_until_ns = time_after(fleet->now_ns, fleet->settings.previous_keep_ns);
         }
+        if (generation_number(fleet, fleet->target) >= fleet->left)
+                fleet->left = 0; /* what runs is as new */
         report_generation(actions, fleet->is_up ? FLEET_REPORT_COMMITTED : FLEET_REPORT_STARTED,
                 generation_number(fleet, fleet->target));
         fleet->is_up = true;

@@ -104,6 +104,8 @@ void fleet_look(const struct fleet *fleet, struct fleet_view *out) {
                 .target = fleet->target >= 0 ? generation_number(fleet, fleet->target) : 0,
                 .stable = fleet->stable >= 0 ? generation_number(fleet, fleet->stable) : 0,
                 .previous = fleet->previous >= 0 ? generation_number(fleet, fleet->previous) : 0,
+                .left = fleet->left,
+                .left_ns = fleet->left_ns,
                 .live = fleet_count_live(fleet),
                 .available = fleet_count_available(fleet),
                 .failures = fleet->failures,

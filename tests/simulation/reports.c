@@ -66,6 +66,8 @@ static bool judge_rollout(struct world *world, const struct fleet_event *event, 
                 }
         }
         const bool had_stable = world->has_stable;
+        if (event->kind == FLEET_ROLLBACK)
+                reject(world, world->generations[old].content.number);
         forgive(world, content.number);
         aim(world, generation);
         if (!world->is_adopting || !world->is_load_emergency || !has_old) {
@@ -180,6 +182,8 @@ bool judge_report(struct world *world, const struct fleet_event *event, const st
         case FLEET_REPORT_CANCELLED:
                 census.cancelled++;
                 REQUIRE(world->has_stable, "cancelled, with nothing to go back to");
+                if (event->kind == FLEET_ROLLBACK)
+                        reject(world, world->generations[world->target].content.number);
                 aim(world, world->stable);
                 world->is_reverting = true;
                 break;
@@ -199,7 +203,7 @@ bool judge_report(struct world *world, const struct fleet_event *event, const st
                 REQUIRE(!world->is_load_forced, "refused what was forced");
                 REQUIRE(is_rejected(world, world->generations[event->generation].content.number) ||
                                 world->is_halted,
-                        "refused content that never failed");
+                        "refused content that never failed and was not left");
                 break;
         case FLEET_REPORT_ENDED:
                 REQUIRE(world->settings.restart != FLEET_RESTART_ALWAYS, "ended under restart = always");

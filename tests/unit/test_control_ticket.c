@@ -231,6 +231,92 @@ static void test_a_request_before_the_first_generation_is_up(void **state) {
         expect_result(0, "committed");
 }
 
+static void ask_back(void) {
+        results[ticket_count] = CONTROL_PENDING;
+        tickets[ticket_count] = control_ticket_rollback();
+        ticket_count++;
+        rollback();
+}
+
+/* Generation 2 has taken over from 1, which is kept. */
+static void begin_with_two(void) {
+        struct fleet_settings settings = settings_restart();
+
+        settings.previous_keep_ns = 600 * S;
+        ticket_count = 0;
+        fleet_up(&settings);
+        reload();
+        loaded(2, 'b');
+        exited(1, 0);
+        ready(2);
+        later(1 * S);
+}
+
+static void test_a_rollback_is_told_when_the_former_one_is_back(void **state) {
+        (void)state;
+        begin_with_two();
+        ask_back();
+        exited(2, 0);
+        ready(3);
+        expect_result(0, "pending");
+        later(1 * S);
+        expect_result(0, "committed");
+        assert_int_equal(tickets[0].generation, 1);
+}
+
+static void test_a_rollback_to_what_fails_is_told(void **state) {
+        (void)state;
+        begin_with_two();
+        ask_back();
+        exited(2, 0);
+        ready(3);
+        exited(3, 3);
+        later(1 * S);
+        ready(4);
+        later(1 * S);
+        expect_result(0, "reverted");
+}
+
+static void test_a_rollback_with_nothing_before_is_told(void **state) {
+        (void)state;
+        begin();
+        ask_back();
+        expect_result(0, "no_previous");
+}
+
+static void test_a_rollback_of_a_rollout_that_runs_is_told(void **state) {
+        (void)state;
+        begin();
+        ask(false);
+        loaded(2, 'b');
+        ask_back();
+        expect_result(0, "superseded");
+        exited(1, 0);
+        ready(2);
+        later(1 * S);
+        ready(3);
+        later(1 * S);
+        expect_result(1, "committed");
+        assert_int_equal(tickets[1].generation, 1);
+}
+
+static void test_a_rollback_that_newer_secrets_overtake_is_told(void **state) {
+        (void)state;
+        begin_with_two();
+        ask_back();
+        reload();
+        loaded(3, 'c');
+        expect_result(0, "superseded");
+}
+
+static void test_a_stop_is_told_to_who_rolls_back(void **state) {
+        (void)state;
+        begin_with_two();
+        ask_back();
+        stop();
+        expect_result(0, "stopped");
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_a_commit_is_told),
@@ -246,6 +332,12 @@ int main(void) {
                 cmocka_unit_test(test_a_halt_is_told),
                 cmocka_unit_test(test_an_emergency_takes_over_the_load_that_runs),
                 cmocka_unit_test(test_a_request_before_the_first_generation_is_up),
+                cmocka_unit_test(test_a_rollback_is_told_when_the_former_one_is_back),
+                cmocka_unit_test(test_a_rollback_to_what_fails_is_told),
+                cmocka_unit_test(test_a_rollback_with_nothing_before_is_told),
+                cmocka_unit_test(test_a_rollback_of_a_rollout_that_runs_is_told),
+                cmocka_unit_test(test_a_rollback_that_newer_secrets_overtake_is_told),
+                cmocka_unit_test(test_a_stop_is_told_to_who_rolls_back),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
