@@ -7,7 +7,7 @@ MUSL_CRT  := $(firstword $(wildcard /usr/lib/$(subst -linux-gnu,-linux-musl,$(AR
 GLIBC_LIB := /usr/lib/$(ARCH)
 HEADERS   := sodium sodium.h seccomp.h seccomp-syscalls.h ini.h jansson.h jansson_config.h linux asm-generic
 STATIC_ARCHIVES := $(foreach name,sodium seccomp cap inih jansson,$(GLIBC_LIB)/lib$(name).a)
-STATIC_SOURCES  := $(SOURCES) lib/musl/fortify.c
+STATIC_SOURCES  := $(SOURCES) $(wildcard lib/musl/*.c)
 STATIC_OBJECTS  := $(STATIC_SOURCES:%.c=$(STATIC)/obj/%.o)
 STATIC_CFLAGS   := -std=gnu17 -O2 -g $(filter-out -Wpedantic,$(WARN)) $(HARD) $(foreach flag,$(GCC_WARN) $(HARD_PROBED),$(call cc-option,$(flag))) \
                    -ffunction-sections -fdata-sections -idirafter $(STATIC)/include

@@ -53,6 +53,22 @@ def test_the_program_needs_no_library(root: Path) -> None:
     assert (root / "tacet").stat().st_size < 2_000_000
 
 
+def test_what_was_relocated_is_read_only() -> None:
+    """Neither the C library nor the kernel does it for a static program; a child of the first process inherits it."""
+    headers = subprocess.run(["readelf", "--program-headers", "--wide", TACET_STATIC], capture_output=True, text=True, check=True)
+    words = next(line for line in headers.stdout.splitlines() if "GNU_RELRO" in line).split()
+    start, end = int(words[2], 16) & -4096, int(words[2], 16) + int(words[5], 16) & -4096
+    assert end > start
+    with Running([TACET_STATIC, "run", "--", PROBE, "wait"]) as running:
+        running.line_with("^ready")
+        maps = [line.split() for line in Path(f"/proc/{running.process.pid}/maps").read_text().splitlines()]
+        own = [(*(int(at, 16) for at in line[0].split("-")), line[1]) for line in maps if line[-1] == TACET_STATIC]
+        base = own[0][0]
+        for page in range(base + start, base + end, 4096):
+            assert [rights for low, high, rights in own if low <= page < high] == ["r--p"]
+        running.process.terminate()
+
+
 @pytest.mark.parametrize("proc", [True, False], ids=["proc", "no-proc"])
 @pytest.mark.parametrize("dev", [True, False], ids=["dev", "no-dev"])
 def test_pid_1_of_an_empty_root(root: Path, proc: bool, dev: bool) -> None:

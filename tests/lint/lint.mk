@@ -3,7 +3,7 @@
 
 LINT         := build/lint
 LINT_QUICK   := tests/lint/sources tests/lint/purity tests/lint/circles tests/lint/manual
-LINT_CODE    := $(SOURCES) lib/musl/fortify.c
+LINT_CODE    := $(SOURCES) $(wildcard lib/musl/*.c)
 LINT_TESTS   := $(wildcard tests/unit/*.c tests/lint/*.c tests/fuzz/*.c tests/simulation/*.c tests/tools/*.c tests/tools/*/*.c bench/*.c)
 LINT_TEXT    := $(LINT_CODE) $(LINT_TESTS) $(wildcard $(FOLDERS:%=%/*.h) tests/*/*.h tests/*/*/*.h)
 LINT_CFLAGS   = -std=gnu17 $(CPPFLAGS) $(shell $(PKG_CONFIG) --cflags $(PACKAGES))
