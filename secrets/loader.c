@@ -12,7 +12,6 @@
 #include "secrets/loader.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
@@ -30,6 +29,7 @@
 #include "secrets/age/age.h"
 #include "secrets/confine.h"
 #include "secrets/source/gather.h"
+#include "secrets/source/yield.h"
 #include "secrets/merge.h"
 #include "secrets/message.h"
 #include "secrets/seal.h"
@@ -66,16 +66,6 @@ static void life_bound(pid_t parent, int64_t duration_ns) {
         after.it_value.tv_sec = (time_t)(duration_ns / NS_PER_S);
         after.it_value.tv_nsec = (long)(duration_ns % NS_PER_S);
         (void)timer_settime(timer, 0, &after, NULL);
-}
-
-/* When memory runs out the kernel ends the largest process of the control group, which would be the app:
- * sources may be large, and a bad one must harm nothing that runs. Root alone may say this of a process that
- * is not dumpable. */
-static void memory_yield(void) {
-        CLEANUP_FD int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-
-        if (fd >= 0)
-                (void)fd_write_full(fd, "1000", 4);
 }
 
 /* Close every descriptor but `channel`. (musl has no close_range.) */
@@ -122,8 +112,10 @@ static int loader_gather(struct loader *loader, int channel, struct error *error
                 return -1;
         descriptors_drop(channel);
         for (size_t i = 0; i < gathered->key_count; i++)
-                if (gathered->keys[i].is_passphrase && !loader->limits.scrypt_memory_max)
+                if (gathered->keys[i].is_passphrase && !loader->limits.scrypt_memory_max) {
                         loader->limits.scrypt_memory_max = memory_limit_bytes("");
+                        memory_yield();
+                }
         if (sources_gather(gathered, error) < 0)
                 return -1;
         /* A docker file may name any variable of ours: not one that holds a key, nor a secret that the parent
@@ -281,7 +273,6 @@ noreturn void loader_run(const struct load_request *request, int channel, pid_t 
         (void)sigprocmask(SIG_SETMASK, &all, NULL);
         life_bound(parent, time_add(load_deadline_ns(request), LOAD_GRACE_NS));
         process_harden();
-        memory_yield();
         loader.request = request;
         loader.message.size = sizeof loader.message;
         for (int i = 0; i < MESSAGE_DESCRIPTORS; i++)

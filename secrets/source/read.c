@@ -22,6 +22,7 @@
 
 #include "lib/duration.h"
 #include "lib/fd.h"
+#include "secrets/source/yield.h"
 
 #define READ_FIRST_BYTES ((size_t)4096)
 
@@ -32,6 +33,14 @@ struct growing {
         size_t room;
 };
 
+static uint8_t *room_take(const struct read_bounds *bounds, size_t room, struct error *error) {
+        uint8_t *at = arena_take(bounds->arena, room, error);
+
+        if (bounds->arena->used > YIELD_BYTES)
+                memory_yield();
+        return at;
+}
+
 static int growing_open(
         struct growing *buffer, const struct read_bounds *bounds, size_t expected, struct error *error) {
         size_t room = expected < READ_FIRST_BYTES ? READ_FIRST_BYTES : expected;
@@ -40,7 +49,7 @@ static int growing_open(
         if (room > bounds->bytes_max + 1)
                 room = bounds->bytes_max + 1;
         *buffer = (struct growing){.bounds = bounds, .room = room};
-        buffer->bytes.at = arena_take(bounds->arena, room, error);
+        buffer->bytes.at = room_take(bounds, room, error);
         return buffer->bytes.at ? 0 : -1;
 }
 
@@ -57,7 +66,7 @@ static int growing_widen(struct growing *buffer, struct error *error) {
         }
         if (room > buffer->bounds->bytes_max + 1)
                 room = buffer->bounds->bytes_max + 1;
-        at = arena_take(buffer->bounds->arena, room, error);
+        at = room_take(buffer->bounds, room, error);
         if (!at)
                 return -1;
         memcpy(at, buffer->bytes.at, buffer->bytes.length);

@@ -845,28 +845,82 @@ static void test_a_killed_loader_is_one_failed_load(void **state) {
         close(listener);
 }
 
-static void test_a_loader_goes_first_when_memory_runs_out(void **state) {
+static void score_read(pid_t pid, char out[static 16]) {
+        char path[64];
+        int fd;
+
+        snprintf(path, sizeof path, "/proc/%d/oom_score_adj", (int)pid);
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+        memset(out, 0, 16);
+        assert_true(fd_read_full(fd, out, 15) > 0);
+        close(fd);
+}
+
+/* A loader that waits for the socket which is the last of its sources has this score. */
+static void score_expect(const char *expected) {
         struct load_process process;
-        int listener = socket_listen("s"), fd;
-        char path[64], score[16] = "";
+        int listener = socket_listen("s"), peer;
+        char score[16];
+
+        source_add("unix:", path_of("s"));
+        assert_int_equal(load_start(&request, &process, &error), 0);
+        peer = accept(listener, NULL, NULL); /* it has read what comes before */
+        assert_true(peer >= 0);
+        score_read(process.pid, score);
+        assert_string_equal(score, expected);
+        kill(process.pid, SIGKILL);
+        assert_int_equal(load_finish(&process, &result, &error), -1);
+        waitpid(process.pid, NULL, 0);
+        close(peer);
+        close(listener);
+}
+
+static void test_a_large_load_goes_first_when_memory_runs_out(void **state) {
+        static char large[300 * 1024];
 
         (void)state;
         if (geteuid() != 0)
                 skip();
-        source_add("unix:", path_of("s"));
-        assert_int_equal(load_start(&request, &process, &error), 0);
-        snprintf(path, sizeof path, "/proc/%d/oom_score_adj", (int)process.pid);
-        for (int i = 0; i < 500 && strcmp(score, "1000\n") != 0; i++) {
-                usleep(2000);
-                fd = open(path, O_RDONLY | O_CLOEXEC);
-                assert_true(fd_read_full(fd, score, sizeof score - 1) > 0);
-                close(fd);
+        memset(large, '#', sizeof large);
+        file_write("large", large, sizeof large);
+        source_add("env-file:", path_of("large"));
+        score_expect("1000\n");
+}
+
+static void test_many_files_are_a_large_load_too(void **state) {
+        static char part[90 * 1024];
+
+        (void)state;
+        if (geteuid() != 0)
+                skip();
+        memset(part, '#', sizeof part);
+        for (int i = 0; i < 3; i++) {
+                file_write(i == 0 ? "a" : i == 1 ? "b" : "c", part, sizeof part);
+                source_add("env-file:", path_of(i == 0 ? "a" : i == 1 ? "b" : "c"));
         }
-        assert_string_equal(score, "1000\n");
-        kill(process.pid, SIGKILL);
-        assert_int_equal(load_finish(&process, &result, &error), -1);
-        waitpid(process.pid, NULL, 0);
-        close(listener);
+        score_expect("1000\n");
+}
+
+static void test_a_load_with_a_passphrase_goes_first_when_memory_runs_out(void **state) {
+        char key_text[200];
+
+        (void)state;
+        if (geteuid() != 0)
+                skip();
+        text_write("passphrase", "correct horse\n");
+        snprintf(key_text, sizeof key_text, "passphrase-file:%s", path_of("passphrase"));
+        key_add(key_text);
+        score_expect("1000\n");
+}
+
+static void test_a_small_load_has_the_score_of_its_parent(void **state) {
+        char own[16];
+
+        (void)state;
+        score_read(getpid(), own);
+        text_write("small", "A=1\n");
+        source_add("env-file:", path_of("small"));
+        score_expect(own);
 }
 
 static void test_a_stopped_loader_is_killed_at_its_deadline(void **state) {
@@ -1162,7 +1216,10 @@ int main(void) {
                 CASE(test_a_credential_socket_is_asked_as_systemd_asks),
                 CASE(test_a_socket_that_never_ends_meets_the_deadline),
                 CASE(test_a_killed_loader_is_one_failed_load),
-                CASE(test_a_loader_goes_first_when_memory_runs_out),
+                CASE(test_a_large_load_goes_first_when_memory_runs_out),
+                CASE(test_many_files_are_a_large_load_too),
+                CASE(test_a_load_with_a_passphrase_goes_first_when_memory_runs_out),
+                CASE(test_a_small_load_has_the_score_of_its_parent),
                 CASE(test_a_stopped_loader_is_killed_at_its_deadline),
                 CASE(test_the_loader_dies_with_its_parent),
                 CASE(test_the_parent_never_holds_a_value),
