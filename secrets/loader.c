@@ -11,7 +11,6 @@
 
 #include "secrets/loader.h"
 
-#include <errno.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
@@ -152,7 +151,7 @@ static int value_add(struct loader *loader, const struct material *material, str
                 entry.value = without_newline(value);
         if (secret_entry_check(name, entry.value, false, error) < 0)
                 return error_wrap(error, "%s", material->label);
-        return secret_list_add(&loader->list, entry, error);
+        return secret_list_add(&loader->list, entry, &loader->arena, error);
 }
 
 static int material_add(struct loader *loader, const struct material *material, struct error *error) {
@@ -193,7 +192,7 @@ static int capture_seal(struct loader *loader, struct error *error) {
                 struct secret_entry entry = {.name = material->name, .value = material->bytes};
 
                 if (source_is_environment(&request->sources[material->source], &prefix) &&
-                        secret_list_add(&captured, entry, error) < 0)
+                        secret_list_add(&captured, entry, &loader->arena, error) < 0)
                         return -1;
         }
         capture_key(request, key);
@@ -207,17 +206,16 @@ static int capture_seal(struct loader *loader, struct error *error) {
 
 static int inventory_seal(struct loader *loader, const uint16_t *shadowed, struct error *error) {
         size_t bytes = loader->list.count * sizeof(struct load_item);
-        struct load_item *items = calloc(1, bytes);
+        struct load_item *items = arena_take(&loader->arena, bytes, error);
         uint8_t key[32];
 
         if (!items)
-                return error_set(error, ENOMEM, "describe %zu variables", loader->list.count);
+                return error_wrap(error, "describe %zu variables", loader->list.count);
         if (!age_fingerprint_key(&loader->keys, key))
                 memcpy(key, loader->request->digest_key, sizeof key);
         merge_items(&loader->list, shadowed, key, items);
         loader->fds[MESSAGE_INVENTORY] =
                 seal_plain("tacet-inventory", (struct bytes){(uint8_t *)items, bytes}, error);
-        free(items);
         loader->message.has_inventory = true;
         return loader->fds[MESSAGE_INVENTORY] < 0 ? -1 : 0;
 }
@@ -225,12 +223,12 @@ static int inventory_seal(struct loader *loader, const uint16_t *shadowed, struc
 static int generation_seal(struct loader *loader, struct error *error) {
         const struct load_request *request = loader->request;
         struct load_message *message = &loader->message;
-        uint16_t *shadowed = calloc(loader->list.count + 1, sizeof *shadowed);
+        uint16_t *shadowed = arena_take(&loader->arena, (loader->list.count + 1) * sizeof *shadowed, error);
         struct secret_bytes strings;
         struct seal seal;
 
         if (!shadowed)
-                return error_set(error, ENOMEM, "merge %zu variables", loader->list.count);
+                return error_wrap(error, "merge %zu variables", loader->list.count);
         merge_winners(&loader->list, shadowed);
         if (merge_check_size(&loader->list, request->environment_bytes_max, error) < 0 ||
                 merge_strings(&loader->list, &loader->arena, &strings, error) < 0)

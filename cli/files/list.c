@@ -143,7 +143,6 @@ static int list_run(char **argv, struct error *error) {
                 result = list_print(&listing, request.is_json, error);
         /* From it and a fingerprint a short value could be guessed: it is as secret as the values. */
         secret_wipe(listing.key, sizeof listing.key);
-        secret_list_deinit(&listing.list);
         return result;
 }
 

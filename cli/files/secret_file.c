@@ -109,7 +109,6 @@ int secret_file_check(
         size_t mark = arena->used;
         int result = document_parse(dialect_guess(file, text), &input, error);
 
-        secret_list_deinit(&list);
         arena_release(arena, mark);
         return result;
 }

@@ -56,7 +56,7 @@ int dialect_add(const struct dialect_input *input, size_t offset, uint32_t line,
                 return error_wrap(error, "%s", input->file);
         memcpy(copy, name.at, name.length);
         entry.name = copy;
-        if (secret_list_add(input->list, entry, error) < 0)
+        if (secret_list_add(input->list, entry, input->arena, error) < 0)
                 return error_wrap(error, "%s:%u", input->file, line);
         return 0;
 }

@@ -12,8 +12,9 @@
 
 #include "secrets/document/dialect.h"
 
-/* The JSON reader builds a tree: about 300 bytes for each of at most SECRETS_MAX variables, beside a few
- * copies of the text in blocks of a power of two. The other dialects need less. */
+/* The JSON reader builds a tree: about 300 bytes for each of at most SECRETS_MAX variables, beside the
+ * list of them (some 90 bytes each) and a few copies of the text in blocks of a power of two. The other
+ * dialects need less. */
 #define ROOM_FIXED_BYTES ((size_t)4 * 1024 * 1024)
 #define ROOM_PER_BYTE    8
 
@@ -81,13 +82,13 @@ static int duplicates_refuse(const struct dialect_input *input, const struct sec
         struct error *error) {
         const struct secret_entry *worst = NULL, *original = NULL;
         const struct secret_entry **sorted;
-        size_t count = list->count - first;
+        size_t count = list->count - first, mark = input->arena->used;
 
         if (count < 2)
                 return 0;
-        sorted = calloc(count, sizeof *sorted);
+        sorted = arena_take(input->arena, count * sizeof *sorted, error);
         if (!sorted)
-                return error_set(error, 0, "%s: sort %zu names: out of memory", input->file, count);
+                return error_wrap(error, "%s: sort %zu names", input->file, count);
         for (size_t i = 0; i < count; i++)
                 sorted[i] = &list->at[first + i];
         qsort(sorted, count, sizeof *sorted, entry_compare);
@@ -97,7 +98,7 @@ static int duplicates_refuse(const struct dialect_input *input, const struct sec
                         original = sorted[i - 1];
                         worst = sorted[i];
                 }
-        free(sorted);
+        arena_release(input->arena, mark);
         if (!worst)
                 return 0;
         error_set(error, 0, "%s:%u: %s: the name is already on line %u", input->file, worst->line,

@@ -39,13 +39,13 @@ struct secret_entry {
 };
 
 struct secret_list {
-        struct secret_entry *at; /* heap; names and values are not */
+        struct secret_entry *at; /* in the arena, as names and values are */
         size_t count;
         size_t room;
 };
 
-void secret_list_deinit(struct secret_list *list);
-int secret_list_add(struct secret_list *list, struct secret_entry entry, struct error *error);
+int secret_list_add(
+        struct secret_list *list, struct secret_entry entry, struct arena *arena, struct error *error);
 
 /* Check one variable as every source must: a valid name, no NUL, SECRET_STRING_BYTES_MAX, not empty unless
  * allowed. The error begins with the name; the caller puts before it where that is. */

@@ -1,26 +1,22 @@
-/* The list of named secrets: see document.h. Only pointers and numbers lie on the heap; names and values stay
- * in the arena, so growing the list copies no secret byte. */
+/* The list of named secrets: see document.h. It lies in the arena like what it points to: growing it copies
+ * no secret byte, and a loader needs no heap, whose first use costs more than parsing a small document. */
 
 #include "secrets/document/document.h"
 
-#include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
-void secret_list_deinit(struct secret_list *list) {
-        free(list->at);
-        *list = (struct secret_list){0};
-}
-
-int secret_list_add(struct secret_list *list, struct secret_entry entry, struct error *error) {
+int secret_list_add(
+        struct secret_list *list, struct secret_entry entry, struct arena *arena, struct error *error) {
         if (list->count == SECRETS_MAX)
                 return error_set(error, 0, "more than %d variables", SECRETS_MAX);
         if (list->count == list->room) {
                 size_t room = list->room ? 2 * list->room : 32;
-                struct secret_entry *grown = reallocarray(list->at, room, sizeof *grown);
+                struct secret_entry *grown = arena_take(arena, room * sizeof *grown, error);
 
                 if (!grown)
-                        return error_set(error, ENOMEM, "list %zu variables", room);
+                        return error_wrap(error, "list %zu variables", room);
+                if (list->count)
+                        memcpy(grown, list->at, list->count * sizeof *grown);
                 list->at = grown;
                 list->room = room;
         }

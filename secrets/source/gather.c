@@ -1,11 +1,10 @@
-/* The heap of raw materials that the loader collects before it confines itself: see gather.h. */
+/* The raw materials that the loader collects before it confines itself: see gather.h. */
 
 #include "secrets/source/gather.h"
 
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 int gathered_add(struct gathered *gathered, struct material material, struct error *error) {
@@ -13,10 +12,12 @@ int gathered_add(struct gathered *gathered, struct material material, struct err
                 return error_set(error, 0, "more than %d files and values", SECRETS_MAX);
         if (gathered->count == gathered->room) {
                 size_t room = gathered->room ? 2 * gathered->room : 32;
-                struct material *grown = reallocarray(gathered->at, room, sizeof *grown);
+                struct material *grown = arena_take(gathered->bounds.arena, room * sizeof *grown, error);
 
                 if (!grown)
-                        return error_set(error, ENOMEM, "list %zu materials", room);
+                        return error_wrap(error, "list %zu materials", room);
+                if (gathered->count)
+                        memcpy(grown, gathered->at, gathered->count * sizeof *grown);
                 gathered->at = grown;
                 gathered->room = room;
         }

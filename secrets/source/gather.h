@@ -36,7 +36,7 @@ struct key_material {
 struct gathered {
         const struct load_request *request;
         struct read_bounds bounds;
-        struct material *at; /* heap; only pointers lie there */
+        struct material *at; /* in the arena */
         size_t count;
         size_t room;
         struct key_material keys[LOAD_KEYS_MAX];

@@ -17,7 +17,6 @@ struct document {
 };
 
 static inline void document_end(struct document *document) {
-        secret_list_deinit(&document->list);
         arena_deinit(&document->arena);
 }
 

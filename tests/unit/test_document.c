@@ -22,7 +22,6 @@ struct fixture {
 };
 
 static void fixture_reset(struct fixture *fixture) {
-        secret_list_deinit(&fixture->list);
         arena_deinit(&fixture->arena);
         memset(fixture, 0, sizeof *fixture);
         assert_int_equal(arena_init(&fixture->arena, 64 * 1024 * 1024, &fixture->error), 0);
@@ -37,7 +36,6 @@ static int fixture_up(void **state) {
 static int fixture_down(void **state) {
         struct fixture *fixture = *state;
 
-        secret_list_deinit(&fixture->list);
         arena_deinit(&fixture->arena);
         free(fixture);
         return 0;
