@@ -9,9 +9,9 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "conf/memory.h"
 #include "conf/named.h"
 #include "conf/schema.h"
 #include "conf/text.h"
@@ -34,8 +34,8 @@ void config_deinit(struct config *config) {
                 if (!schema_sections[i].is_named)
                         record_deinit(config, schema_sections[i].name);
         named_deinit(config);
-        free(config->path);
-        free(config->given);
+        config_memory_free(config->path);
+        config_memory_free(config->given);
         *config = (struct config){0};
 }
 
@@ -128,7 +128,7 @@ static int given_make_room(struct config *config, struct error *error) {
 
         if (config->given_count < config->given_room)
                 return 0;
-        grown = realloc(config->given, room * sizeof *grown);
+        grown = config_memory_grow(config->given, config->given_count * sizeof *grown, room * sizeof *grown);
         if (!grown)
                 return error_set(error, ENOMEM, "hold the configuration");
         config->given = grown;

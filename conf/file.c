@@ -20,6 +20,7 @@
 #include <sys/stat.h>
 
 #include "conf/config.h"
+#include "conf/memory.h"
 #include "conf/schema.h"
 #include "lib/fd.h"
 
@@ -308,8 +309,8 @@ int config_read_file(
                         report(context, error);
                 return -1;
         }
-        free(config->path);
-        config->path = strdup(path);
+        config_memory_free(config->path);
+        config->path = config_memory_text(path);
         reader.at = reader.text;
         reader.end = reader.text + length;
         /* A byte order mark would become part of the first section's name. */

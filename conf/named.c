@@ -6,9 +6,9 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "conf/memory.h"
 #include "conf/text.h"
 #include "conf/value.h"
 #include "conf/words.h"
@@ -64,7 +64,7 @@ void record_deinit(void *record, const char *section) {
                 if (value_is_scalar(row->type) || strcmp(row->section, section) != 0)
                         continue;
                 if (row->type == SCHEMA_TEXT || row->type == SCHEMA_PATH)
-                        free(*(char **)record_member(record, row));
+                        config_memory_free(*(char **)record_member(record, row));
                 else
                         words_deinit(record_member(record, row));
         }
@@ -118,7 +118,7 @@ struct named_record *named_add(struct config *config, const char *section, const
                 error_set(error, 0, "more than %d of [%s NAME]", CONFIG_SECTIONS_MAX, section);
         if (count >= CONFIG_SECTIONS_MAX)
                 return NULL;
-        grown = realloc(*kind_list(config, kind), (count + 1) * kind->bytes);
+        grown = config_memory_grow(*kind_list(config, kind), count * kind->bytes, (count + 1) * kind->bytes);
         if (!grown) {
                 error_set(error, ENOMEM, "hold the configuration");
                 return NULL;
@@ -129,7 +129,7 @@ struct named_record *named_add(struct config *config, const char *section, const
         record_init(record, section);
         /* Counted only when it is complete, so that a half one is not freed a second time. */
         if (text_copy(&record->name, name, error) < 0 || text_copy(&record->where, where, error) < 0) {
-                free(record->name);
+                config_memory_free(record->name);
                 return NULL;
         }
         (*kind_count(config, kind))++;
@@ -173,9 +173,9 @@ void named_deinit(struct config *config) {
                         struct named_record *record = kind_at(config, kind, n);
 
                         record_deinit(record, kind->section);
-                        free(record->name);
-                        free(record->where);
+                        config_memory_free(record->name);
+                        config_memory_free(record->where);
                 }
-                free(*kind_list(config, kind));
+                config_memory_free(*kind_list(config, kind));
         }
 }

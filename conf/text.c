@@ -3,15 +3,15 @@
 #include "conf/text.h"
 
 #include <errno.h>
-#include <stdlib.h>
-#include <string.h>
+
+#include "conf/memory.h"
 
 int text_copy(char **out, const char *text, struct error *error) {
-        char *copy = strdup(text);
+        char *copy = config_memory_text(text);
 
         if (!copy)
                 return error_set(error, ENOMEM, "hold the configuration");
-        free(*out);
+        config_memory_free(*out);
         *out = copy;
         return 0;
 }

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "conf/memory.h"
 #include "conf/text.h"
 
 #define BLANKS " \t"
@@ -27,7 +28,10 @@ int words_add(struct config_words *words, const char *word, struct error *error)
                 return error_set(error, 0, "more than %d words", CONFIG_WORDS_MAX);
         /* Room grows by doubling, and is told from the count alone: 4, 8, 16, ... less one for the NULL. */
         if (!words->at || (words->count >= 3 && ((words->count + 1) & words->count) == 0)) {
-                grown = realloc(words->at, (words->at ? (words->count + 1) * 2 : 4) * sizeof *grown);
+                size_t held = words->at ? words->count + 1 : 0;
+
+                grown = config_memory_grow(
+                        words->at, held * sizeof *grown, (held ? held * 2 : 4) * sizeof *grown);
                 if (!grown)
                         return error_set(error, ENOMEM, "hold a list of words");
                 words->at = grown;
@@ -41,14 +45,14 @@ int words_add(struct config_words *words, const char *word, struct error *error)
 
 void words_truncate(struct config_words *words, size_t count) {
         while (words->count > count) {
-                free(words->at[--words->count]);
+                config_memory_free(words->at[--words->count]);
                 words->at[words->count] = NULL;
         }
 }
 
 void words_deinit(struct config_words *words) {
         words_truncate(words, 0);
-        free(words->at);
+        config_memory_free(words->at);
         *words = (struct config_words){0};
 }
 
