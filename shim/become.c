@@ -22,6 +22,7 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -294,6 +295,19 @@ static int step_arguments(struct becoming *becoming) {
         return -1;
 }
 
+/* `tacet exec`: while the kernel took the loader apart, all of the above was done. The app must find neither a
+ * child nor the signal of its end: ignoring SIGCHLD discards the one that is pending. */
+static int step_loader(struct becoming *becoming) {
+        if (!becoming->spec->loader)
+                return 0;
+        while (waitpid(becoming->spec->loader, NULL, 0) < 0)
+                if (errno != EINTR)
+                        return step_failed(becoming, errno, "");
+        (void)signal(SIGCHLD, SIG_IGN);
+        (void)signal(SIGCHLD, SIG_DFL);
+        return 0;
+}
+
 static void execute_file(struct becoming *becoming, const char *path) {
         for (int try = 0; try < BUSY_TRIES; try++) {
                 execve(path, becoming->spec->argv, becoming->environment.strings);
@@ -393,6 +407,7 @@ static int (*const steps[])(struct becoming *) = {
         [LAUNCH_DIRECTORY] = step_directory,
         [LAUNCH_ENVIRONMENT] = step_environment,
         [LAUNCH_ARGUMENTS] = step_arguments,
+        [LAUNCH_LOADER] = step_loader,
         [LAUNCH_EXECUTE] = step_execute,
 };
 static_assert(sizeof steps / sizeof *steps == LAUNCH_STAGE_COUNT, "one step per stage");

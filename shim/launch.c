@@ -150,6 +150,7 @@ static const char *const stage_texts[] = {
         [LAUNCH_DIRECTORY] = "enter its directory",
         [LAUNCH_ENVIRONMENT] = "make its environment",
         [LAUNCH_ARGUMENTS] = "accept its arguments",
+        [LAUNCH_LOADER] = "wait for the end of the loader",
         [LAUNCH_EXECUTE] = "execute it",
 };
 static_assert(sizeof stage_texts / sizeof *stage_texts == LAUNCH_STAGE_COUNT, "one text per stage");

@@ -97,6 +97,7 @@ struct launch_spec {
          * are it */
         int secrets_channel, secrets_channel_peer;
         const struct launch_forgotten *forgotten;
+        pid_t loader; /* a killed child of the caller, reaped so late that its end costs no time; 0: none */
         struct launch_inheritance inheritance;
 };
 
@@ -116,6 +117,7 @@ enum launch_stage {
         LAUNCH_DIRECTORY,
         LAUNCH_ENVIRONMENT,
         LAUNCH_ARGUMENTS,
+        LAUNCH_LOADER,
         LAUNCH_EXECUTE,
         LAUNCH_STAGE_COUNT,
 };

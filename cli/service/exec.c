@@ -25,17 +25,15 @@ static void note_log(const struct launch_message *message, void *context) {
         log_write(LOG_WARNING, "%s", text);
 }
 
-static int secrets_load(struct service_verb *verb, struct bundle *out, struct error *error) {
+static int secrets_load(
+        struct service_verb *verb, struct bundle *out, pid_t *out_loader, struct error *error) {
         struct load_result result = {0};
 
         /* Ignored, there would be nothing to reap; the app gets the caller's choice. */
         (void)signal(SIGCHLD, SIG_DFL);
-        if (load_once(&verb->request, &result, error) < 0)
+        if (load_once_unreaped(&verb->request, &result, out_loader, error) < 0)
                 return -1;
         load_environment_wipe(&verb->request);
-        /* Ignoring it discards the SIGCHLD that is pending, so that the app does not begin with one. */
-        (void)signal(SIGCHLD, SIG_IGN);
-        (void)signal(SIGCHLD, SIG_DFL);
         if (result.warning[0])
                 log_write(LOG_WARNING, "%s", result.warning);
         bundle_move(out, &result.bundle);
@@ -49,7 +47,7 @@ static int command_become(struct service_verb *verb, struct error *error) {
         struct bundle secrets;
 
         bundle_init(&secrets);
-        if (verb->has_sources && secrets_load(verb, &secrets, error) < 0)
+        if (verb->has_sources && secrets_load(verb, &secrets, &launch->loader, error) < 0)
                 return -1;
         launch->secrets = &secrets;
         launch->session = LAUNCH_SAME_GROUP;

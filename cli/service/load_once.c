@@ -29,15 +29,31 @@ static void wait_for_answer(const struct load_process *process, int64_t deadline
         }
 }
 
-int load_once(const struct load_request *request, struct load_result *out, struct error *error) {
+static void loader_reap(pid_t loader) {
+        while (waitpid(loader, NULL, 0) < 0 && errno == EINTR)
+                continue;
+}
+
+int load_once_unreaped(
+        const struct load_request *request, struct load_result *out, pid_t *out_loader, struct error *error) {
         struct load_process process;
-        int result;
 
         if (load_start(request, &process, error) < 0)
                 return -1;
         wait_for_answer(&process, request->deadline_ns);
-        result = load_finish(&process, out, error);
-        while (waitpid(process.pid, NULL, 0) < 0 && errno == EINTR)
-                continue;
-        return result;
+        if (load_finish(&process, out, error) < 0) {
+                loader_reap(process.pid);
+                return -1;
+        }
+        *out_loader = process.pid;
+        return 0;
+}
+
+int load_once(const struct load_request *request, struct load_result *out, struct error *error) {
+        pid_t loader;
+
+        if (load_once_unreaped(request, out, &loader, error) < 0)
+                return -1;
+        loader_reap(loader);
+        return 0;
 }

@@ -39,6 +39,19 @@ def test_values_of_the_environment_survive_a_first_load_that_fails(tmp_path: Pat
         assert b"canary-in-environment" not in Path(f"/proc/{running.pid}/environ").read_bytes()
 
 
+def test_a_program_of_exec_has_no_child_and_no_signal_of_one(tmp_path: Path) -> None:
+    """The loader was a child of the process that became the program."""
+    vault = vault_make(tmp_path / "vault", "PASSWORD=from-the-vault-1\n")
+    script = (
+        "import os, signal, sys\n"
+        "pending, children = signal.sigpending(), open(f'/proc/self/task/{os.getpid()}/children').read()\n"
+        "sys.exit(f'{pending} {children}' if pending or children else 0)\n"
+    )
+    for _ in range(20):
+        done = run([TACET, "exec", *vault.options, "--", "/usr/bin/python3", "-c", script])
+        assert done.returncode == 0, done.stderr
+
+
 def test_a_fifo_in_place_of_a_file_holds_nothing_up(tmp_path: Path) -> None:
     """It is refused, not waited for."""
     os.mkfifo(tmp_path / "fifo", 0o600)
