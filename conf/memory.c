@@ -1,9 +1,10 @@
-/* The memory of a configuration: see memory.h. Used while options and files are read, before anything is started.
+/* The memory of a configuration: see memory.h. Used while options and files are read, before anything is
+ * started.
  *
- * What a command line says is a few hundred bytes. They come from a room of the program's own, because the first
- * block of a heap costs it two or three system calls and four pages, which every start would pay for and every
- * child that is forked copy. What does not fit is on the heap. The room is used up from its front and is empty
- * again when its last block was given back, as by config_deinit(); nothing in it is secret. */
+ * What a command line says is a few hundred bytes. They come from a room of the program's own, because the
+ * first block of a heap costs it two or three system calls and four pages, which every start would pay for
+ * and every child that is forked copy. What does not fit is on the heap. The room is used up from its front
+ * and is empty again when its last block was given back, as by config_deinit(); nothing in it is secret. */
 
 #include "conf/memory.h"
 

@@ -1,11 +1,11 @@
 /* What was relocated becomes read-only: build/tacet-static only.
  *
- * A static program that is position independent relocates itself, and musl's code for that (rcrt1.o, dlstart.c)
- * ends there: the mprotect(2) that `-z relro` asks for is its dynamic linker's, which this program does not
- * have. Without it the tables of verbs, of steps and of schemes, and the global offset table, could be written
- * to as long as the process lives. So it is done here, as the first constructor: nothing of tacet has run yet,
- * and every process that is forked inherits it. As in both C libraries a refusal ends the program: it means that
- * there is no memory for one more mapping. */
+ * A static program that is position independent relocates itself, and musl's code for that (rcrt1.o,
+ * dlstart.c) ends there: the mprotect(2) that `-z relro` asks for is its dynamic linker's, which this program
+ * does not have. Without it the tables of verbs, of steps and of schemes, and the global offset table, could
+ * be written to as long as the process lives. So it is done here, as the first constructor: nothing of tacet
+ * has run yet, and every process that is forked inherits it. As in both C libraries a refusal ends the
+ * program: it means that there is no memory for one more mapping. */
 
 #include <elf.h>
 #include <link.h>

@@ -78,9 +78,9 @@ int main(void) {
         if (!filter || fd < 0)
                 return 1;
         check(seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS), "bad architecture");
-        /* A binary tree of the numbers instead of a chain. The kernel runs the program once for every call that
-         * exists when it is installed (its bitmap of calls that are always allowed), so that is what gets
-         * cheaper. */
+        /* A binary tree of the numbers instead of a chain. The kernel runs the program once for every call
+         * that exists when it is installed (its bitmap of calls that are always allowed), so that is what
+         * gets cheaper. */
         check(seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2), "binary tree");
         rules_add(filter);
         check(seccomp_export_bpf(filter, fd), "export");
