@@ -1,10 +1,10 @@
 /* Reading a request: see request.h.
  *
- * This is the one place where the resident process parses a text that comes from outside. It is reached only
- * by root and by the user that tacet itself runs as (SO_PEERCRED, asked before the first byte is read), who
- * could do to it anyway what they like; with at most 4 KiB; and jansson does it, in whose strict mode a text
- * is one JSON object or refused. A fuzz target covers it. A child process for each request, as for secrets,
- * would cost more code than it guards. */
+ * One of the two places where the resident process parses a text that comes from outside (the other is
+ * notify/message.c). It is reached only by root and by the user that tacet itself runs as (SO_PEERCRED, asked
+ * before the first byte is read), who could do to it anyway what they like; with at most 4 KiB; and jansson
+ * does it, in whose strict mode a text is one JSON object or refused. A fuzz target covers it. A child
+ * process for each request, as for secrets, would cost more code than it guards. */
 
 #include "supervisor/control/request.h"
 
