@@ -91,6 +91,22 @@ static void drop_perform(struct supervisor *supervisor, const struct fleet_actio
         generations_drop(&supervisor->generations, action->generation);
 }
 
+/* Who waits at the socket of a generation that has died gets the next one: that must have no socket of its
+ * own yet, so what was prepared with one is taken back. */
+static void steer_perform(struct supervisor *supervisor) {
+        const struct instance *prepared = supervisor->launcher.ahead.instance;
+        const struct fleet_actions *actions = &supervisor->actions;
+
+        if (prepared && listeners_have_orphans(&supervisor->listeners)) {
+                const uint64_t generation = prepared->generation;
+
+                launcher_call_off(&supervisor->launcher);
+                listeners_drop(&supervisor->listeners, generation);
+        }
+        report_steer(supervisor);
+        listeners_steer(&supervisor->listeners, actions->shares, actions->share_count);
+}
+
 static void exit_perform(struct supervisor *supervisor, const struct fleet_action *action) {
         generations_cancel(&supervisor->generations);
         launcher_call_off(&supervisor->launcher);
@@ -98,16 +114,29 @@ static void exit_perform(struct supervisor *supervisor, const struct fleet_actio
         supervisor->exit_status = action->status;
 }
 
+/* No new connection comes to it, nor does health look at it; its generation's queue is watched while this
+ * holds. */
+static void emptying_perform(
+        struct supervisor *supervisor, struct instance *instance, const struct fleet_action *action) {
+        instance->is_emptying = action->kind == FLEET_DO_EMPTY;
+        if (instance->is_emptying)
+                listeners_empty(&supervisor->listeners, action->generation);
+}
+
 /* One that has ended meanwhile needs nothing any more. */
 static void instance_perform(struct supervisor *supervisor, const struct fleet_action *action) {
         struct instance *instance = instance_by_number(&supervisor->instances, action->instance);
 
-        if (instance && action->kind == FLEET_DO_STOP)
+        if (!instance)
+                return;
+        if (action->kind == FLEET_DO_STOP)
                 launcher_stop(&supervisor->launcher, instance, action);
-        else if (instance && action->kind == FLEET_DO_SIGNAL)
+        else if (action->kind == FLEET_DO_SIGNAL)
                 launcher_reload(&supervisor->launcher, instance, action->generation);
-        else if (instance)
+        else if (action->kind == FLEET_DO_KILL)
                 launcher_kill(&supervisor->launcher, instance);
+        else
+                emptying_perform(supervisor, instance, action);
 }
 
 static void action_perform(struct supervisor *supervisor, const struct fleet_action *action) {
@@ -123,6 +152,8 @@ static void action_perform(struct supervisor *supervisor, const struct fleet_act
                 launcher_spawn(&supervisor->launcher, action);
                 return;
         case FLEET_DO_SIGNAL:
+        case FLEET_DO_EMPTY:
+        case FLEET_DO_RECALL:
         case FLEET_DO_STOP:
         case FLEET_DO_KILL:
                 instance_perform(supervisor, action);
@@ -131,9 +162,7 @@ static void action_perform(struct supervisor *supervisor, const struct fleet_act
                 drop_perform(supervisor, action);
                 return;
         case FLEET_DO_STEER:
-                report_steer(supervisor);
-                listeners_steer(
-                        &supervisor->listeners, supervisor->actions.shares, supervisor->actions.share_count);
+                steer_perform(supervisor);
                 return;
         case FLEET_DO_REPORT:
                 report_tell(supervisor, action);

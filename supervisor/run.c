@@ -305,23 +305,6 @@ static void requests_serve(struct supervisor *supervisor) {
                 facts_handle(supervisor);
 }
 
-/* Which instances are emptying is looked for until the core says it. */
-static void emptying_follow(struct supervisor *supervisor) {
-        for (uint32_t slot = 0; slot < supervisor->fleet.settings.replicas; slot++)
-                for (uint32_t place = 0; place < 2; place++) {
-                        const struct fleet_instance *known =
-                                fleet_instance_at(&supervisor->fleet, slot, place);
-                        struct instance *instance =
-                                known ? instance_by_number(&supervisor->instances, known->number) : NULL;
-
-                        if (!instance)
-                                continue;
-                        instance->is_emptying = known->state == INSTANCE_EMPTYING;
-                        if (instance->is_emptying)
-                                listeners_empty(&supervisor->listeners, instance->generation);
-                }
-}
-
 static void turn(struct supervisor *supervisor) {
         int64_t deadline_ns = fleet_deadline(&supervisor->fleet);
 
@@ -334,7 +317,6 @@ static void turn(struct supervisor *supervisor) {
                 facts_handle(supervisor);
         }
         requests_serve(supervisor);
-        emptying_follow(supervisor);
         listeners_settle(&supervisor->listeners);
 }
 

@@ -56,7 +56,8 @@ struct fleet_settings {
         uint32_t unavailable_max; /* replicas that our own stops may make unready at a time */
         uint32_t failures_max;    /* failed new instances that a rollout survives; one more reverts it */
         bool is_revert_off;       /* a failed rollout halts where it is instead of going back */
-        bool is_steered; /* every generation has its own listening sockets: STEER and EMPTY are used */
+        /* every generation has its own listening sockets: STEER, EMPTY and RECALL are used */
+        bool is_steered;
         /* new content is told to instances that run, instead of replacing them; not with is_steered */
         bool is_signalled;
         /* of new connections, for the first available instance of a rollout; 0: none */
@@ -101,7 +102,7 @@ enum fleet_event_kind {
         FLEET_EXTEND,    /* instance asks for `delay_ns` from now to become ready (EXTEND_TIMEOUT_USEC) */
         FLEET_UNHEALTHY, /* instance: its probes failed as often as they may; final for this instance */
         FLEET_EXITED,    /* instance, is_signal, status: exit code or signal number, reaped */
-        FLEET_EMPTY,     /* generation: its accept queue has been empty long enough */
+        FLEET_EMPTY,     /* generation: since EMPTY its accept queue has been empty long enough */
         /* go back to the generation before, by a rollout of its own (ROLLOUT, then COMMITTED or what else a
          * rollout ends in); of one that runs: to the one it started from (CANCELLED, then RESTORED); of one
          * that halted on its way back: go on with that (RESUMED, then RESTORED). What is left so is REFUSED
@@ -140,6 +141,15 @@ enum fleet_action_kind {
         FLEET_DO_SPAWN,       /* slot, instance (a new number), generation */
         /* instance: tell it to read its secrets again; from now on it is one of `generation` */
         FLEET_DO_SIGNAL,
+        /* slot, instance, generation: the last one that took connections for its generation is to go, and
+         * gets no new one: STEER, which is the first action of its step, has sent them elsewhere before.
+         * Watch the accept queue of the generation, and tell FLEET_EMPTY when it has been empty long enough.
+         * The watch ends with RECALL, STOP, KILL or the exit of the instance. Several of a generation may
+         * empty at a time: FLEET_EMPTY is about all of them */
+        FLEET_DO_EMPTY,
+        /* slot, instance, generation: it was emptying and serves again. A STEER that sends it connections
+         * stands before this, too */
+        FLEET_DO_RECALL,
         /* instance: stop signal, then SIGCONT (its shim, if the app is not there yet). delay_ns: drain for
          * so long before it. is_delivered: it has the signal already. May come again without a delay: that
          * ends draining, and the signal is sent once more; no deadline moves by it */
@@ -240,7 +250,7 @@ enum instance_state {
         INSTANCE_BOOTING,   /* the app runs, not ready yet */
         INSTANCE_READY,     /* ready, not yet for healthy_min_ns */
         INSTANCE_AVAILABLE, /* ready and healthy */
-        INSTANCE_EMPTYING,  /* gets no new connection; waits for its queue to be empty */
+        INSTANCE_EMPTYING,  /* EMPTY said: gets no new connection, waits for its queue to be empty */
         INSTANCE_STOPPING,  /* STOP said */
         INSTANCE_KILLED,    /* KILL said */
 };

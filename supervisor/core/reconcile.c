@@ -40,14 +40,13 @@ static bool may_stop(const struct fleet *fleet, const struct fleet_instance *ins
 }
 
 /* The last one that takes connections for its generation first lets its queue run empty. */
-static void retire(struct fleet *fleet, struct fleet_actions *actions, struct fleet_instance *instance) {
+static void retire(struct fleet *fleet, struct fleet_actions *actions, const struct fleet_slot *slot,
+        struct fleet_instance *instance) {
         if (fleet->settings.is_steered && fleet->settings.queue_timeout_ns > 0 &&
-                instance_is_ready(instance) && steer_is_last(fleet, instance)) {
-                instance->state = INSTANCE_EMPTYING;
-                instance->deadline_ns = ladder_after(fleet, fleet->settings.queue_timeout_ns);
-        } else {
+                instance_is_ready(instance) && steer_is_last(fleet, instance))
+                instance_empty(fleet, actions, slot, instance);
+        else
                 instance_stop(fleet, actions, instance);
-        }
 }
 
 /* Its successor, or somebody else, has failed since: one that empties here is needed again. */
@@ -59,14 +58,14 @@ static bool is_needed_again(struct fleet *fleet, struct fleet_slot *slot) {
                (spare == 0 && !has_successor && !slot->has_ended);
 }
 
-static bool slot_recall(struct fleet *fleet, struct fleet_slot *slot) {
+static bool slot_recall(struct fleet *fleet, struct fleet_actions *actions, struct fleet_slot *slot) {
         bool has_moved = false;
         for (size_t place = 0; place < 2; place++) {
                 struct fleet_instance *instance = &slot->pair[place];
                 if (instance->state != INSTANCE_EMPTYING || fleet->is_emergency ||
                         !is_needed_again(fleet, slot))
                         continue;
-                instance_recall(fleet, instance);
+                instance_recall(fleet, actions, slot, instance);
                 has_moved = true;
         }
         return has_moved;
@@ -88,7 +87,7 @@ static bool slot_bring(
         for (size_t place = 0; place < 2; place++)
                 if (slot->pair[place].state == INSTANCE_EMPTYING &&
                         slot->pair[place].generation == generation) {
-                        instance_recall(fleet, &slot->pair[place]);
+                        instance_recall(fleet, actions, slot, &slot->pair[place]);
                         return true;
                 }
         if (!instance || backoff_earliest(slot, generation) > fleet->now_ns ||
@@ -162,7 +161,7 @@ static bool slot_clear(struct fleet *fleet, struct fleet_actions *actions, struc
                         instance_stop(fleet, actions, instance);
                 else if (is_staying && instance != keep &&
                          may_stop(fleet, instance, fleet->settings.unavailable_max))
-                        retire(fleet, actions, instance);
+                        retire(fleet, actions, slot, instance);
                 else
                         continue;
                 has_moved = true;
@@ -171,8 +170,8 @@ static bool slot_clear(struct fleet *fleet, struct fleet_actions *actions, struc
 }
 
 /* Both generations are here. */
-static bool slot_relieve(struct fleet *fleet, struct fleet_actions *actions, struct fleet_instance *target,
-        struct fleet_instance *other) {
+static bool slot_relieve(struct fleet *fleet, struct fleet_actions *actions, const struct fleet_slot *slot,
+        struct fleet_instance *target, struct fleet_instance *other) {
         if (!instance_is_available(target)) {
                 if (!fleet->is_halted || !fleet_is_rolling(fleet) || instance_is_ready(target))
                         return false;
@@ -186,7 +185,7 @@ static bool slot_relieve(struct fleet *fleet, struct fleet_actions *actions, str
                 return false;
         if (!may_stop(fleet, other, fleet->is_halted ? 0 : fleet->settings.unavailable_max))
                 return false;
-        retire(fleet, actions, other);
+        retire(fleet, actions, slot, other);
         return true;
 }
 
@@ -224,7 +223,7 @@ static bool slot_replace(struct fleet *fleet, struct fleet_actions *actions, str
                 !may_stop(fleet, other, settings->unavailable_max))
                 return false;
         slot->is_turning = true;
-        retire(fleet, actions, other);
+        retire(fleet, actions, slot, other);
         return true;
 }
 
@@ -240,17 +239,20 @@ static bool slot_fill(struct fleet *fleet, struct fleet_actions *actions, struct
         slot->is_turning = true;
         if (slot_bring(fleet, actions, slot, fleet->target))
                 return true;
-        /* The next try has to wait: with room for both the old one serves meanwhile. */
-        return fleet->settings.surge_max > 0 && slot_bring(fleet, actions, slot, fleet->stable);
+        /* The next try has to wait: with room for both the old one serves meanwhile. Where it is room that is
+         * waited for, the old one was retired to make it, and is not taken back. */
+        return fleet->settings.surge_max > 0 &&
+               backoff_earliest(slot, generation_number(fleet, fleet->target)) > fleet->now_ns &&
+               slot_bring(fleet, actions, slot, fleet->stable);
 }
 
 static bool slot_move(struct fleet *fleet, struct fleet_actions *actions, struct fleet_slot *slot) {
-        if (slot_recall(fleet, slot) || slot_clear(fleet, actions, slot))
+        if (slot_recall(fleet, actions, slot) || slot_clear(fleet, actions, slot))
                 return true;
         struct fleet_instance *target = slot_target(fleet, slot);
         struct fleet_instance *other = slot_other(fleet, slot);
         if (target && other)
-                return slot_relieve(fleet, actions, target, other);
+                return slot_relieve(fleet, actions, slot, target, other);
         if (slot->has_ended)
                 return false;
         if (other)

@@ -9,8 +9,8 @@
 
 #include "supervisor/core/state.h"
 
-/* A step says at most: STOP, KILL or SPAWN once per place, DROP per generation, and one each of CANCEL_LOAD,
- * LOAD, STEER and EXIT. Reports may not use that room. */
+/* A step says at most: EMPTY, RECALL, STOP, KILL or SPAWN once per place, DROP per generation, and one each
+ * of CANCEL_LOAD, LOAD, STEER and EXIT. Reports may not use that room. */
 #define DECISIONS_MAX (FLEET_INSTANCES_MAX + FLEET_GENERATIONS_MAX + 4)
 static_assert(FLEET_ACTIONS_MAX >= 2 * DECISIONS_MAX, "room for every decision and a report with each");
 
@@ -194,8 +194,26 @@ void instance_kill(struct fleet *fleet, struct fleet_actions *actions, struct fl
         action_add(actions, FLEET_DO_KILL)->instance = instance->number;
 }
 
-void instance_recall(struct fleet *fleet, struct fleet_instance *instance) {
+/* An action about an instance and the generation whose connections it takes. */
+static void instance_act(struct fleet *fleet, struct fleet_actions *actions, enum fleet_action_kind kind,
+        const struct fleet_slot *slot, const struct fleet_instance *instance) {
+        struct fleet_action *action = action_add(actions, kind);
+        action->slot = slot_number(fleet, slot);
+        action->instance = instance->number;
+        action->generation = instance->generation;
+}
+
+void instance_empty(struct fleet *fleet, struct fleet_actions *actions, const struct fleet_slot *slot,
+        struct fleet_instance *instance) {
+        instance->state = INSTANCE_EMPTYING;
+        instance->deadline_ns = ladder_after(fleet, fleet->settings.queue_timeout_ns);
+        instance_act(fleet, actions, FLEET_DO_EMPTY, slot, instance);
+}
+
+void instance_recall(struct fleet *fleet, struct fleet_actions *actions, const struct fleet_slot *slot,
+        struct fleet_instance *instance) {
         const bool was_available = instance->available_ns > 0;
+        instance_act(fleet, actions, FLEET_DO_RECALL, slot, instance);
         instance->state = was_available ? INSTANCE_AVAILABLE : INSTANCE_READY;
         instance->deadline_ns =
                 was_available ? NS_FOREVER : ladder_after(fleet, fleet->settings.healthy_min_ns);

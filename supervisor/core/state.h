@@ -91,8 +91,13 @@ void instance_undrain(struct fleet *fleet, struct fleet_actions *actions, struct
 void instance_stop_again(struct fleet *fleet, struct fleet_actions *actions, struct fleet_instance *instance);
 void instance_kill(struct fleet *fleet, struct fleet_actions *actions, struct fleet_instance *instance);
 
-/* One that was emptying serves again. */
-void instance_recall(struct fleet *fleet, struct fleet_instance *instance);
+/* Say EMPTY: it gets no new connection, and is stopped when its generation's accept queue is empty. */
+void instance_empty(struct fleet *fleet, struct fleet_actions *actions, const struct fleet_slot *slot,
+        struct fleet_instance *instance);
+
+/* Say RECALL: one that was emptying serves again. */
+void instance_recall(struct fleet *fleet, struct fleet_actions *actions, const struct fleet_slot *slot,
+        struct fleet_instance *instance);
 
 /* End the load that runs, and forget those that were asked for. */
 void load_cancel(struct fleet *fleet, struct fleet_actions *actions);

@@ -126,7 +126,7 @@ void launcher_stop(struct launcher *launcher, struct instance *instance, const s
 void launcher_reload(const struct launcher *launcher, struct instance *instance, uint64_t generation);
 
 /* FLEET_DO_KILL: the whole group goes, whatever kill_mode says. */
-void launcher_kill(const struct launcher *launcher, const struct instance *instance);
+void launcher_kill(const struct launcher *launcher, struct instance *instance);
 
 /* For spawn.c: the child was stopped, or goes on. */
 void launcher_on_stopped(struct child *child, int wait_status);

@@ -62,6 +62,7 @@ static void drain_begin(struct launcher *launcher, struct instance *instance, in
 
 void launcher_stop(struct launcher *launcher, struct instance *instance, const struct fleet_action *action) {
         instance->is_ending = true;
+        instance->is_emptying = false;
         if (action->is_delivered) {
                 loop_timer_clear(launcher->rooms.loop, &instance->drain);
                 instance_continue(launcher, instance);
@@ -82,7 +83,8 @@ void launcher_reload(const struct launcher *launcher, struct instance *instance,
 }
 
 /* At the deadline the whole group goes: nothing that the app started may hold its place. */
-void launcher_kill(const struct launcher *launcher, const struct instance *instance) {
+void launcher_kill(const struct launcher *launcher, struct instance *instance) {
+        instance->is_emptying = false;
         target_signal(instance, target_of(launcher, instance, true), SIGKILL);
         (void)kill(instance->pid, SIGKILL);
         tree_kill(launcher->rooms.trees, instance);

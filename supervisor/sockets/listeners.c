@@ -227,6 +227,20 @@ int listeners_adopt(struct listeners *listeners, uint64_t generation, const stru
         return listener->why_shared ? 0 : member_catch_up(listeners, listener, generation, error);
 }
 
+/* Clients were steered to it, and nobody is left who could accept them. */
+static bool member_is_orphan(const struct listeners *listeners, const struct listener_member *member) {
+        return !member->is_spare && member->had_clients &&
+               !instances_have(listeners->rooms.instances, member->generation);
+}
+
+bool listeners_have_orphans(const struct listeners *listeners) {
+        for (size_t i = 0; i < listeners->count; i++)
+                for (size_t k = 0; !listeners->list[i].why_shared && k < listeners->list[i].member_count; k++)
+                        if (member_is_orphan(listeners, &listeners->list[i].members[k]))
+                                return true;
+        return false;
+}
+
 /* Its instances have died, nobody else serves, and the next generation is to come for all who connect: also
  * for those who wait already, so it gets the very socket. A generation of which a process lives keeps its
  * own: it may accept yet. */
@@ -237,8 +251,7 @@ static bool member_inherit(
         for (size_t i = 0; i < listener->member_count; i++) {
                 struct listener_member *member = &listener->members[i];
 
-                if (!member->is_spare && member->had_clients &&
-                        !instances_have(listeners->rooms.instances, member->generation) &&
+                if (member_is_orphan(listeners, member) &&
                         (!best || listener_waiting(member->fd) > listener_waiting(best->fd)))
                         best = member;
         }

@@ -133,6 +133,10 @@ void listeners_steer(struct listeners *listeners, const struct fleet_share *shar
  * hold. */
 void listeners_empty(struct listeners *listeners, uint64_t generation);
 
+/* Do clients wait at a socket of which no process is left? The next generation that is steered to and has no
+ * socket of its own yet gets that one. */
+bool listeners_have_orphans(const struct listeners *listeners);
+
 /* FLEET_DO_DROP: the generation is gone, and its sockets with it, but for one in whose queue somebody waits:
  * the next new generation gets that. */
 void listeners_drop(struct listeners *listeners, uint64_t generation);

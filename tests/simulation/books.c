@@ -182,7 +182,10 @@ void oracle_told(struct world *world, const struct fleet_event *event, const str
                 world->is_at_once |= event->is_at_once || event->is_delivered;
                 break;
         case FLEET_EMPTY:
-                world->generations[event->generation].is_queue_empty = true;
+                for (size_t i = 0; i < SIM_INSTANCES_MAX; i++)
+                        if (world->instances[i].is_emptying &&
+                                world->instances[i].generation == event->generation)
+                                world->instances[i].is_empty = true;
                 break;
         case FLEET_TICK:
                 break;

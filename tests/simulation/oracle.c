@@ -108,16 +108,52 @@ static bool judge_chosen_stop(struct world *world, const struct sim_instance *in
                         "stop of %llu before its successor has proved itself", (number)instance->number);
         }
         if (s->is_steered && count_serving(world, instance->generation, false) == 1) {
-                const struct sim_generation *generation = &world->generations[instance->generation];
                 REQUIRE(!generation_has_share(world, instance->generation),
                         "stop of %llu, the last of generation %llu, while it gets connections",
                         (number)instance->number, (number)instance->generation);
-                REQUIRE(generation->is_queue_empty ||
-                                world->now_ns - generation->steered_away_ns >= s->queue_timeout_ns,
+                REQUIRE(instance->is_emptying || s->queue_timeout_ns == 0,
+                        "stop of %llu, the last of generation %llu, which was not emptied",
+                        (number)instance->number, (number)instance->generation);
+        }
+        if (instance->is_emptying) {
+                REQUIRE(instance->is_empty || world->now_ns - instance->emptying_ns >= s->queue_timeout_ns,
                         "stop of %llu, while connections wait for generation %llu", (number)instance->number,
                         (number)instance->generation);
                 census.emptied++;
         }
+        return true;
+}
+
+/* Said when nobody is sent there any more, and taken back only by RECALL. */
+static bool judge_empty(struct world *world, const struct fleet_action *action) {
+        struct sim_instance *instance = world_find(world, action->instance);
+        REQUIRE(world->settings.is_steered && world->settings.queue_timeout_ns > 0 && !world->is_stopping,
+                "%llu is emptied now", (number)action->instance);
+        REQUIRE(instance && is_serving(instance) && instance->generation == action->generation &&
+                        instance->slot == action->slot,
+                "%llu is emptied, and does not serve", (number)action->instance);
+        REQUIRE(!instance->is_emptying, "%llu is emptied twice", (number)action->instance);
+        REQUIRE(!generation_has_share(world, action->generation),
+                "generation %llu is emptied while it gets connections", (number)action->generation);
+        instance->is_emptying = true;
+        instance->is_empty = false;
+        instance->emptying_ns = world->now_ns;
+        instance->emptying_step = census.steps;
+        return true;
+}
+
+static bool judge_recall(struct world *world, const struct fleet_action *action) {
+        struct sim_instance *instance = world_find(world, action->instance);
+        REQUIRE(instance && is_serving(instance) && instance->generation == action->generation &&
+                        instance->slot == action->slot && !world->is_stopping && !world->is_emergency,
+                "recall of %llu", (number)action->instance);
+        REQUIRE(instance->is_emptying, "recall of %llu, which was not emptying", (number)action->instance);
+        REQUIRE(instance->emptying_step < census.steps, "%llu is emptied and recalled in one step",
+                (number)action->instance);
+        instance->is_emptying = false;
+        instance->is_recalled = true;
+        instance->emptying_ns = world->now_ns;
+        census.recalled++;
         return true;
 }
 
@@ -285,16 +321,8 @@ static bool judge_steer(struct world *world, const struct fleet_actions *actions
         REQUIRE(world->settings.is_steered, "steer in a fleet that is not steered");
         REQUIRE(actions->share_count > 0, "steer to nobody");
         census.steers++;
-        const size_t before_count = world->share_count;
-        struct fleet_share before[FLEET_GENERATIONS_MAX];
-        memcpy(before, world->shares, sizeof before);
         world->share_count = actions->share_count;
         memcpy(world->shares, actions->shares, sizeof world->shares);
-        for (size_t i = 0; i < before_count; i++)
-                if (!generation_has_share(world, before[i].generation)) {
-                        world->generations[before[i].generation].steered_away_ns = world->now_ns;
-                        world->generations[before[i].generation].is_queue_empty = false;
-                }
         for (size_t i = 0; i < actions->share_count; i++) {
                 const uint64_t generation = actions->shares[i].generation;
                 REQUIRE(actions->shares[i].weight > 0 && !world->generations[generation].is_dropped,
@@ -328,6 +356,10 @@ static bool judge_action(struct world *world, const struct fleet_event *event,
         case FLEET_DO_SPAWN:
                 world->spawns++;
                 return judge_spawn(world, action);
+        case FLEET_DO_EMPTY:
+                return judge_empty(world, action);
+        case FLEET_DO_RECALL:
+                return judge_recall(world, action);
         case FLEET_DO_STOP:
                 return judge_stop(world, event, action);
         case FLEET_DO_SIGNAL:
@@ -370,14 +402,16 @@ static int64_t instance_bound(const struct world *world, const struct sim_instan
                 return one->stopped_ns + (one->stop_limit_ns > 0 ? one->stop_limit_ns : 1);
         if (!one->is_ready)
                 return one->ready_deadline_ns;
+        if (one->is_emptying)
+                return one->emptying_ns + world->settings.queue_timeout_ns;
         if (one->is_available)
                 return NS_FOREVER;
         if (one->signalled_ns == one->ready_ns)
                 return one->ready_ns +
                        (world->settings.healthy_min_ns > 0 ? world->settings.healthy_min_ns : 1);
-        /* it may have been retired and recalled, unseen from here */
-        if (world->settings.is_steered)
-                return world->now_ns + world->settings.healthy_min_ns + world->settings.queue_timeout_ns + 1;
+        if (one->is_recalled)
+                return one->emptying_ns +
+                       (world->settings.healthy_min_ns > 0 ? world->settings.healthy_min_ns : 1);
         return one->ready_ns + world->settings.healthy_min_ns;
 }
 
@@ -429,6 +463,22 @@ static bool judge_canary(struct world *world) {
                             !takes_connections(world, &world->instances[i]);
         REQUIRE(is_alone ? own == all : own * 100 == all * percent, "the canary gets %llu of %llu",
                 (number)own, (number)all);
+        return true;
+}
+
+/* Who empties was told so, and nobody else. */
+static bool judge_emptying(struct world *world) {
+        for (size_t i = 0; i < SIM_INSTANCES_MAX; i++) {
+                const struct sim_instance *one = &world->instances[i];
+                for (uint32_t place = 0; one->is_live && place < 2; place++) {
+                        const struct fleet_instance *seen =
+                                fleet_instance_at(&world->fleet, one->slot, place);
+                        if (seen && seen->number == one->number)
+                                REQUIRE((seen->state == INSTANCE_EMPTYING) ==
+                                                (one->is_emptying && !one->is_stopped && !one->is_killed),
+                                        "%llu was told to empty, or not, and does not", (number)one->number);
+                }
+        }
         return true;
 }
 
@@ -504,7 +554,7 @@ bool oracle_judge(struct world *world, const struct fleet_event *event, const st
                 "a loaded generation is neither taken nor dropped");
         if (world->is_over)
                 return true;
-        return (!world->is_stopping || judge_stopping(world, event)) &&
+        return judge_emptying(world) && (!world->is_stopping || judge_stopping(world, event)) &&
                (world->is_stopping || judge_rest(world)) && judge_time(world) &&
                judge_storm(world, event, actions);
 }

@@ -148,8 +148,8 @@ static bool judge_step(struct world *world, const struct fleet_action *action) {
         REQUIRE(action->report != FLEET_REPORT_AVAILABLE || instance->is_available, "%llu is not proved yet",
                 (number)action->instance);
         if (action->report == FLEET_REPORT_EMPTIED)
-                REQUIRE(world->generations[instance->generation].is_queue_empty,
-                        "the queue of %llu is not empty", (number)action->instance);
+                REQUIRE(instance->is_emptying && instance->is_empty, "the queue of %llu is not empty",
+                        (number)action->instance);
         return true;
 }
 

@@ -207,15 +207,32 @@ static void load_begin(struct world *world, uint32_t load) {
                 world->pending[before].content = world->content;
 }
 
-/* Who gets no more connections has an empty queue soon. */
-static void queues_empty(struct world *world) {
-        for (size_t i = 0; i < SIM_INSTANCES_MAX; i++) {
-                const struct sim_instance *instance = &world->instances[i];
-                if (instance->is_live && !mishap(world, 25))
-                        world_post(world, 50 * NS_PER_MS,
-                                (struct fleet_event){
-                                        .kind = FLEET_EMPTY, .generation = instance->generation});
+/* Who gets no more connections has an empty queue soon. Only who was told so is watched. */
+static void queue_watch(struct world *world, uint64_t generation) {
+        if (!mishap(world, 25))
+                world_post(world, 50 * NS_PER_MS + draw_ns(world, 100 * NS_PER_MS),
+                        (struct fleet_event){.kind = FLEET_EMPTY, .generation = generation});
+}
+
+static bool somebody_empties(const struct world *world, uint64_t generation) {
+        for (size_t i = 0; i < SIM_INSTANCES_MAX; i++)
+                if (world->instances[i].is_live && world->instances[i].is_emptying &&
+                        !world->instances[i].is_stopped && world->instances[i].generation == generation)
+                        return true;
+        return false;
+}
+
+/* Nobody of this generation empties any more: what the watch would have said it does not say. */
+static void queue_forget(struct world *world, uint64_t generation) {
+        size_t kept = 0;
+        if (somebody_empties(world, generation))
+                return;
+        for (size_t i = 0; i < world->pending_count; i++) {
+                const struct fleet_event *event = &world->pending[i].event;
+                if (event->kind != FLEET_EMPTY || event->generation != generation)
+                        world->pending[kept++] = world->pending[i];
         }
+        world->pending_count = kept;
 }
 
 static void perform(struct world *world, const struct fleet_action *action) {
@@ -230,7 +247,14 @@ static void perform(struct world *world, const struct fleet_action *action) {
         case FLEET_DO_SIGNAL:
                 instance_signalled(world, action);
                 break;
+        case FLEET_DO_EMPTY:
+                queue_watch(world, action->generation);
+                break;
+        case FLEET_DO_RECALL:
+                queue_forget(world, action->generation);
+                break;
         case FLEET_DO_STOP:
+                queue_forget(world, instance->generation);
                 if (!instance->ignores_stop)
                         post_about(world, instance,
                                 (world_chance(world, 70) ? action->delay_ns : 0) +
@@ -243,8 +267,6 @@ static void perform(struct world *world, const struct fleet_action *action) {
                         137);
                 break;
         case FLEET_DO_STEER:
-                queues_empty(world);
-                break;
         case FLEET_DO_CANCEL_LOAD: /* its answer may still come */
         case FLEET_DO_DROP:
         case FLEET_DO_REPORT:
@@ -260,8 +282,8 @@ static void narrate(
                 (unsigned long long)event->generation, event->load, event->status);
         for (size_t i = 0; i < actions->count; i++) {
                 const struct fleet_action *a = &actions->list[i];
-                static const char *const names[] = {"LOAD", "CANCEL", "SPAWN", "SIGNAL", "STOP", "KILL",
-                        "DROP", "STEER", "REPORT", "EXIT"};
+                static const char *const names[] = {"LOAD", "CANCEL", "SPAWN", "SIGNAL", "EMPTY", "RECALL",
+                        "STOP", "KILL", "DROP", "STEER", "REPORT", "EXIT"};
                 printf("    %s slot %u instance %llu generation %llu report %d reason %d status %d delay "
                        "%lld\n",
                         names[a->kind], a->slot, (unsigned long long)a->instance,
@@ -288,14 +310,18 @@ static bool tell(struct world *world, const struct fleet_event *event, const str
 /* A fact about what is no more, at a time that has been: nothing may change, not one byte. */
 static bool tell_stale(struct world *world) {
         static const enum fleet_event_kind kinds[] = {FLEET_SPAWNED, FLEET_SPAWN_FAILED, FLEET_READY,
-                FLEET_UNHEALTHY, FLEET_EXITED, FLEET_EXTEND, FLEET_LOAD_FAILED};
+                FLEET_UNHEALTHY, FLEET_EXITED, FLEET_EXTEND, FLEET_LOAD_FAILED, FLEET_EMPTY};
         static struct fleet_actions actions;
         static struct fleet before;
         if (world->stale_count == 0 || world->is_over)
                 return true;
-        struct fleet_event event = {.kind = kinds[world_random(world, 7)], .status = 1};
+        struct fleet_event event = {.kind = kinds[world_random(world, 8)], .status = 1};
         event.instance = world->stale[world_random(world, world->stale_count)];
         event.load = world->load_live ? world->load_live - 1 : world->load_last;
+        if (event.kind == FLEET_EMPTY)
+                event.generation = world_random(world, world->generation_next + 1);
+        if (event.kind == FLEET_EMPTY && somebody_empties(world, event.generation))
+                return true;
         before = world->fleet;
         fleet_step(&world->fleet, &event, &actions);
         census.stale++;

@@ -41,8 +41,6 @@ struct sim_generation {
         bool is_blamed;    /* some were its own */
         bool has_permanent_failure;
         bool has_canary_failure;
-        bool is_queue_empty; /* said since no new connection goes there */
-        int64_t steered_away_ns;
 };
 
 /* What both sides know of one process. Times are those at which the fleet was told, or told us. */
@@ -51,6 +49,9 @@ struct sim_instance {
         bool is_ready;
         bool is_unhealthy;
         bool is_available; /* ready for healthy_min, and the fleet had the chance to see it */
+        bool is_emptying;  /* EMPTY was said, and no RECALL since */
+        bool is_recalled;  /* it was emptying once: what it had proved by then counts anew */
+        bool is_empty;     /* and its queue was said to be empty since */
         bool is_stopped;   /* STOP was said */
         bool is_killed;
         bool has_failed;
@@ -62,6 +63,8 @@ struct sim_instance {
         int64_t spawned_ns;
         int64_t ready_ns;
         int64_t ready_deadline_ns;
+        int64_t emptying_ns; /* when EMPTY or RECALL was said last */
+        uint64_t emptying_step;
         int64_t stopped_ns;
         int64_t drain_until_ns;
         int64_t stop_limit_ns;
@@ -150,7 +153,7 @@ struct sim_census {
         uint64_t commits, reverts, halts, restores, exits, refusals, unchanged, cancelled, superseded,
                 emergencies;
         uint64_t signals, canaries, canaries_passed, stop_drains, undrained, stops_again;
-        uint64_t give_ups, steers, emptied, kills, stale, reloads, calm_checks, steps;
+        uint64_t give_ups, steers, emptied, recalled, kills, stale, reloads, calm_checks, steps;
 };
 extern struct sim_census census;
 

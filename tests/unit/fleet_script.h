@@ -152,6 +152,12 @@ static inline void trace_action(const struct fleet_action *action) {
         case FLEET_DO_SIGNAL:
                 trace_add("signal %llu g%llu", instance, generation);
                 break;
+        case FLEET_DO_EMPTY:
+                trace_add("empty %llu g%llu", instance, generation);
+                break;
+        case FLEET_DO_RECALL:
+                trace_add("recall %llu g%llu", instance, generation);
+                break;
         case FLEET_DO_STOP:
                 trace_add("%sstop %llu", action->delay_ns > 0 ? "drain-and-" : "", instance);
                 if (action->is_delivered)

@@ -288,7 +288,7 @@ static void test_connections_are_steered_away_before_the_old_is_stopped(void **s
         ready(2);
         expect("load 2 (rollout g2) spawn 2 g2");
         later(1 * S);
-        expect("steer g2:1");
+        expect("steer g2:1 empty 1 g1");
         assert_int_equal(wakes_in(), 5 * S);
         queue_empty(2);
         expect("");
@@ -306,7 +306,7 @@ static void test_a_queue_that_does_not_empty_is_not_waited_for_without_end(void 
         loaded(2, 'b');
         ready(2);
         later(6 * S);
-        expect("load 2 (rollout g2) spawn 2 g2 steer g2:1 stop 1");
+        expect("load 2 (rollout g2) spawn 2 g2 steer g2:1 empty 1 g1 stop 1");
 }
 
 static void test_an_old_one_that_empties_is_the_fastest_way_back(void **state) {
@@ -319,7 +319,7 @@ static void test_an_old_one_that_empties_is_the_fastest_way_back(void **state) {
         later(1 * S);
         trace[0] = '\0';
         exited(2, 1);
-        expect("steer g1:1 (failed 2 exited 1) (reverted g2 exited 1) (restored g1) drop g2");
+        expect("steer g1:1 (failed 2 exited 1) (reverted g2 exited 1) recall 1 g1 (restored g1) drop g2");
 }
 
 static void test_one_that_empties_and_is_unhealthy_is_not_taken_back(void **state) {
@@ -337,6 +337,26 @@ static void test_one_that_empties_and_is_unhealthy_is_not_taken_back(void **stat
         expect("stop 1 steer g1:1 (failed 2 exited 1) (reverted g2 exited 1) spawn 3 g1 drop g2");
 }
 
+static void test_one_that_empties_to_make_room_is_not_taken_back(void **state) {
+        (void)state;
+        struct fleet_settings settings = settings_steered(1);
+        settings.unavailable_max = 1;
+        settings.failures_max = 1;
+        fleet_up(&settings);
+        reload();
+        loaded(2, 'b');
+        ready(2);
+        expect("load 2 (rollout g2) spawn 2 g2");
+        unhealthy(2);
+        expect("(failed 2 unhealthy) (retry 2 later) stop 2");
+        later(500 * MS);
+        expect("steer g2:1 empty 1 g1");
+        queue_empty(1);
+        expect("stop 1");
+        exited(2, 0);
+        expect("spawn 3 g2");
+}
+
 static void test_one_that_is_taken_back_does_not_hold_up_the_other_slots(void **state) {
         (void)state;
         struct fleet_settings settings = settings_steered(2);
@@ -348,9 +368,9 @@ static void test_one_that_is_taken_back_does_not_hold_up_the_other_slots(void **
         exited(1, 0);
         ready(4);
         later(1 * S);
-        expect("load 2 (rollout g2) spawn 3 g2@0 steer g2:1 g1:1 stop 1 spawn 4 g2@1 steer g2:2");
+        expect("load 2 (rollout g2) spawn 3 g2@0 steer g2:1 g1:1 stop 1 spawn 4 g2@1 steer g2:2 empty 2 g1");
         rollback();
-        expect("steer g2:1 g1:1 (cancelled g2) stop 4");
+        expect("steer g2:1 g1:1 (cancelled g2) recall 2 g1 stop 4");
         exited(4, 0);
         expect("spawn 5 g1@0");
 }
@@ -375,10 +395,10 @@ static void test_one_that_empties_is_needed_when_its_own_successor_fails(void **
         later(1 * S);
         ready(6);
         later(2 * S);
-        expect("steer g1:1 g3:1 steer g3:2");
+        expect("steer g1:1 g3:1 steer g3:2 empty 4 g2");
         /* slot 0 has two that are available, so nobody is missed but in slot 1 */
         exited(5, 1);
-        expect("steer g3:1 g2:1 (failed 5 exited 1) (retry 5) spawn 7 g3@1");
+        expect("steer g3:1 g2:1 (failed 5 exited 1) (retry 5) recall 4 g2 spawn 7 g3@1");
 }
 
 static void test_shares_follow_the_replicas_of_each_generation(void **state) {
@@ -414,7 +434,8 @@ static void test_one_that_empties_comes_back_instead_of_a_second_one(void **stat
         later(1 * S);
         trace[0] = '\0';
         exited(2, 1);
-        expect("steer g1:1 (failed 2 exited 1) (halted g2 exited 1) (cancelled g2) (restored g1) drop g2");
+        expect("steer g1:1 (failed 2 exited 1) (halted g2 exited 1) recall 1 g1 (cancelled g2) (restored g1) "
+               "drop g2");
 }
 
 static void test_names_are_never_missing(void **state) {
@@ -481,6 +502,7 @@ int main(void) {
                 cmocka_unit_test(test_a_queue_that_does_not_empty_is_not_waited_for_without_end),
                 cmocka_unit_test(test_an_old_one_that_empties_is_the_fastest_way_back),
                 cmocka_unit_test(test_one_that_empties_and_is_unhealthy_is_not_taken_back),
+                cmocka_unit_test(test_one_that_empties_to_make_room_is_not_taken_back),
                 cmocka_unit_test(test_one_that_is_taken_back_does_not_hold_up_the_other_slots),
                 cmocka_unit_test(test_one_that_empties_is_needed_when_its_own_successor_fails),
                 cmocka_unit_test(test_shares_follow_the_replicas_of_each_generation),
