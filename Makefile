@@ -22,7 +22,7 @@ VERSION    := 0.1.0
 
 FOLDERS  := $(shell sed -n 's/^[0-9][0-9]*  *\([^ ]*\).*/\1/p' floors)
 SOURCES  := $(foreach folder,$(FOLDERS),$(wildcard $(folder)/*.c))
-UNITS    := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
+UNITS    := $(patsubst tests/unit/%.c,%,$(sort $(shell find tests/unit -name 'test_*.c')))
 PACKAGES := libsodium libseccomp libcap inih jansson
 
 OUT := build
@@ -65,7 +65,8 @@ OBJECTS   := $(SOURCES:%.c=$(OUT)/obj/%.o)
 PROGRAM   := $(OUT)/obj/cli/main.o
 LIBRARY   := $(filter-out $(PROGRAM),$(OBJECTS))
 
-.PHONY: all static check demo bench lint fuzz install uninstall clean dependencies unit unit-programs valgrind tools equipped
+.PHONY: all static check demo bench lint fuzz install uninstall clean dependencies unit unit-programs valgrind tools equipped \
+        print-objects
 all: $(OUT)/tacet
 
 # Said once and first, not as the missing header of the first file.
@@ -105,10 +106,33 @@ STATIC  := build/static
 include packaging/static.mk
 
 # ---- tests ------------------------------------------------------------------------------------------------------------
-$(OUT)/tests/%: tests/unit/%.c $(LIBRARY)
-	$(say) CC $<
-	mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -Wno-missing-prototypes -UNDEBUG -MMD -MP $(LDFLAGS) $(LINK) -o $@ $< $(LIBRARY) $(LIBS) -lcmocka
+# A test in tests/unit/ROOM is linked with that folder's objects and with those of the folders that it sees, and with nothing else:
+# a room that works like this knows nobody above it, not even through a pointer. A test in tests/unit itself has everything.
+folders_seen = $(shell awk -v own=$(1) '/^[0-9]/ { floor[$$2] = $$1; folders[++count] = $$2; \
+	if ($$2 == own) { sees_all = NF == 2; for (i = 4; i <= NF; i++) sees[$$i] } } \
+	END { for (i = 1; i <= count; i++) { name = folders[i]; \
+	if (name == own || own in floor && floor[name] < floor[own] && (sees_all || name in sees)) print name } }' floors)
+objects_seen = $(filter-out $(PROGRAM),$(foreach folder,$(call folders_seen,$(1)),$(patsubst %.c,$(OUT)/obj/%.o,$(wildcard $(folder)/*.c))))
+ROOMS := $(sort $(patsubst %/,%,$(filter-out ./,$(dir $(UNITS)))))
+ifneq ($(filter-out $(FOLDERS),$(ROOMS)),)
+$(error tests/unit has a folder that the file floors does not name: $(filter-out $(FOLDERS),$(ROOMS)))
+endif
+
+LINK_TEST = $(CC) $(CPPFLAGS) $(ALL_CFLAGS) -Wno-missing-prototypes -UNDEBUG -MMD -MP $(LDFLAGS) $(LINK) -o $@ $< \
+	$(filter %.o,$^) $(LIBS) -lcmocka
+define test_rule
+$(1:%=$(OUT)/tests/%): $(OUT)/tests/%: tests/unit/%.c $(2) floors
+	$$(say) CC $$<
+	mkdir -p $$(@D)
+	$$(LINK_TEST)
+endef
+FLAT_UNITS := $(filter-out $(ROOMS:%=%/test_%),$(UNITS))
+$(if $(FLAT_UNITS),$(eval $(call test_rule,$(FLAT_UNITS),$(LIBRARY))))
+$(foreach room,$(ROOMS),$(eval $(call test_rule,$(filter $(room)/test_%,$(UNITS)),$(call objects_seen,$(room)))))
+
+# What a test of ROOM is linked with, for tests/unit/mutants.
+print-objects:
+	@echo $(if $(ROOM),$(call objects_seen,$(ROOM)),$(LIBRARY))
 
 unit-programs: $(UNITS:%=$(OUT)/tests/%)
 
@@ -118,8 +142,9 @@ unit: unit-programs
 # The unit tests under valgrind (dynamic build). It knows neither landlock nor seccomp, and the loader refuses to work unconfined:
 # the programs that need it are left to the sanitizers. An end-to-end test does the same for a supervisor's life.
 VALGRIND := valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite
+UNCONFINED := $(foreach name,test_confine test_load test_adopt test_adopt_answers,$(name) %/$(name))
 valgrind: unit-programs
-	for test in $(filter-out test_confine test_load test_adopt test_adopt_answers,$(UNITS)); do $(VALGRIND) $(OUT)/tests/$$test || exit 1; done
+	for test in $(filter-out $(UNCONFINED),$(UNITS)); do $(VALGRIND) $(OUT)/tests/$$test || exit 1; done
 
 # Small probe programs that tests run under the supervisor: static, so that they also run in an empty root file system.
 TOOLS := $(patsubst tests/tools/%.c,build/tests/tools/%,$(wildcard tests/tools/*.c))
@@ -178,4 +203,4 @@ uninstall:
 clean:
 	rm -rf build
 
--include $(OBJECTS:.o=.d) $(wildcard $(OUT)/tests/*.d)
+-include $(OBJECTS:.o=.d) $(UNITS:%=$(OUT)/tests/%.d)

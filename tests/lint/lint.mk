@@ -4,8 +4,8 @@
 LINT         := build/lint
 LINT_QUICK   := tests/lint/sources tests/lint/purity tests/lint/circles tests/lint/manual
 LINT_CODE    := $(SOURCES) $(wildcard lib/musl/*.c)
-LINT_TESTS   := $(wildcard tests/unit/*.c tests/lint/*.c tests/fuzz/*.c tests/simulation/*.c tests/tools/*.c tests/tools/*/*.c bench/*.c)
-LINT_TEXT    := $(LINT_CODE) $(LINT_TESTS) $(wildcard $(FOLDERS:%=%/*.h) tests/*/*.h tests/*/*/*.h)
+LINT_TESTS   := $(UNITS:%=tests/unit/%.c) $(wildcard tests/lint/*.c tests/fuzz/*.c tests/simulation/*.c tests/tools/*.c tests/tools/*/*.c bench/*.c)
+LINT_TEXT    := $(LINT_CODE) $(LINT_TESTS) $(wildcard $(FOLDERS:%=%/*.h)) $(shell find tests -name '*.h')
 LINT_CFLAGS   = -std=gnu17 $(CPPFLAGS) $(shell $(PKG_CONFIG) --cflags $(PACKAGES))
 LINT_SCRIPTS  = $(shell grep -rlE '^\#!/bin/(ba)?sh' --include='*' packaging tests bench .ci 2>/dev/null)
 
