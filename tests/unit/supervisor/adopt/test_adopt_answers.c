@@ -21,14 +21,23 @@
 #include "lib/fd.h"
 #include "lib/log.h"
 #include "shim/adopt.h"
-#include "supervisor/state.h"
+#include "supervisor/adopt/adopt.h"
+#include "supervisor/sockets/listener.h"
 
 #define TURN_NS (10 * NS_PER_MS)
 
-static struct supervisor supervisor;
-static struct supervisor_settings settings;
-static struct adopt_tree trees[ADOPT_TREES_MAX];
-static struct socket_address rules[2];
+static struct loop loop;
+static struct facts facts;
+static struct children children;
+static struct errands errands;
+static struct instances instances;
+static struct fleet_settings fleet_settings;
+static struct fleet fleet;
+static struct socket_address addresses[2];
+static struct socket_rules rules;
+static struct socket_settings sockets;
+static struct listeners listeners;
+static struct adopt adopt;
 static struct sockaddr_in wanted, other;
 
 /* What the child does; its exit status is the answer. */
@@ -53,37 +62,52 @@ static void ports_choose(void) {
 }
 
 static void begin(void) {
+        const struct listeners_rooms for_listeners = {
+                .loop = &loop, .facts = &facts, .instances = &instances, .fleet = &fleet, .rules = &rules};
+        const struct adopt_rooms for_adopt = {.loop = &loop,
+                .errands = &errands,
+                .instances = &instances,
+                .listeners = &listeners,
+                .rules = &rules};
         struct error error = {0};
 
-        memset(&supervisor, 0, sizeof supervisor);
-        memset(trees, 0, sizeof trees);
-        supervisor.adopt.trees = trees;
-        supervisor.instances.places = 1;
+        memset(&errands, 0, sizeof errands);
+        memset(&instances, 0, sizeof instances);
+        memset(&listeners, 0, sizeof listeners);
+        memset(&adopt, 0, sizeof adopt);
         ports_choose();
-        assert_true(socket_address_set(&rules[0], SOCK_STREAM, (struct sockaddr *)&wanted, sizeof wanted));
-        settings = (struct supervisor_settings){.adopts = rules, .adopt_count = 1};
-        settings.readiness.has_adopted = true;
-        settings.fleet = (struct fleet_settings){.replicas = 1, .surge_max = 1, .is_steered = true};
-        supervisor.settings = &settings;
-        supervisor.notify.source.fd = -1;
-        assert_int_equal(loop_init(&supervisor.loop, &error), 0);
-        fleet_init(&supervisor.fleet, &settings.fleet);
-        supervisor.instances.list[0] = (struct instance){.is_used = true, .supervisor = &supervisor, .number = 5};
-        supervisor.instances.list[0].readiness =
-                (struct readiness_watch){.wanted = 1U << READINESS_LISTEN, .is_running = true};
+        assert_true(
+                socket_address_set(&addresses[0], SOCK_STREAM, (struct sockaddr *)&wanted, sizeof wanted));
+        fleet_settings = (struct fleet_settings){.replicas = 1, .surge_max = 1, .is_steered = true};
+        rules = (struct socket_rules){
+                .fleet = &fleet_settings, .adopts = addresses, .adopt_count = 1, .is_adopting = true};
+        assert_int_equal(loop_init(&loop, &error), 0);
+        errands_open(&errands, &loop, &children);
+        fleet_init(&fleet, &fleet_settings);
+        assert_int_equal(listeners_open(&listeners, &for_listeners, &sockets, &error), 0);
+        adopt_open(&adopt, &for_adopt);
+        *instance_unused(&instances) = (struct instance){.is_used = true,
+                .instances = &instances,
+                .number = 5,
+                .signs = {.wanted = sign_bit(READINESS_LISTEN), .is_running = true}};
 }
 
 static void end(void) {
-        listeners_close(&supervisor);
-        loop_deinit(&supervisor.loop);
+        listeners_close(&listeners);
+        loop_deinit(&loop);
+}
+
+static void part_on_ended(struct child *child, int wait_status) {
+        *(int *)child->owner = wait_status;
 }
 
 static int child_run_as(child_part *part, uint64_t generation) {
+        int channel, status = -1;
+        struct child child = {.on_ended = part_on_ended, .owner = &status};
         struct error error = {0};
         pid_t pid;
-        int channel, status;
 
-        assert_int_equal(adopt_prepare(&supervisor, 5, generation, &channel, &error), 0);
+        assert_int_equal(adopt_prepare(&adopt, 5, generation, &channel, &error), 0);
         pid = fork();
         if (pid == 0) {
                 int fd = adopt_filter_install(false);
@@ -94,8 +118,11 @@ static int child_run_as(child_part *part, uint64_t generation) {
                 _exit(part());
         }
         close(channel);
-        while (waitpid(pid, &status, WNOHANG) == 0)
-                loop_wait(&supervisor.loop, time_now_ns() + TURN_NS);
+        children_add(&children, &child, pid);
+        while (status < 0) {
+                loop_wait(&loop, time_now_ns() + TURN_NS);
+                children_reap(&children);
+        }
         assert_true(WIFEXITED(status));
         return WEXITSTATUS(status);
 }
@@ -118,7 +145,7 @@ static int option_of(int fd, int level, int name) {
 }
 
 static bool is_ready(void) {
-        return supervisor.instances.list[0].readiness.is_said;
+        return instances.list[0].signs.is_complete;
 }
 
 static int binds_and_listens(void) {
@@ -150,13 +177,13 @@ static void test_a_bind_gets_the_generations_socket_and_its_listen_is_the_sign(v
         begin();
         assert_int_equal(child_run(binds_and_listens), 0);
         assert_true(is_ready());
-        assert_int_equal(supervisor.listeners.count, 1);
-        assert_int_equal(supervisor.listeners.list[0].members[0].generation, 1);
-        assert_true(queue_limit(supervisor.listeners.list[0].members[0].fd) > 1); /* whatever it asked for */
-        assert_int_equal(listeners_descriptors(&supervisor, 1, descriptors, &count, &error), 0);
+        assert_int_equal(listeners.count, 1);
+        assert_int_equal(listeners.list[0].members[0].generation, 1);
+        assert_true(queue_limit(listeners.list[0].members[0].fd) > 1); /* whatever it asked for */
+        assert_int_equal(listeners_descriptors(&listeners, 1, descriptors, &count, &error), 0);
         assert_int_equal(count, 0); /* it was not declared, and is not handed over at the next start */
         assert_int_equal(child_run_as(binds_and_listens, 2), 0); /* beside the first */
-        assert_int_equal(supervisor.listeners.list[0].member_count, 2);
+        assert_int_equal(listeners.list[0].member_count, 2);
         end();
 }
 
@@ -176,7 +203,7 @@ static void test_other_addresses_are_the_apps_own_and_no_sign(void **state) {
         (void)state;
         begin();
         assert_int_equal(child_run(listens_elsewhere), 0);
-        assert_int_equal(supervisor.listeners.count, 0);
+        assert_int_equal(listeners.count, 0);
         assert_int_equal(child_run(binds_only), 0);
         assert_false(is_ready());
         end();
@@ -192,7 +219,7 @@ static void test_a_datagram_socket_of_that_address_is_the_apps_own(void **state)
         (void)state;
         begin();
         assert_int_equal(child_run(binds_datagrams), 0);
-        assert_int_equal(supervisor.listeners.count, 0);
+        assert_int_equal(listeners.count, 0);
         end();
 }
 
@@ -275,8 +302,8 @@ static void test_what_the_app_had_set_is_set_on_the_socket_that_it_gets(void **s
 static void test_who_listens_on_all_addresses_is_ready_and_not_before(void **state) {
         (void)state;
         begin();
-        settings.adopt_count = 2;
-        assert_true(socket_address_set(&rules[1], SOCK_STREAM, (struct sockaddr *)&other, sizeof other));
+        rules.adopt_count = 2;
+        assert_true(socket_address_set(&addresses[1], SOCK_STREAM, (struct sockaddr *)&other, sizeof other));
         assert_int_equal(child_run(binds_and_listens), 0);
         assert_false(is_ready());
         end();
@@ -296,7 +323,7 @@ static void test_a_bad_call_gets_the_error_that_it_always_got(void **state) {
         (void)state;
         begin();
         assert_int_equal(child_run(binds_short_or_badly), 0);
-        assert_int_equal(supervisor.listeners.count, 0);
+        assert_int_equal(listeners.count, 0);
         end();
 }
 
@@ -314,9 +341,9 @@ static int binds_after_the_drop(void) {
 }
 
 static void drop_on_due(struct loop_timer *timer) {
-        struct adopt_tree *tree = &supervisor.adopt.trees[0];
+        struct adopt_tree *tree = &adopt.trees[0];
 
-        adopt_drop(&supervisor, 1);
+        adopt_drop(&adopt, 1);
         assert_true(tree->is_dropped);
         assert_int_equal(write(ends[1], "x", 1), 1);
         (void)timer;
@@ -328,9 +355,9 @@ static void test_of_a_generation_that_was_dropped_a_bind_is_its_own(void **state
         (void)state;
         begin();
         assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
-        loop_timer_set(&supervisor.loop, &timer, time_now_ns());
+        loop_timer_set(&loop, &timer, time_now_ns());
         assert_int_equal(child_run(binds_after_the_drop), 0);
-        assert_int_equal(supervisor.listeners.count, 0);
+        assert_int_equal(listeners.count, 0);
         fd_cleanup(&ends[0]);
         fd_cleanup(&ends[1]);
         end();

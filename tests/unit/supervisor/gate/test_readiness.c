@@ -12,51 +12,83 @@
 #include <unistd.h>
 
 #include "lib/duration.h"
-#include "supervisor/state.h"
+#include "supervisor/gate/readiness.h"
 
-static struct supervisor supervisor;
-static struct supervisor_settings settings;
-static struct gear gear;
+static struct loop loop;
+static struct facts facts;
+static struct children children;
+static struct errands errands;
+static struct instances instances;
 static struct instance *instance;
+static struct fleet_settings fleet;
+static struct socket_rules rules;
+static struct socket_settings sockets;
+static struct notify_settings notify_settings;
+static struct notify notify;
+static struct health_settings health_settings;
+static struct health health;
+static struct readiness_settings settings;
+static struct readiness_gate gate;
+static struct gear gear;
 
 static void begin(enum readiness ready) {
         struct error error = {0};
 
-        memset(&supervisor, 0, sizeof supervisor);
+        memset(&facts, 0, sizeof facts);
+        memset(&instances, 0, sizeof instances);
+        memset(&notify, 0, sizeof notify);
+        memset(&health, 0, sizeof health);
+        memset(&gate, 0, sizeof gate);
         memset(&gear, 0, sizeof gear);
-        settings = (struct supervisor_settings){.readiness = {.ready = ready, .fd_number = 7}};
-        settings.fleet.replicas = 1;
-        supervisor.settings = &settings;
-        supervisor.notify.source.fd = -1;
-        instance = &supervisor.instances.list[0];
-        *instance = (struct instance){.is_used = true, .supervisor = &supervisor, .number = 5, .pid = 12345};
-        assert_int_equal(loop_init(&supervisor.loop, &error), 0);
+        sockets = (struct socket_settings){0};
+        health_settings = (struct health_settings){0};
+        settings = (struct readiness_settings){.ready = ready, .fd_number = 7};
+        fleet = (struct fleet_settings){.replicas = 1};
+        rules = (struct socket_rules){.fleet = &fleet};
+        assert_int_equal(loop_init(&loop, &error), 0);
+        errands_open(&errands, &loop, &children);
+        instance = instance_unused(&instances);
+        *instance = (struct instance){.is_used = true, .instances = &instances, .number = 5, .pid = 12345};
 }
 
 static void end(void) {
-        for (size_t i = 0; i < gear.temporary_count; i++)
-                close(gear.temporary[i]);
-        if (instance->readiness.is_piped)
-                close(instance->readiness.pipe.fd);
-        loop_deinit(&supervisor.loop);
+        gear_release(&gear);
+        readiness_ended(&gate, instance);
+        loop_deinit(&loop);
 }
 
+/* With the settings as they are now. */
 static void equip(void) {
+        const struct notify_rooms for_notify = {
+                .loop = &loop, .facts = &facts, .instances = &instances, .errands = &errands};
+        const struct health_rooms for_health = {.loop = &loop,
+                .facts = &facts,
+                .children = &children,
+                .instances = &instances,
+                .rules = &rules};
+        const struct readiness_rooms for_gate = {.loop = &loop,
+                .facts = &facts,
+                .instances = &instances,
+                .notify = &notify,
+                .health = &health};
         struct error error = {0};
 
-        assert_int_equal(readiness_equip(&supervisor, instance, &gear, &error), 0);
+        assert_int_equal(notify_listen(&notify, &for_notify, &notify_settings, &error), 0);
+        health_open(&health, &for_health, &health_settings, 0);
+        readiness_open(&gate, &for_gate, &settings, listeners_can_probe(&sockets, &rules, NULL));
+        assert_int_equal(readiness_equip(&gate, instance, &gear, &error), 0);
 }
 
 /* How often was it said, and of nobody else? */
 static size_t times_ready(void) {
         size_t count = 0;
 
-        for (size_t i = 0; i < supervisor.event_count; i++) {
-                const struct fleet_event *event = &supervisor.events[supervisor.event_first + i];
+        for (size_t i = 0; i < facts.count; i++) {
+                const struct fleet_event *event = &facts.list[facts.first + i];
 
                 count += event->kind == FLEET_READY && event->instance == 5;
         }
-        assert_int_equal(count, supervisor.event_count);
+        assert_int_equal(count, facts.count);
         return count;
 }
 
@@ -64,13 +96,13 @@ static void test_without_any_other_sign_a_program_that_runs_is_ready(void **stat
         (void)state;
         begin(READINESS_AUTO);
         equip();
-        assert_int_equal(instance->readiness.wanted, 1U << READINESS_EXEC);
-        readiness_note(&supervisor, instance, READINESS_EXEC);
+        assert_int_equal(instance->signs.wanted, 1U << READINESS_EXEC);
+        signs_note(instance, READINESS_EXEC);
         assert_int_equal(times_ready(), 0); /* SPAWNED comes first */
-        readiness_spawned(&supervisor, instance);
+        readiness_spawned(&gate, instance);
         assert_int_equal(times_ready(), 1);
-        readiness_note(&supervisor, instance, READINESS_EXEC);
-        readiness_note(&supervisor, instance, READINESS_NOTIFY);
+        signs_note(instance, READINESS_EXEC);
+        signs_note(instance, READINESS_NOTIFY);
         assert_int_equal(times_ready(), 1);
         end();
 }
@@ -79,10 +111,10 @@ static void test_a_message_that_came_before_the_exec_was_seen_counts(void **stat
         (void)state;
         begin(READINESS_NOTIFY);
         equip();
-        assert_int_equal(instance->readiness.wanted, 1U << READINESS_NOTIFY);
-        readiness_note(&supervisor, instance, READINESS_NOTIFY);
+        assert_int_equal(instance->signs.wanted, 1U << READINESS_NOTIFY);
+        signs_note(instance, READINESS_NOTIFY);
         assert_int_equal(times_ready(), 0);
-        readiness_spawned(&supervisor, instance);
+        readiness_spawned(&gate, instance);
         assert_int_equal(times_ready(), 1);
         end();
 }
@@ -90,13 +122,13 @@ static void test_a_message_that_came_before_the_exec_was_seen_counts(void **stat
 static void test_who_wants_probes_wants_them_beside_every_other_sign(void **state) {
         (void)state;
         begin(READINESS_NOTIFY);
-        settings.health.probe.kind = PROBE_EXEC;
+        health_settings.probe.kind = PROBE_EXEC;
         equip();
-        assert_int_equal(instance->readiness.wanted, 1U << READINESS_NOTIFY | 1U << READINESS_PROBE);
-        instance->readiness.is_running = true;
-        readiness_note(&supervisor, instance, READINESS_NOTIFY);
+        assert_int_equal(instance->signs.wanted, 1U << READINESS_NOTIFY | 1U << READINESS_PROBE);
+        signs_begin(instance);
+        signs_note(instance, READINESS_NOTIFY);
         assert_int_equal(times_ready(), 0);
-        readiness_note(&supervisor, instance, READINESS_PROBE);
+        signs_note(instance, READINESS_PROBE);
         assert_int_equal(times_ready(), 1);
         end();
 }
@@ -107,14 +139,14 @@ static unsigned wanted_by(enum readiness ready, bool has_adopted, bool has_probe
         unsigned wanted;
 
         begin(ready);
-        settings.readiness.has_adopted = has_adopted;
-        settings.health.probe.kind = has_probe ? PROBE_EXEC : PROBE_NONE;
+        settings.has_adopted = has_adopted;
+        health_settings.probe.kind = has_probe ? PROBE_EXEC : PROBE_NONE;
         listener = (struct listener_settings){.name = "http", .inherited_fd = -1};
         assert_int_equal(socket_address_parse("127.0.0.1:8080", &listener.address, &error), 0);
-        settings.listeners = &listener;
-        settings.listener_count = has_listener;
+        sockets.declared = &listener;
+        sockets.declared_count = has_listener;
         equip();
-        wanted = instance->readiness.wanted;
+        wanted = instance->signs.wanted;
         end();
         return wanted;
 }
@@ -135,27 +167,27 @@ static void test_auto_takes_the_best_sign_that_is_to_be_had(void **state) {
 }
 
 static void turn(void) {
-        loop_wait(&supervisor.loop, time_now_ns());
+        loop_wait(&loop, time_now_ns());
 }
 
 static void test_a_newline_on_its_descriptor_is_the_sign_and_nothing_before_it(void **state) {
         (void)state;
         begin(READINESS_FD);
         equip();
-        assert_string_equal(supervisor.ready_fd_variable, "TACET_READY_FD=7");
+        assert_string_equal(gate.fd_variable, "TACET_READY_FD=7");
         assert_int_equal(gear.descriptor_count, 1);
         assert_int_equal(gear.descriptors[0].number, 7);
         assert_string_equal(gear.descriptors[0].name, "ready");
         assert_int_equal(fcntl(gear.descriptors[0].fd, F_GETFD), FD_CLOEXEC);
-        readiness_spawned(&supervisor, instance);
+        readiness_spawned(&gate, instance);
         assert_int_equal(write(gear.descriptors[0].fd, "almost there", 12), 12);
         turn();
         assert_int_equal(times_ready(), 0);
-        assert_true(instance->readiness.is_piped);
+        assert_true(gate.watches[0].is_piped);
         assert_int_equal(write(gear.descriptors[0].fd, "!\n", 2), 2);
         turn();
         assert_int_equal(times_ready(), 1);
-        assert_false(instance->readiness.is_piped);
+        assert_false(gate.watches[0].is_piped);
         end();
 }
 
@@ -163,26 +195,26 @@ static void test_a_descriptor_that_is_closed_without_a_newline_says_nothing(void
         (void)state;
         begin(READINESS_FD);
         equip();
-        readiness_spawned(&supervisor, instance);
+        readiness_spawned(&gate, instance);
         close(gear.temporary[--gear.temporary_count]);
         turn();
         assert_int_equal(times_ready(), 0);
-        assert_false(instance->readiness.is_piped); /* else it would be readable for ever */
+        assert_false(gate.watches[0].is_piped); /* else it would be readable for ever */
         end();
 }
 
 static void test_a_delay_counts_from_the_programs_start(void **state) {
         (void)state;
         begin(READINESS_DELAY);
-        settings.readiness.delay_ns = 30 * NS_PER_S;
+        settings.delay_ns = 30 * NS_PER_S;
         equip();
-        readiness_spawned(&supervisor, instance);
+        readiness_spawned(&gate, instance);
         turn();
         assert_int_equal(times_ready(), 0);
-        assert_true(instance->readiness.delay.is_set);
-        assert_true(instance->readiness.delay.deadline_ns > time_now_ns());
-        assert_true(instance->readiness.delay.deadline_ns <= time_now_ns() + 30 * NS_PER_S);
-        loop_timer_set(&supervisor.loop, &instance->readiness.delay, time_now_ns());
+        assert_true(gate.watches[0].delay.is_set);
+        assert_true(gate.watches[0].delay.deadline_ns > time_now_ns());
+        assert_true(gate.watches[0].delay.deadline_ns <= time_now_ns() + 30 * NS_PER_S);
+        loop_timer_set(&loop, &gate.watches[0].delay, time_now_ns());
         turn();
         assert_int_equal(times_ready(), 1);
         end();

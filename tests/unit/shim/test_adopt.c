@@ -24,7 +24,6 @@
 
 #include "lib/socket_address.h"
 #include "shim/adopt.h"
-#include "supervisor/adopt/adopt.h"
 
 /* What the child does under the filter; its exit status is the answer. */
 typedef int child_part(void);
@@ -248,53 +247,6 @@ static void test_a_channel_that_ends_without_a_descriptor_is_told(void **state) 
         close(ends[0]);
 }
 
-static struct socket_address address_of(const char *text) {
-        struct socket_address address;
-
-        assert_int_equal(socket_address_parse(text, &address, NULL), 0);
-        return address;
-}
-
-static void test_rules_match_what_they_name(void **state) {
-        static const struct {
-                const char *rule, *bound;
-                int is_match;
-        } cases[] = {
-                {"8080", "127.0.0.1:8080", 1},
-                {"8080", "0.0.0.0:8080", 1},
-                {"8080", "[::]:8080", 1},
-                {"8080", "[::1]:8080", 1},
-                {"8080", "127.0.0.1:8081", 0},
-                {"8080", "/run/8080", 0},
-                {"*:8080", "[::1]:8080", 1},
-                {"127.0.0.1:8080", "127.0.0.1:8080", 1},
-                {"127.0.0.1:8080", "127.0.0.2:8080", 0},
-                {"127.0.0.1:8080", "0.0.0.0:8080", 0},
-                {"0.0.0.0:8080", "127.0.0.1:8080", 0},
-                {"0.0.0.0:8080", "0.0.0.0:8080", 1},
-                {"0.0.0.0:8080", "[::]:8080", 0},
-                {"[::]:8080", "[::]:8080", 1},
-                {"[::]:8080", "0.0.0.0:8080", 0},
-                {"[::1]:8080", "[::]:8080", 0},
-                {"/run/app.sock", "/run/app.sock", 1},
-                {"/run/app.sock", "/run/app.sock2", 0},
-                {"/run/app.sock", "@/run/app.sock", 0},
-                {"@app", "@app", 1},
-                {"@app", "@apps", 0},
-        };
-
-        (void)state;
-        for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-                const struct socket_address rules[] = {address_of("9999"), address_of(cases[i].rule)};
-                struct socket_address bound = address_of(cases[i].bound);
-
-                assert_int_equal(adopt_match(rules, 2, &bound), cases[i].is_match ? 1 : -1);
-                assert_int_equal(adopt_match(rules, 1, &bound), -1);
-                bound.type = SOCK_DGRAM;
-                assert_int_equal(adopt_match(rules, 2, &bound), -1);
-        }
-}
-
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_bind_and_listen_are_reported_and_answered),
@@ -308,7 +260,6 @@ int main(void) {
                 cmocka_unit_test(test_a_second_filter_is_refused_as_busy),
                 cmocka_unit_test(test_the_probe_tells_whether_adopting_works_and_changes_nothing),
                 cmocka_unit_test(test_a_channel_that_ends_without_a_descriptor_is_told),
-                cmocka_unit_test(test_rules_match_what_they_name),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

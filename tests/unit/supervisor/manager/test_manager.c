@@ -17,11 +17,19 @@
 
 #include "lib/duration.h"
 #include "lib/log.h"
-#include "supervisor/state.h"
+#include "supervisor/manager/manager.h"
+#include "supervisor/sockets/listener.h"
 
-static struct supervisor supervisor;
-static struct supervisor_settings settings;
-static struct load_request load;
+static struct loop loop;
+static struct fleet_settings fleet_settings;
+static struct fleet fleet;
+static struct fleet_actions actions;
+static struct instances instances;
+static struct socket_settings sockets;
+static struct listeners listeners;
+static struct notify notify;
+static struct manager_settings settings;
+static struct manager manager;
 static char address[64], message[2048];
 static int manager_fd = -1;
 
@@ -35,34 +43,43 @@ static void manager_listen(void) {
         assert_int_equal(bind(manager_fd, (struct sockaddr *)&local, length), 0);
 }
 
+static void open_again(void) {
+        const struct manager_rooms rooms = {.loop = &loop,
+                .fleet = &fleet,
+                .instances = &instances,
+                .listeners = &listeners,
+                .notify = &notify};
+        const struct manager_service service = {.sockets = &sockets, .has_generations = true};
+
+        manager_open(&manager, &rooms, &settings, &service);
+}
+
 static void begin(void) {
         struct error error = {0};
 
-        memset(&supervisor, 0, sizeof supervisor);
+        memset(&manager, 0, sizeof manager);
         snprintf(address, sizeof address, "@tacet-unit-manager-%d", (int)getpid());
         manager_listen();
-        settings =
-                (struct supervisor_settings){.load = &load, .manager = {.socket = address, .stores = true}};
-        settings.fleet = (struct fleet_settings){.replicas = 1,
+        settings = (struct manager_settings){.socket = address, .stores = true};
+        fleet_settings = (struct fleet_settings){.replicas = 1,
                 .ready_timeout_ns = 60 * NS_PER_S,
                 .stop_timeout_ns = 30 * NS_PER_S,
                 .restart_delay_ns = NS_PER_S};
-        supervisor.settings = &settings;
-        assert_int_equal(loop_init(&supervisor.loop, &error), 0);
-        fleet_init(&supervisor.fleet, &settings.fleet);
-        manager_open(&supervisor);
-        assert_true(supervisor.manager.fd >= 0);
+        assert_int_equal(loop_init(&loop, &error), 0);
+        fleet_init(&fleet, &fleet_settings);
+        open_again();
+        assert_true(manager.fd >= 0);
 }
 
 static void end(void) {
-        manager_close(&supervisor);
-        loop_deinit(&supervisor.loop);
+        manager_close(&manager);
+        loop_deinit(&loop);
         close(manager_fd);
 }
 
 static void tell(struct fleet_event event) {
         event.now_ns = time_now_ns();
-        fleet_step(&supervisor.fleet, &event, &supervisor.actions);
+        fleet_step(&fleet, &event, &actions);
 }
 
 /* The next message, or "" when there is none. */
@@ -85,8 +102,8 @@ static void hears_at_first(const char *text) {
 
 /* As if its time had come. */
 static void retry_now(void) {
-        loop_timer_set(&supervisor.loop, &supervisor.manager.retry, time_now_ns());
-        loop_wait(&supervisor.loop, time_now_ns());
+        loop_timer_set(&loop, &manager.retry, time_now_ns());
+        loop_wait(&loop, time_now_ns());
 }
 
 static void come_up(void) {
@@ -100,7 +117,7 @@ static void come_up(void) {
 static void be_up(void) {
         begin();
         come_up();
-        manager_update(&supervisor);
+        manager_update(&manager);
         while (*heard())
                 ;
 }
@@ -109,15 +126,15 @@ static void test_ready_is_said_once_and_not_before_the_first_generation_is(void 
         (void)state;
         begin();
         tell((struct fleet_event){.kind = FLEET_START});
-        manager_update(&supervisor);
+        manager_update(&manager);
         hears("EXTEND_TIMEOUT_USEC=20000000\nSTATUS=loading secrets");
         hears("");
         come_up();
-        manager_update(&supervisor);
+        manager_update(&manager);
         hears("READY=1\nSTATUS=generation 1 is up");
-        manager_update(&supervisor);
+        manager_update(&manager);
         hears("");
-        assert_false(supervisor.manager.extend.is_set);
+        assert_false(manager.extend.is_set);
         end();
 }
 
@@ -127,16 +144,16 @@ static void test_a_reload_is_framed_whatever_becomes_of_it(void **state) {
 
         (void)state;
         be_up();
-        manager_reload_asked(&supervisor);
+        manager_reload_asked(&manager);
         tell((struct fleet_event){.kind = FLEET_RELOAD});
-        manager_update(&supervisor);
+        manager_update(&manager);
         hears_at_first("RELOADING=1\nMONOTONIC_USEC=");
         assert_int_equal(sscanf(message, "RELOADING=1\nMONOTONIC_USEC=%lld\n", &usec), 1);
         assert_true(usec >= before_ns / NS_PER_US && usec <= time_now_ns() / NS_PER_US);
         assert_null(strstr(message, "READY=1\n"));
         assert_non_null(strstr(message, "\nEXTEND_TIMEOUT_USEC=20000000\n"));
         tell((struct fleet_event){.kind = FLEET_LOAD_FAILED, .load = 2, .status = 66});
-        manager_update(&supervisor);
+        manager_update(&manager);
         hears_at_first("READY=1\n");
         assert_null(strstr(message, "EXTEND_TIMEOUT_USEC"));
         hears("");
@@ -146,36 +163,33 @@ static void test_a_reload_is_framed_whatever_becomes_of_it(void **state) {
 static void test_a_reload_that_was_over_at_once_is_answered_all_the_same(void **state) {
         (void)state;
         be_up();
-        manager_reload_asked(&supervisor);
-        manager_update(&supervisor);
+        manager_reload_asked(&manager);
+        manager_update(&manager);
         hears_at_first("RELOADING=1\n");
         hears_at_first("READY=1\n");
         hears("");
-        manager_update(&supervisor);
+        manager_update(&manager);
         hears("");
         end();
 }
 
 static void test_why_a_load_failed_is_in_the_status_until_one_succeeds(void **state) {
         struct fleet_action action = {.kind = FLEET_DO_REPORT, .report = FLEET_REPORT_LOAD_FAILED};
-        struct error error = {0};
 
         (void)state;
         be_up();
-        error_set(&error, 0, "no such key");
-        manager_load_failed(&supervisor, &error);
-        manager_report(&supervisor, &action, "secrets not loaded");
-        supervisor.manager.status_earliest_ns = 0;
-        manager_update(&supervisor);
+        manager_report(&manager, &action, "secrets not loaded", "no such key");
+        manager.status_earliest_ns = 0;
+        manager_update(&manager);
         hears("STATUS=generation 1 is up; secrets not loaded: no such key");
         action.report = FLEET_REPORT_AVAILABLE;
-        manager_report(&supervisor, &action, "a step");
-        manager_update(&supervisor);
+        manager_report(&manager, &action, "a step", "");
+        manager_update(&manager);
         hears("");
         action.report = FLEET_REPORT_COMMITTED;
-        manager_report(&supervisor, &action, "done");
-        supervisor.manager.status_earliest_ns = 0;
-        manager_update(&supervisor);
+        manager_report(&manager, &action, "done", "");
+        manager.status_earliest_ns = 0;
+        manager_update(&manager);
         hears("STATUS=generation 1 is up");
         end();
 }
@@ -185,28 +199,28 @@ static void test_a_mere_status_waits_for_its_pause(void **state) {
 
         (void)state;
         be_up();
-        supervisor.manager.status_earliest_ns = time_now_ns() + 60 * NS_PER_S;
-        manager_report(&supervisor, &action, "unchanged");
-        manager_update(&supervisor);
+        manager.status_earliest_ns = time_now_ns() + 60 * NS_PER_S;
+        manager_report(&manager, &action, "unchanged", "");
+        manager_update(&manager);
         hears("");
-        assert_true(supervisor.manager.retry.is_set);
-        supervisor.manager.status_earliest_ns = 0;
-        manager_update(&supervisor);
+        assert_true(manager.retry.is_set);
+        manager.status_earliest_ns = 0;
+        manager_update(&manager);
         hears("STATUS=generation 1 is up; unchanged");
-        assert_false(supervisor.manager.retry.is_set);
+        assert_false(manager.retry.is_set);
         end();
 }
 
 static void test_stopping_is_said_once_and_takes_back_what_was_owed(void **state) {
         (void)state;
         be_up();
-        manager_reload_asked(&supervisor);
+        manager_reload_asked(&manager);
         tell((struct fleet_event){.kind = FLEET_RELOAD});
         tell((struct fleet_event){.kind = FLEET_STOP});
-        manager_update(&supervisor);
+        manager_update(&manager);
         hears_at_first("STOPPING=1\nEXTEND_TIMEOUT_USEC=20000000\n");
         hears("");
-        manager_ending(&supervisor);
+        manager_ending(&manager, 0);
         assert_null(strstr(heard(), "STOPPING=1"));
         assert_null(strstr(message, "READY=1"));
         end();
@@ -216,12 +230,12 @@ static void test_a_reload_that_could_not_be_said_is_not_said_after_the_end(void 
         (void)state;
         be_up();
         close(manager_fd);
-        manager_reload_asked(&supervisor);
+        manager_reload_asked(&manager);
         tell((struct fleet_event){.kind = FLEET_RELOAD});
-        manager_update(&supervisor);
+        manager_update(&manager);
         tell((struct fleet_event){.kind = FLEET_STOP});
         manager_listen();
-        manager_update(&supervisor);
+        manager_update(&manager);
         retry_now();
         hears_at_first("STOPPING=1\n");
         hears("");
@@ -231,11 +245,11 @@ static void test_a_reload_that_could_not_be_said_is_not_said_after_the_end(void 
 static void test_without_a_limit_of_its_own_tacet_asks_for_no_more_time(void **state) {
         (void)state;
         begin();
-        settings.fleet.ready_timeout_ns = 0;
+        fleet.settings.ready_timeout_ns = 0;
         tell((struct fleet_event){.kind = FLEET_START});
-        manager_update(&supervisor);
+        manager_update(&manager);
         hears("STATUS=loading secrets");
-        assert_false(supervisor.manager.extend.is_set);
+        assert_false(manager.extend.is_set);
         end();
 }
 
@@ -245,18 +259,18 @@ static void test_what_could_not_be_said_is_said_later_and_only_the_newest(void *
         begin();
         close(manager_fd);
         tell((struct fleet_event){.kind = FLEET_START});
-        manager_update(&supervisor);
-        assert_int_equal(supervisor.manager.tries, 1);
-        assert_true(supervisor.manager.retry.is_set);
+        manager_update(&manager);
+        assert_int_equal(manager.tries, 1);
+        assert_true(manager.retry.is_set);
         come_up();
-        manager_update(&supervisor);
-        assert_int_equal(supervisor.manager.tries, 1); /* its time has not come */
+        manager_update(&manager);
+        assert_int_equal(manager.tries, 1); /* its time has not come */
         manager_listen();
         retry_now();
         hears("READY=1\nSTATUS=generation 1 is up");
         hears("");
-        assert_int_equal(supervisor.manager.tries, 0);
-        assert_false(supervisor.manager.retry.is_set);
+        assert_int_equal(manager.tries, 0);
+        assert_false(manager.retry.is_set);
         end();
 }
 
@@ -267,18 +281,18 @@ static void test_a_manager_that_is_gone_for_good_is_given_up(void **state) {
         begin();
         close(manager_fd);
         tell((struct fleet_event){.kind = FLEET_START});
-        manager_update(&supervisor);
-        for (int i = 0; i < 64 && supervisor.manager.owed; i++) {
-                pause_ns = supervisor.manager.retry.deadline_ns - time_now_ns();
+        manager_update(&manager);
+        for (int i = 0; i < 64 && manager.owed; i++) {
+                pause_ns = manager.retry.deadline_ns - time_now_ns();
                 assert_true(pause_ns <= 5 * NS_PER_S);
                 last_ns = pause_ns > last_ns ? pause_ns : last_ns;
                 retry_now();
         }
-        assert_int_equal(supervisor.manager.owed, 0);
+        assert_int_equal(manager.owed, 0);
         assert_true(last_ns > 2 * NS_PER_S); /* it had become patient */
         manager_listen();
         come_up();
-        manager_update(&supervisor);
+        manager_update(&manager);
         hears("READY=1\nSTATUS=generation 1 is up"); /* something new is tried again */
         end();
 }
@@ -286,17 +300,16 @@ static void test_a_manager_that_is_gone_for_good_is_given_up(void **state) {
 static void test_a_slow_manager_is_never_given_up(void **state) {
         (void)state;
         begin();
-        while (send(supervisor.manager.fd, "", 0, 0) == 0 || errno != EAGAIN)
-                if (sendto(supervisor.manager.fd, "x", 1, 0,
-                            (struct sockaddr *)&supervisor.manager.address.socket,
-                            supervisor.manager.address.length) < 0)
+        while (send(manager.fd, "", 0, 0) == 0 || errno != EAGAIN)
+                if (sendto(manager.fd, "x", 1, 0, (struct sockaddr *)&manager.address.socket,
+                            manager.address.length) < 0)
                         break;
         tell((struct fleet_event){.kind = FLEET_START});
         come_up();
-        manager_update(&supervisor);
+        manager_update(&manager);
         for (int i = 0; i < 40; i++)
                 retry_now();
-        assert_true(supervisor.manager.owed != 0);
+        assert_true(manager.owed != 0);
         while (strcmp(heard(), "x") == 0)
                 ;
         retry_now();
@@ -309,17 +322,17 @@ static void test_the_watchdog_is_fed_at_half_its_time(void **state) {
 
         (void)state;
         begin();
-        manager_close(&supervisor);
-        settings.manager.watchdog_ns = 40 * NS_PER_S;
+        manager_close(&manager);
+        settings.watchdog_ns = 40 * NS_PER_S;
         before_ns = time_now_ns();
-        manager_open(&supervisor);
+        open_again();
         hears("WATCHDOG=1");
-        assert_true(supervisor.manager.beat.deadline_ns >= before_ns + 20 * NS_PER_S);
-        assert_true(supervisor.manager.beat.deadline_ns <= time_now_ns() + 20 * NS_PER_S);
-        loop_timer_set(&supervisor.loop, &supervisor.manager.beat, time_now_ns());
-        loop_wait(&supervisor.loop, time_now_ns());
+        assert_true(manager.beat.deadline_ns >= before_ns + 20 * NS_PER_S);
+        assert_true(manager.beat.deadline_ns <= time_now_ns() + 20 * NS_PER_S);
+        loop_timer_set(&loop, &manager.beat, time_now_ns());
+        loop_wait(&loop, time_now_ns());
         hears("WATCHDOG=1");
-        assert_true(supervisor.manager.beat.is_set);
+        assert_true(manager.beat.is_set);
         end();
 }
 
@@ -362,17 +375,17 @@ static void test_what_the_environment_says_counts_for_this_process_alone(void **
 static void test_without_a_manager_nothing_is_done(void **state) {
         (void)state;
         begin();
-        manager_close(&supervisor);
-        settings.manager.socket = NULL;
-        manager_open(&supervisor);
-        assert_int_equal(supervisor.manager.fd, -1);
+        manager_close(&manager);
+        settings.socket = NULL;
+        open_again();
+        assert_int_equal(manager.fd, -1);
         come_up();
-        manager_update(&supervisor);
-        manager_ending(&supervisor);
+        manager_update(&manager);
+        manager_ending(&manager, 0);
         hears("");
-        settings.manager.socket = "vsock:2:1";
-        manager_open(&supervisor);
-        assert_int_equal(supervisor.manager.fd, -1);
+        settings.socket = "vsock:2:1";
+        open_again();
+        assert_int_equal(manager.fd, -1);
         end();
 }
 
