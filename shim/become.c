@@ -295,8 +295,8 @@ static int step_arguments(struct becoming *becoming) {
         return -1;
 }
 
-/* `tacet exec`: while the kernel took the loader apart, all of the above was done. The app must find neither a
- * child nor the signal of its end: ignoring SIGCHLD discards the one that is pending. */
+/* `tacet exec`: while the kernel took the loader apart, all of the above was done. The app must find neither
+ * a child nor the signal of its end: ignoring SIGCHLD discards the one that is pending. */
 static int step_loader(struct becoming *becoming) {
         if (!becoming->spec->loader)
                 return 0;

@@ -6,7 +6,7 @@
 #include "secrets/age/open.h"
 #include "tests/fuzz/fuzz.h"
 
-#include "tests/unit/age_keys.inc"
+#include "tests/unit/secrets/age/age_keys.inc"
 
 static const struct age_limits limits = {64 * 1024, 5, 1 << 24};
 

@@ -1,7 +1,7 @@
 /* The program that steers connections, run by an interpreter of classic BPF over made packets. The
  * interpreter is as strict as the kernel (net/core/filter.c): what it does not know, a jump out of the
  * program or a division by nothing fails the test, and a load beyond the packet ends with 0.
- * tests/unit/test_listeners.c asks the kernel itself. */
+ * tests/unit/supervisor/sockets/test_listeners.c asks the kernel itself. */
 
 #include <setjmp.h>
 #include <stdarg.h>

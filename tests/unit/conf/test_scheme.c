@@ -1,4 +1,5 @@
-/* The kinds of sources: one list for the loader, the configuration and the texts. And the former names of keys. */
+/* The kinds of sources: one list for the loader, the configuration and the texts. And the former names of
+ * keys. */
 
 #include <setjmp.h>
 #include <stdarg.h>

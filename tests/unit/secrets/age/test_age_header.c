@@ -12,7 +12,7 @@
 
 #include "secrets/age/open.h"
 #include "secrets/age/wrap.h"
-#include "tests/unit/age_keys.inc"
+#include "tests/unit/secrets/age/age_keys.inc"
 
 #define V1  "age-encryption.org/v1\n"
 #define B43 "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"

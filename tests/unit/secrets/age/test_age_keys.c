@@ -15,7 +15,7 @@
 #include "secrets/age/bech32.h"
 #include "secrets/age/base64.h"
 #include "secrets/age/wrap.h"
-#include "tests/unit/age_keys.inc"
+#include "tests/unit/secrets/age/age_keys.inc"
 
 static const struct age_limits limits = {AGE_FILE_BYTES_DEFAULT, AGE_SCRYPT_LOG_N_DEFAULT, 0};
 

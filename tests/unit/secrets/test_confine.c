@@ -143,8 +143,8 @@ static void test_everything_else_kills_it(void **state) {
 
 static int call_now;
 
-/* With arguments that no call can use, so that an allowed one returns. Those of mmap, mprotect and fcntl ask for
- * what is not allowed. */
+/* With arguments that no call can use, so that an allowed one returns. Those of mmap, mprotect and fcntl ask
+ * for what is not allowed. */
 static void act_call(void) {
         (void)syscall(call_now, -1L, -1L, -1L, -1L, -1L, -1L);
 }
@@ -163,6 +163,13 @@ static void test_the_list_of_calls_is_this_and_no_other(void **state) {
         for (call_now = 0; call_now < 600; call_now++) {
                 int status = confined(act_call);
                 bool is_listed = false;
+
+#ifdef __x86_64__
+                /* uretprobe and uprobe: the kernel itself lets them pass every filter (kernel/seccomp.c), and
+                 * they do nothing for who is not being probed. */
+                if (call_now == 335 || call_now == 336)
+                        continue;
+#endif
 
                 for (size_t i = 0; i < sizeof listed / sizeof *listed; i++)
                         is_listed |= listed[i] == call_now;
