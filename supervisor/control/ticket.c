@@ -6,7 +6,7 @@
 struct control_ticket control_ticket_take(const struct fleet *fleet) {
         /* One that runs may have read the files already: then the request waits for the next (load.c of the
          * core). */
-        return (struct control_ticket){.load = fleet->load_last + 1};
+        return (struct control_ticket){.load = fleet_load_next(fleet)};
 }
 
 struct control_ticket control_ticket_rollback(void) {
@@ -15,7 +15,10 @@ struct control_ticket control_ticket_rollback(void) {
 
 /* The newest load that is over. One that begins in the step that ends another has the next number. */
 static uint32_t load_finished(const struct fleet *fleet) {
-        return fleet->is_loading ? fleet->load_last - 1 : fleet->load_last;
+        struct fleet_view view;
+
+        fleet_look(fleet, &view);
+        return fleet_load_next(fleet) - (view.is_loading ? 2 : 1);
 }
 
 /* What was loaded runs already, or is on its way. */

@@ -399,6 +399,24 @@ struct fleet_view {
 
 void fleet_look(const struct fleet *fleet, struct fleet_view *out);
 
+/* Walk over the instances that live, those on their way out included, by slots and places:
+ *
+ *      struct fleet_cursor cursor = {0};
+ *      while ((instance = fleet_instance_next(&fleet, &cursor)))
+ *              use instance, cursor.slot, cursor.place
+ *
+ * Returns NULL at the end, and ever after. No fleet_step() in between. */
+struct fleet_cursor {
+        uint32_t slot;  /* where the instance that was returned is, */
+        uint32_t place; /* 0 or 1 */
+        uint32_t next;
+};
+const struct fleet_instance *fleet_instance_next(const struct fleet *fleet, struct fleet_cursor *cursor);
+
+/* The number of the next FLEET_DO_LOAD. The one before it runs while the view says is_loading; all lower ones
+ * are over. */
+uint32_t fleet_load_next(const struct fleet *fleet);
+
 /* The instance in `slot` and place 0 or 1; NULL when there is none. */
 const struct fleet_instance *fleet_instance_at(const struct fleet *fleet, uint32_t slot, uint32_t place);
 

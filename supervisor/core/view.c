@@ -115,6 +115,20 @@ void fleet_look(const struct fleet *fleet, struct fleet_view *out) {
                         out->ready += instance_is_ready(&fleet->slots[i].pair[place]);
 }
 
+const struct fleet_instance *fleet_instance_next(const struct fleet *fleet, struct fleet_cursor *cursor) {
+        while (cursor->next < 2 * fleet->settings.replicas) {
+                cursor->slot = cursor->next / 2;
+                cursor->place = cursor->next++ % 2;
+                if (instance_is_live(&fleet->slots[cursor->slot].pair[cursor->place]))
+                        return &fleet->slots[cursor->slot].pair[cursor->place];
+        }
+        return NULL;
+}
+
+uint32_t fleet_load_next(const struct fleet *fleet) {
+        return fleet->load_last + 1;
+}
+
 const struct fleet_instance *fleet_instance_at(const struct fleet *fleet, uint32_t slot, uint32_t place) {
         if (slot >= fleet->settings.replicas || place >= 2 ||
                 !instance_is_live(&fleet->slots[slot].pair[place]))

@@ -466,19 +466,20 @@ static bool judge_canary(struct world *world) {
         return true;
 }
 
-/* Who empties was told so, and nobody else. */
-static bool judge_emptying(struct world *world) {
-        for (size_t i = 0; i < SIM_INSTANCES_MAX; i++) {
-                const struct sim_instance *one = &world->instances[i];
-                for (uint32_t place = 0; one->is_live && place < 2; place++) {
-                        const struct fleet_instance *seen =
-                                fleet_instance_at(&world->fleet, one->slot, place);
-                        if (seen && seen->number == one->number)
-                                REQUIRE((seen->state == INSTANCE_EMPTYING) ==
-                                                (one->is_emptying && !one->is_stopped && !one->is_killed),
-                                        "%llu was told to empty, or not, and does not", (number)one->number);
-                }
+/* Who lives is shown; who empties was told so, and nobody else. */
+static bool judge_instances(struct world *world) {
+        struct fleet_cursor cursor = {0};
+        const struct fleet_instance *seen;
+        uint32_t count = 0;
+        while ((seen = fleet_instance_next(&world->fleet, &cursor))) {
+                const struct sim_instance *one = world_find(world, seen->number);
+                REQUIRE(one && one->slot == cursor.slot, "%llu is not there", (number)seen->number);
+                REQUIRE((seen->state == INSTANCE_EMPTYING) ==
+                                (one->is_emptying && !one->is_stopped && !one->is_killed),
+                        "%llu empties and was not told, or was and does not", (number)one->number);
+                count++;
         }
+        REQUIRE(count == count_live(world), "%u instances of %u are shown", count, count_live(world));
         return true;
 }
 
@@ -554,7 +555,7 @@ bool oracle_judge(struct world *world, const struct fleet_event *event, const st
                 "a loaded generation is neither taken nor dropped");
         if (world->is_over)
                 return true;
-        return judge_emptying(world) && (!world->is_stopping || judge_stopping(world, event)) &&
+        return judge_instances(world) && (!world->is_stopping || judge_stopping(world, event)) &&
                (world->is_stopping || judge_rest(world)) && judge_time(world) &&
                judge_storm(world, event, actions);
 }

@@ -448,6 +448,42 @@ static void test_names_are_never_missing(void **state) {
         assert_string_equal(fleet_reason_name((enum fleet_reason)99), "unknown");
 }
 
+static void test_an_observer_walks_over_the_instances_that_live(void **state) {
+        (void)state;
+        const struct fleet_settings settings = settings_handoff(3);
+        struct fleet_cursor cursor = {0};
+        fleet_begin(&settings);
+        assert_null(fleet_instance_next(&fleet, &cursor));
+        fleet_up(&settings);
+        reload();
+        loaded(2, 'b');
+        exited(2, 0);
+        cursor = (struct fleet_cursor){0};
+        assert_int_equal(fleet_instance_next(&fleet, &cursor)->number, 1);
+        assert_true(cursor.slot == 0 && cursor.place == 0);
+        assert_int_equal(fleet_instance_next(&fleet, &cursor)->number, 4);
+        assert_true(cursor.slot == 0 && cursor.place == 1);
+        assert_int_equal(fleet_instance_next(&fleet, &cursor)->number, 3);
+        assert_true(cursor.slot == 2 && cursor.place == 0);
+        assert_null(fleet_instance_next(&fleet, &cursor));
+        assert_null(fleet_instance_next(&fleet, &cursor));
+}
+
+static void test_an_observer_knows_the_number_of_the_next_load(void **state) {
+        (void)state;
+        const struct fleet_settings settings = settings_restart();
+        fleet_begin(&settings);
+        assert_int_equal(fleet_load_next(&fleet), 1);
+        start();
+        expect("load 1");
+        assert_int_equal(fleet_load_next(&fleet), 2);
+        reload();
+        assert_int_equal(fleet_load_next(&fleet), 2);
+        loaded(1, 'a');
+        expect("load 2 spawn 1 g1");
+        assert_int_equal(fleet_load_next(&fleet), 3);
+}
+
 static void test_an_observer_sees_the_phases_and_the_instances(void **state) {
         (void)state;
         const struct fleet_settings settings = settings_restart();
@@ -508,6 +544,8 @@ int main(void) {
                 cmocka_unit_test(test_shares_follow_the_replicas_of_each_generation),
                 cmocka_unit_test(test_one_that_empties_comes_back_instead_of_a_second_one),
                 cmocka_unit_test(test_names_are_never_missing),
+                cmocka_unit_test(test_an_observer_walks_over_the_instances_that_live),
+                cmocka_unit_test(test_an_observer_knows_the_number_of_the_next_load),
                 cmocka_unit_test(test_an_observer_sees_the_phases_and_the_instances),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
