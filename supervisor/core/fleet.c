@@ -151,7 +151,7 @@ static void start_event(struct fleet *fleet, struct fleet_actions *actions, cons
         if (event->has_generation)
                 rollout_adopt(fleet, actions, event);
         else
-                load_ask(fleet, actions, false, false);
+                load_ask(fleet, actions, event);
 }
 
 static void stop_event(struct fleet *fleet, struct fleet_actions *actions, const struct fleet_event *event) {
@@ -188,7 +188,7 @@ static void event_apply(struct fleet *fleet, struct fleet_actions *actions, cons
                 break;
         case FLEET_RELOAD:
                 if (fleet->is_started && !fleet->is_stopping)
-                        load_ask(fleet, actions, event->is_forced, event->is_emergency);
+                        load_ask(fleet, actions, event);
                 break;
         case FLEET_LOADED:
                 load_arrived(fleet, actions, event);

@@ -91,7 +91,7 @@ enum fleet_event_kind {
          * follows */
         FLEET_START,
         /* somebody asks for a rotation; is_forced: even if nothing changed or it was rejected before;
-         * is_emergency: no old value survives */
+         * is_emergency: no old value survives; is_quiet: nobody waits for an answer (a file has changed) */
         FLEET_RELOAD,
         FLEET_LOADED,      /* load, generation (a higher number than any before), digest */
         FLEET_LOAD_FAILED, /* load, status: exit status if that was the first load */
@@ -165,7 +165,9 @@ enum fleet_action_kind {
 /* Reports carry `slot` and `instance` where they are about one. */
 enum fleet_report {
         FLEET_REPORT_LOAD_FAILED, /* nothing is touched; delay_ns: until the next try, NS_FOREVER: none */
-        FLEET_REPORT_UNCHANGED,   /* generation (the one that runs): same digest, nothing restarts */
+        /* generation (the one that runs): same digest, nothing restarts; is_quiet: of all that asked for this
+         * load nobody waits to hear that */
+        FLEET_REPORT_UNCHANGED,
         FLEET_REPORT_REFUSED, /* generation (the new one): its digest failed before; force it or change it */
         FLEET_REPORT_STARTED, /* generation: the first one is up in every slot */
         FLEET_REPORT_ROLLOUT, /* generation: a rollout to it begins */
@@ -328,9 +330,11 @@ struct fleet {
         bool is_loading;
         bool is_load_forced;
         bool is_load_emergency;
-        bool is_wanted; /* a reload that was asked for after the running load began */
+        bool is_load_loud; /* somebody waits for its answer */
+        bool is_wanted;    /* a reload that was asked for after the running load began */
         bool is_wanted_forced;
         bool is_wanted_emergency;
+        bool is_wanted_loud;
         uint32_t load_failures;
         int64_t load_deadline_ns;
         int64_t load_retry_ns;

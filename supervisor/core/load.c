@@ -7,16 +7,20 @@
 
 #include "supervisor/core/state.h"
 
-void load_ask(struct fleet *fleet, struct fleet_actions *actions, bool is_forced, bool is_emergency) {
-        if (is_emergency && fleet->is_loading) {
+void load_ask(struct fleet *fleet, struct fleet_actions *actions, const struct fleet_event *event) {
+        bool is_forced = event->is_forced;
+        bool is_loud = !event->is_quiet;
+        if (event->is_emergency && fleet->is_loading) {
                 /* No time for a source that hangs; what was asked of the load that ends is asked of the next
                  * one. */
                 is_forced |= fleet->is_load_forced || fleet->is_wanted_forced;
+                is_loud |= fleet->is_load_loud || fleet->is_wanted_loud;
                 load_cancel(fleet, actions);
         }
         fleet->is_wanted = true;
         fleet->is_wanted_forced |= is_forced;
-        fleet->is_wanted_emergency |= is_emergency;
+        fleet->is_wanted_emergency |= event->is_emergency;
+        fleet->is_wanted_loud |= is_loud;
         fleet->load_retry_ns = NS_FOREVER;
 }
 
@@ -27,8 +31,10 @@ void load_begin(struct fleet *fleet, struct fleet_actions *actions) {
         fleet->is_loading = true;
         fleet->is_load_forced = fleet->is_wanted_forced;
         fleet->is_load_emergency = fleet->is_wanted_emergency;
+        fleet->is_load_loud = fleet->is_wanted_loud;
         fleet->is_wanted_forced = false;
         fleet->is_wanted_emergency = false;
+        fleet->is_wanted_loud = false;
         fleet->load_deadline_ns = fleet->settings.load_timeout_ns > 0
                                           ? time_after(fleet->now_ns, fleet->settings.load_timeout_ns)
                                           : NS_FOREVER;

@@ -142,7 +142,10 @@ static void rollout_resume(struct fleet *fleet, struct fleet_actions *actions) {
 static void rollout_decline(struct fleet *fleet, struct fleet_actions *actions,
         const struct fleet_event *event, enum fleet_report report, uint64_t reported) {
         fleet->generation_next = event->generation + 1;
-        report_generation(actions, report, reported);
+        struct fleet_action *action = action_add(actions, FLEET_DO_REPORT);
+        action->report = report;
+        action->generation = reported;
+        action->is_quiet = report == FLEET_REPORT_UNCHANGED && !fleet->is_load_loud;
         action_add(actions, FLEET_DO_DROP)->generation = event->generation;
 }
 

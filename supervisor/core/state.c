@@ -223,6 +223,7 @@ void load_cancel(struct fleet *fleet, struct fleet_actions *actions) {
         fleet->is_wanted = false;
         fleet->is_wanted_forced = false;
         fleet->is_wanted_emergency = false;
+        fleet->is_wanted_loud = false;
         fleet->load_retry_ns = NS_FOREVER;
         if (!fleet->is_loading)
                 return;

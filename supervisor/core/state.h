@@ -143,7 +143,7 @@ void previous_forget(struct fleet *fleet);
 
 /* ---- load.c ---- */
 
-void load_ask(struct fleet *fleet, struct fleet_actions *actions, bool is_forced, bool is_emergency);
+void load_ask(struct fleet *fleet, struct fleet_actions *actions, const struct fleet_event *event);
 void load_failed(struct fleet *fleet, struct fleet_actions *actions, int32_t status);
 void load_arrived(struct fleet *fleet, struct fleet_actions *actions, const struct fleet_event *event);
 void load_expire(struct fleet *fleet, struct fleet_actions *actions);

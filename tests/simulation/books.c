@@ -147,8 +147,11 @@ void oracle_told(struct world *world, const struct fleet_event *event, const str
                 if (!world->is_stopping) {
                         world->is_reload_owed = true;
                         world->is_owed_forced |= event->is_forced;
-                        if (event->is_emergency && world->load_live)
+                        world->is_owed_loud |= !event->is_quiet;
+                        if (event->is_emergency && world->load_live) {
                                 world->is_owed_forced |= world->is_load_forced;
+                                world->is_owed_loud |= world->is_load_loud;
+                        }
                         world->is_owed_emergency |= event->is_emergency;
                 }
                 break;
@@ -157,6 +160,7 @@ void oracle_told(struct world *world, const struct fleet_event *event, const str
                         world->is_reload_owed = false;
                         world->is_owed_forced = false;
                         world->is_owed_emergency = false;
+                        world->is_owed_loud = false;
                 }
                 break;
         case FLEET_LOADED:

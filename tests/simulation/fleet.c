@@ -20,7 +20,8 @@ static void post_reload(struct world *world, int64_t at_ns, struct sim_content c
         const size_t before = world->pending_count;
         struct fleet_event event = {.kind = FLEET_RELOAD,
                 .is_forced = world_chance(world, 8),
-                .is_emergency = world_chance(world, 7)};
+                .is_emergency = world_chance(world, 7),
+                .is_quiet = world_chance(world, 30)};
         world_post(world, at_ns, event);
         if (world->pending_count > before)
                 world->pending[before].content = content;
@@ -113,6 +114,7 @@ static bool census_is_rich(uint64_t seeds) {
                 {"halts", census.halts},
                 {"refusals", census.refusals},
                 {"unchanged", census.unchanged},
+                {"quiet", census.quiet},
                 {"cancelled", census.cancelled},
                 {"superseded", census.superseded},
                 {"emergencies", census.emergencies},

@@ -281,7 +281,9 @@ static bool judge_load(struct world *world, const struct fleet_action *action) {
         world->load_began_ns = world->now_ns;
         world->is_load_forced = world->is_owed_forced;
         world->is_load_emergency = world->is_owed_emergency;
+        world->is_load_loud = world->is_owed_loud;
         world->is_reload_owed = world->is_owed_forced = world->is_owed_emergency = false;
+        world->is_owed_loud = false;
         return true;
 }
 

@@ -192,6 +192,9 @@ bool judge_report(struct world *world, const struct fleet_event *event, const st
                 REQUIRE(world->generations[event->generation].content.number ==
                                 world->generations[world->target].content.number,
                         "said to be unchanged");
+                REQUIRE(action->is_quiet == !world->is_load_loud, "said to be unchanged %s",
+                        action->is_quiet ? "so that nobody hears" : "to nobody");
+                census.quiet += action->is_quiet;
                 break;
         case FLEET_REPORT_RESUMED:
                 REQUIRE(world->is_halted && !world->is_rolling, "resumed, but not halted on the way back");

@@ -118,7 +118,9 @@ struct world {
         bool is_reload_owed; /* asked for, no LOAD since */
         bool is_owed_forced;
         bool is_owed_emergency;
+        bool is_owed_loud;
         bool is_load_emergency;
+        bool is_load_loud;
         bool has_target;
         bool has_stable;
         uint64_t target;
@@ -153,7 +155,7 @@ struct sim_census {
         uint64_t commits, reverts, halts, restores, exits, refusals, unchanged, cancelled, superseded,
                 emergencies;
         uint64_t signals, canaries, canaries_passed, stop_drains, undrained, stops_again;
-        uint64_t give_ups, steers, emptied, recalled, kills, stale, reloads, calm_checks, steps;
+        uint64_t quiet, give_ups, steers, emptied, recalled, kills, stale, reloads, calm_checks, steps;
 };
 extern struct sim_census census;
 

@@ -120,6 +120,8 @@ static inline void trace_report(const struct fleet_action *action) {
                 trace_add(" never");
         else if (action->delay_ns > 0)
                 trace_add(" later");
+        if (action->is_quiet)
+                trace_add(" quietly");
         trace_add(")");
 }
 
@@ -210,6 +212,10 @@ static inline void start(void) {
 
 static inline void reload(void) {
         tell((struct fleet_event){.kind = FLEET_RELOAD});
+}
+
+static inline void reload_quietly(void) {
+        tell((struct fleet_event){.kind = FLEET_RELOAD, .is_quiet = true});
 }
 
 static inline void force(void) {

@@ -310,6 +310,63 @@ static void test_a_rollout_that_takes_too_long_is_reverted(void **state) {
         expect("(reverted g2 rollout too slow) stop 2");
 }
 
+static void test_that_nothing_has_changed_is_quiet_when_nobody_waits_for_it(void **state) {
+        (void)state;
+        const struct fleet_settings settings = settings_restart();
+        fleet_up(&settings);
+        reload_quietly();
+        loaded(2, 'a');
+        expect("load 2 (unchanged g1 quietly) drop g2");
+        reload();
+        loaded(3, 'a');
+        expect("load 3 (unchanged g1) drop g3");
+}
+
+static void test_one_of_many_who_waits_makes_a_load_loud(void **state) {
+        (void)state;
+        const struct fleet_settings settings = settings_restart();
+        fleet_up(&settings);
+        reload_quietly();
+        reload_quietly();
+        reload();
+        reload_quietly();
+        loaded(2, 'a');
+        expect("load 2 (unchanged g1 quietly) drop g2 load 3");
+        loaded(3, 'a');
+        expect("(unchanged g1) drop g3");
+        reload();
+        reload_quietly();
+        loaded(4, 'a');
+        expect("load 4 (unchanged g1) drop g4 load 5");
+        loaded(5, 'a');
+        expect("(unchanged g1 quietly) drop g5");
+}
+
+static void test_a_quiet_emergency_answers_those_whose_load_it_ends(void **state) {
+        (void)state;
+        const struct fleet_settings settings = settings_restart();
+        fleet_up(&settings);
+        reload();
+        tell((struct fleet_event){.kind = FLEET_RELOAD, .is_emergency = true, .is_quiet = true});
+        loaded(2, 'a');
+        expect("load 2 cancel 2 load 3 (unchanged g1) drop g2");
+}
+
+static void test_what_a_rollback_has_called_off_makes_nothing_loud(void **state) {
+        (void)state;
+        const struct fleet_settings settings = settings_handoff(1);
+        fleet_up(&settings);
+        reload();
+        loaded(2, 'b');
+        reload_quietly();
+        reload();
+        rollback();
+        expect("load 2 (rollout g2) spawn 2 g2 load 3 cancel 3 (cancelled g2) stop 2");
+        reload_quietly();
+        loaded(3, 'a');
+        expect("load 4 (unchanged g1 quietly) drop g3");
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_an_equal_digest_restarts_nothing),
@@ -333,6 +390,10 @@ int main(void) {
                 cmocka_unit_test(test_when_the_old_generation_fails_too_the_policy_decides),
                 cmocka_unit_test(test_with_revert_off_nothing_is_left_to_halt_for),
                 cmocka_unit_test(test_a_rollout_that_takes_too_long_is_reverted),
+                cmocka_unit_test(test_that_nothing_has_changed_is_quiet_when_nobody_waits_for_it),
+                cmocka_unit_test(test_one_of_many_who_waits_makes_a_load_loud),
+                cmocka_unit_test(test_a_quiet_emergency_answers_those_whose_load_it_ends),
+                cmocka_unit_test(test_what_a_rollback_has_called_off_makes_nothing_loud),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
