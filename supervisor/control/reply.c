@@ -123,15 +123,12 @@ static json_t *instance_json(
 }
 
 static json_t *instances_json(const struct control_rooms *rooms) {
+        const struct fleet_instance *known;
+        struct fleet_cursor cursor = {0};
         json_t *list = json_array();
 
-        for (uint32_t slot = 0; list && slot < rooms->fleet->settings.replicas; slot++)
-                for (uint32_t place = 0; place < 2; place++) {
-                        const struct fleet_instance *instance = fleet_instance_at(rooms->fleet, slot, place);
-
-                        if (instance)
-                                (void)json_array_append_new(list, instance_json(rooms, slot, instance));
-                }
+        while (list && (known = fleet_instance_next(rooms->fleet, &cursor)))
+                (void)json_array_append_new(list, instance_json(rooms, cursor.slot, known));
         return list;
 }
 

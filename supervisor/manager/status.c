@@ -26,16 +26,13 @@ __attribute__((format(printf, 2, 3))) static void line_add(struct line *line, co
 
 /* Slots in which that generation has proved itself. */
 static uint32_t slots_available(const struct manager *manager, uint64_t generation) {
+        const struct fleet_instance *known;
+        struct fleet_cursor cursor = {0};
         uint32_t count = 0;
 
-        for (uint32_t slot = 0; slot < manager->rooms.fleet->settings.replicas; slot++)
-                for (uint32_t place = 0; place < 2; place++) {
-                        const struct fleet_instance *instance =
-                                fleet_instance_at(manager->rooms.fleet, slot, place);
-
-                        count += instance && instance->generation == generation &&
-                                 instance->state == INSTANCE_AVAILABLE && !instance->is_unhealthy;
-                }
+        while ((known = fleet_instance_next(manager->rooms.fleet, &cursor)))
+                count += known->generation == generation && known->state == INSTANCE_AVAILABLE &&
+                         !known->is_unhealthy;
         return count;
 }
 
@@ -89,25 +86,24 @@ static void line_add_phase(struct line *line, const struct manager *manager, con
 }
 
 /* What the newest instance that serves says of itself. */
-static const char *app_status(struct manager *manager) {
+static const char *app_status(const struct manager *manager) {
+        const struct fleet_instance *known;
+        struct fleet_cursor cursor = {0};
         const char *status = "";
         uint64_t newest = 0;
 
-        for (uint32_t slot = 0; slot < manager->rooms.fleet->settings.replicas; slot++)
-                for (uint32_t place = 0; place < 2; place++) {
-                        const struct fleet_instance *known =
-                                fleet_instance_at(manager->rooms.fleet, slot, place);
-                        const struct instance *instance;
+        while ((known = fleet_instance_next(manager->rooms.fleet, &cursor))) {
+                const struct instance *instance;
 
-                        if (!known || known->number < newest ||
-                                (known->state != INSTANCE_READY && known->state != INSTANCE_AVAILABLE))
-                                continue;
-                        instance = instance_by_number(manager->rooms.instances, known->number);
-                        if (!instance || !notify_status(manager->rooms.notify, instance)[0])
-                                continue;
-                        status = notify_status(manager->rooms.notify, instance);
-                        newest = known->number;
-                }
+                if (known->number < newest ||
+                        (known->state != INSTANCE_READY && known->state != INSTANCE_AVAILABLE))
+                        continue;
+                instance = instance_by_number(manager->rooms.instances, known->number);
+                if (!instance || !notify_status(manager->rooms.notify, instance)[0])
+                        continue;
+                status = notify_status(manager->rooms.notify, instance);
+                newest = known->number;
+        }
         return status;
 }
 
