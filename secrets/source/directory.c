@@ -137,7 +137,9 @@ static bool snapshot_stands(int base, const struct stat *snapshot) {
 static int directory_try(
         struct gathered *gathered, uint16_t index, const char *path, bool is_age, struct error *error) {
         CLEANUP_FD int base = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), snapshot = -1;
-        size_t count = gathered->count, used = gathered->bounds.arena->used;
+        /* The list lies in the arena as well: to take back what was read is to take back its growth. */
+        struct material *at = gathered->at;
+        size_t count = gathered->count, room = gathered->room, used = gathered->bounds.arena->used;
         struct stat status;
         int copy, result;
 
@@ -163,7 +165,9 @@ static int directory_try(
         result = files_gather(gathered, index, path, copy, is_age, error);
         if (snapshot_stands(base, &status))
                 return result;
+        gathered->at = at;
         gathered->count = count;
+        gathered->room = room;
         arena_release(gathered->bounds.arena, used);
         return SNAPSHOT_MOVED;
 }
