@@ -363,6 +363,65 @@ static void test_of_a_generation_that_was_dropped_a_bind_is_its_own(void **state
         end();
 }
 
+/* Turn after turn until what the test waits for is there; then the generation is dropped. */
+static void drop_when(struct loop_timer *timer, bool is_time) {
+        if (is_time)
+                adopt_drop(&adopt, 1);
+        else
+                loop_timer_set(&loop, timer, time_now_ns());
+}
+
+static void drop_while_looking(struct loop_timer *timer) {
+        drop_when(timer, adopt.trees[0].is_looking);
+}
+
+static int binds_its_own(void) {
+        int fd = bound(SOCK_STREAM, &wanted);
+
+        return fd >= 0 && !option_of(fd, SOL_SOCKET, SO_ACCEPTCONN) ? 0 : 1;
+}
+
+static void test_a_bind_that_is_looked_at_when_its_generation_goes_is_its_own(void **state) {
+        struct loop_timer timer = {.on_due = drop_while_looking};
+
+        (void)state;
+        begin();
+        loop_timer_set(&loop, &timer, time_now_ns());
+        assert_int_equal(child_run(binds_its_own), 0);
+        assert_true(adopt.trees[0].is_dropped);
+        assert_int_equal(listeners.count, 0);
+        end();
+}
+
+static int listens_after_the_drop(void) {
+        int fd = bound(SOCK_STREAM, &wanted);
+        char byte;
+
+        if (fd < 0 || read(ends[0], &byte, 1) != 1)
+                return 1;
+        return listen(fd, 1) == 0 ? 0 : 2;
+}
+
+static void drop_when_bound(struct loop_timer *timer) {
+        drop_when(timer, adopt.trees[0].socket_count > 0);
+        if (adopt.trees[0].is_dropped)
+                assert_int_equal(write(ends[1], "x", 1), 1);
+}
+
+static void test_of_a_generation_that_was_dropped_a_listen_is_no_sign(void **state) {
+        struct loop_timer timer = {.on_due = drop_when_bound};
+
+        (void)state;
+        begin();
+        assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+        loop_timer_set(&loop, &timer, time_now_ns());
+        assert_int_equal(child_run(listens_after_the_drop), 0);
+        assert_false(is_ready());
+        fd_cleanup(&ends[0]);
+        fd_cleanup(&ends[1]);
+        end();
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_a_bind_gets_the_generations_socket_and_its_listen_is_the_sign),
@@ -374,6 +433,8 @@ int main(void) {
                 cmocka_unit_test(test_who_listens_on_all_addresses_is_ready_and_not_before),
                 cmocka_unit_test(test_a_bad_call_gets_the_error_that_it_always_got),
                 cmocka_unit_test(test_of_a_generation_that_was_dropped_a_bind_is_its_own),
+                cmocka_unit_test(test_a_bind_that_is_looked_at_when_its_generation_goes_is_its_own),
+                cmocka_unit_test(test_of_a_generation_that_was_dropped_a_listen_is_no_sign),
         };
 
         log_setup(LOG_FORMAT_PLAIN, LOG_ERROR, "test");
