@@ -1,0 +1,206 @@
+/* kill_mode = tree where there is no cgroup: what an instance has started ends with it, by descent. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lib/duration.h"
+#include "lib/fd.h"
+#include "lib/log.h"
+#include "supervisor/process/tree.h"
+
+#define LIMIT_NS (10 * NS_PER_S)
+
+static struct loop loop;
+static struct children children;
+static struct instances instances;
+static struct instance *instance;
+static struct trees trees;
+static int life = -1; /* a pipe whose other end the grandchild holds: it hangs up when that has ended */
+
+/* What the grandchild does about SIGTERM. */
+enum manner { ENDS, STAYS };
+
+/* Until it is ended, or the test is over: then nobody reads any more. */
+static _Noreturn void grandchild_run(int ready, enum manner manner) {
+        struct pollfd reader = {.fd = ready};
+
+        (void)signal(SIGTERM, manner == STAYS ? SIG_IGN : SIG_DFL);
+        (void)!write(ready, "x", 1);
+        (void)poll(&reader, 1, -1);
+        _exit(0);
+}
+
+/* An instance in a process group of its own, with a child. It goes on until it is killed. */
+static pid_t family_start(enum manner manner) {
+        pid_t parent = getpid(), pid;
+        char byte;
+        int ends[2];
+
+        assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+        pid = fork();
+        if (pid == 0) {
+                sigset_t none;
+
+                sigemptyset(&none);
+                (void)sigprocmask(SIG_SETMASK, &none, NULL);
+                if (setpgid(0, 0) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
+                        _exit(1);
+                close(ends[0]);
+                if (fork() == 0)
+                        grandchild_run(ends[1], manner);
+                close(ends[1]);
+                for (;;)
+                        pause();
+        }
+        close(ends[1]);
+        assert_int_equal(read(ends[0], &byte, 1), 1);
+        life = ends[0];
+        return pid;
+}
+
+static void begin(enum manner manner, int64_t remaining_timeout_ns, bool is_on) {
+        const struct tree_settings settings = {
+                .is_on = is_on, .has_groups = true, .remaining_timeout_ns = remaining_timeout_ns};
+        struct error error = {0};
+
+        memset(&instances, 0, sizeof instances);
+        assert_int_equal(loop_init(&loop, &error), 0);
+        trees_open(&trees, &loop, &instances, &settings);
+        instance = instance_unused(&instances);
+        *instance = (struct instance){
+                .is_used = true, .instances = &instances, .number = 5, .pid = family_start(manner)};
+}
+
+/* The instance itself has ended, and been reaped. */
+static void instance_ends(void) {
+        kill(instance->pid, SIGKILL);
+        assert_int_equal(waitpid(instance->pid, NULL, 0), instance->pid);
+        instance->is_used = false;
+        tree_ended(&trees, instance);
+}
+
+static bool has_ended(void) {
+        struct pollfd poll_fd = {.fd = life, .events = POLLIN};
+
+        return poll(&poll_fd, 1, 0) == 1;
+}
+
+static void end(void) {
+        trees_close(&trees);
+        for (size_t i = 0; i < FLEET_INSTANCES_MAX; i++)
+                if (trees.rests[i].is_used) {
+                        loop_timer_clear(&loop, &trees.rests[i].timer);
+                        trees.rests[i].is_used = false;
+                }
+        fd_cleanup(&life);
+        fd_cleanup(&trees.base_fd);
+        loop_deinit(&loop);
+}
+
+/* Until nothing of it is looked for any more. Returns how long the grandchild has lived. */
+static int64_t await_peace(void) {
+        int64_t begin_ns = time_now_ns(), ended_ns = 0;
+
+        while (trees.rests[0].is_used && time_now_ns() < begin_ns + LIMIT_NS) {
+                loop_wait(&loop, time_now_ns() + 5 * NS_PER_MS);
+                if (!ended_ns && has_ended())
+                        ended_ns = time_now_ns() - begin_ns;
+                children_reap(&children);
+        }
+        assert_false(trees.rests[0].is_used);
+        assert_true(has_ended());
+        return ended_ns;
+}
+
+static void test_what_an_instance_left_behind_is_told_to_end(void **state) {
+        (void)state;
+        begin(ENDS, 60 * NS_PER_S, true);
+        instance_ends();
+        assert_true(trees.rests[0].was_told);
+        (void)await_peace();
+        assert_int_equal(trees.rests[0].kills, 0);
+        end();
+}
+
+static void test_what_does_not_end_is_killed_after_its_time(void **state) {
+        (void)state;
+        begin(STAYS, 100 * NS_PER_MS, true);
+        instance_ends();
+        assert_true(await_peace() >= 90 * NS_PER_MS);
+        assert_true(trees.rests[0].kills >= 1);
+        end();
+}
+
+static void test_a_kill_reaches_the_whole_tree_of_one_that_lives(void **state) {
+        struct pollfd hung_up = {.events = POLLIN};
+        int wait_status;
+
+        (void)state;
+        begin(STAYS, 60 * NS_PER_S, true);
+        tree_kill(&trees, instance);
+        assert_int_equal(waitpid(instance->pid, &wait_status, 0), instance->pid);
+        assert_int_equal(WTERMSIG(wait_status), SIGKILL);
+        hung_up.fd = life;
+        assert_int_equal(poll(&hung_up, 1, (int)(LIMIT_NS / NS_PER_MS)), 1);
+        end();
+}
+
+/* The kernel gives a number again: what is below it then is somebody else's. */
+static void test_a_tree_whose_number_is_another_instances_by_now_is_left_alone(void **state) {
+        struct instance former;
+
+        (void)state;
+        begin(ENDS, 60 * NS_PER_S, true);
+        former = *instance;
+        former.number = 4;
+        tree_ended(&trees, &former);
+        assert_false(trees.rests[0].is_used);
+        tree_kill(&trees, &former);
+        assert_int_equal(waitpid(instance->pid, NULL, WNOHANG), 0);
+        assert_false(has_ended());
+        instance_ends();
+        (void)await_peace();
+        end();
+}
+
+static void test_where_trees_do_not_end_together_nobody_is_touched(void **state) {
+        (void)state;
+        begin(ENDS, 60 * NS_PER_S, false);
+        tree_kill(&trees, instance);
+        assert_int_equal(waitpid(instance->pid, NULL, WNOHANG), 0);
+        assert_int_equal(tree_prepare(&trees, 5), 0);
+        tree_ended(&trees, instance);
+        assert_false(trees.rests[0].is_used);
+        assert_false(has_ended());
+        kill(-instance->pid, SIGKILL);
+        assert_int_equal(waitpid(instance->pid, NULL, 0), instance->pid);
+        end();
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_what_an_instance_left_behind_is_told_to_end),
+                cmocka_unit_test(test_what_does_not_end_is_killed_after_its_time),
+                cmocka_unit_test(test_a_kill_reaches_the_whole_tree_of_one_that_lives),
+                cmocka_unit_test(test_a_tree_whose_number_is_another_instances_by_now_is_left_alone),
+                cmocka_unit_test(test_where_trees_do_not_end_together_nobody_is_touched),
+        };
+
+        /* What is left behind comes to this process, as to the supervisor. */
+        if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
+                return 1;
+        log_setup(LOG_FORMAT_PLAIN, LOG_ERROR, "test");
+        return cmocka_run_group_tests_name("tree", tests, NULL, NULL);
+}
