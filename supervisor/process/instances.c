@@ -47,7 +47,7 @@ bool instances_have(const struct instances *instances, uint64_t generation) {
 bool instances_are_emptying(const struct instances *instances, uint64_t generation) {
         for (size_t i = 0; i < instances->places; i++)
                 if (instances->list[i].is_used && instances->list[i].is_emptying &&
-                        instances->list[i].generation == generation)
+                        !instances->list[i].is_ending && instances->list[i].generation == generation)
                         return true;
         return false;
 }
