@@ -276,6 +276,19 @@ static void test_each_sign_of_life_begins_the_interval_anew(void **state) {
         end();
 }
 
+static void test_nobody_is_watched_before_it_is_ready(void **state) {
+        const struct loop_timer *watchdog = &notify.watches[0].watchdog;
+
+        (void)state;
+        begin(NOTIFY_ACCESS_MAIN, 0);
+        say("WATCHDOG_USEC=1000000\nWATCHDOG=1");
+        assert_false(watchdog->is_set);
+        be_ready();
+        assert_true(watchdog->is_set);
+        assert_true(watchdog->deadline_ns <= time_now_ns() + NS_PER_S);
+        end();
+}
+
 static void due_now(void) {
         loop_timer_set(&loop, &notify.watches[0].watchdog, time_now_ns());
         turn();
@@ -334,6 +347,49 @@ static void test_a_barrier_is_answered_after_what_came_before_it(void **state) {
         end();
 }
 
+static size_t waits(const void *request, int fd, void *out, size_t room) {
+        for (;;)
+                pause();
+        return *(const size_t *)request + (size_t)fd + *(size_t *)out + room;
+}
+
+static void nothing_on_done(void *owner, const void *answer, size_t bytes) {
+        (void)owner;
+        (void)answer;
+        (void)bytes;
+}
+
+/* As many children as may hold descriptors hang: it stays in the queue, and is looked at again later. */
+static void test_a_message_that_waits_with_its_descriptor_is_heard_once(void **state) {
+        const struct errand_order order = {
+                .work = waits, .fd = -1, .on_done = nothing_on_done, .owner = &notify};
+        int64_t limit_ns = time_now_ns() + LIMIT_NS;
+        struct error error = {0};
+
+        (void)state;
+        begin(NOTIFY_ACCESS_MAIN, 0);
+        for (int i = 0; i < 16; i++)
+                assert_int_equal(errand_start(&errands, &order, &error), 0);
+        send_bytes("EXTEND_TIMEOUT_USEC=1000", 24, 0);
+        turn();
+        assert_int_equal(facts.count, 1);
+        for (int i = 0; i < 3; i++) {
+                loop_timer_set(&loop, &notify.pause, time_now_ns());
+                turn();
+                turn();
+        }
+        assert_int_equal(facts.count, 1);
+        errands_call_off(&errands, &notify);
+        say("STATUS=after");
+        while (strcmp(notify_status(&notify, instance), "after") != 0 && time_now_ns() < limit_ns) {
+                loop_wait(&loop, limit_ns);
+                children_reap(&children);
+        }
+        assert_string_equal(notify_status(&notify, instance), "after");
+        assert_int_equal(facts.count, 1);
+        end();
+}
+
 static void test_without_a_socket_the_app_is_told_of_none(void **state) {
         (void)state;
         begin(NOTIFY_ACCESS_NONE, 60 * NS_PER_S);
@@ -356,9 +412,11 @@ int main(void) {
                 cmocka_unit_test(test_an_extension_is_a_fact_with_its_time),
                 cmocka_unit_test(test_who_is_ready_and_says_nothing_is_unhealthy),
                 cmocka_unit_test(test_each_sign_of_life_begins_the_interval_anew),
+                cmocka_unit_test(test_nobody_is_watched_before_it_is_ready),
                 cmocka_unit_test(test_who_cannot_speak_or_was_told_to_end_is_not_blamed),
                 cmocka_unit_test(test_who_says_that_it_fails_is_unhealthy_at_once),
                 cmocka_unit_test(test_a_barrier_is_answered_after_what_came_before_it),
+                cmocka_unit_test(test_a_message_that_waits_with_its_descriptor_is_heard_once),
                 cmocka_unit_test(test_without_a_socket_the_app_is_told_of_none),
         };
 
