@@ -1,5 +1,5 @@
 /* Wiping what keys and sources named out of this process's own environment: see wipe.h. In the supervisor, or
- * in a verb that has loaded, once the first load has succeeded. */
+ * in a verb that has loaded, once the first load has succeeded; in a shim that was forked before that. */
 
 #include "secrets/wipe.h"
 

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "lib/fd.h"
+#include "secrets/wipe.h"
 #include "shim/adopt.h"
 #include "shim/secrets_channel.h"
 
@@ -40,6 +41,7 @@ static const struct launch_spec *secrets_wait(const struct launch_spec *spec) {
         fd_close(spec->secrets_channel_peer);
         for (size_t i = 0; i < spec->forgotten->count; i++)
                 fd_close(spec->forgotten->fds[i]);
+        load_environment_wipe(spec->forgotten->request);
         if (secrets_receive(spec->secrets_channel, &secrets) < 0)
                 _exit(EXIT_STATUS_SUPERVISOR);
         fd_close(spec->secrets_channel);

@@ -17,6 +17,7 @@
 
 #include "lib/error.h"
 #include "secrets/bundle.h"
+#include "secrets/load.h"
 #include "shim/environment.h"
 #include "shim/identity.h"
 
@@ -57,10 +58,13 @@ struct launch_descriptor {
 #define LAUNCH_SERVER_STARTER 2U
 #define LAUNCH_EINHORN        4U
 
-/* Descriptors that the shim closes before it waits for its secrets: those of generations. */
+/* What a shim that waits for its secrets gives up before: descriptors of generations, and the variables that
+ * this request names. The supervisor still has these while its first load works, and the app must not get
+ * them. */
 struct launch_forgotten {
         const int *fds;
         size_t count;
+        const struct load_request *request;
 };
 
 struct launch_spec {

@@ -20,8 +20,9 @@ static void ahead_on_ended(struct child *child, int wait_status) {
 
 static int ahead_start(struct launcher *launcher, struct instance *instance, struct error *error) {
         int held[FLEET_GENERATIONS_MAX];
-        const struct launch_forgotten forgotten = {
-                held, generations_descriptors(launcher->rooms.generations, held)};
+        const struct launch_forgotten forgotten = {held,
+                generations_descriptors(launcher->rooms.generations, held),
+                launcher->rooms.generations->request};
         struct gear gear = {0};
         struct launch_spec spec;
         int result = launcher_gear(launcher, instance, &gear, error);
