@@ -8,9 +8,12 @@
  * program: it means that there is no memory for one more mapping. */
 
 #include <elf.h>
+#include <errno.h>
 #include <link.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -19,10 +22,12 @@
 
 extern const ElfW(Ehdr) __ehdr_start __attribute__((visibility("hidden"))); /* ld(1): where the file begins */
 
-static void refuse(void) {
-        static const char text[] = "tacet: cannot make what was relocated read-only (mprotect)\n";
+static _Noreturn void refuse(int code) {
+        char text[160];
+        int length = snprintf(text, sizeof text,
+                "tacet: cannot make what was relocated read-only (mprotect): %s\n", strerror(code));
 
-        (void)!write(STDERR_FILENO, text, sizeof text - 1);
+        (void)!write(STDERR_FILENO, text, (size_t)length);
         _exit(EXIT_STATUS_SUPERVISOR);
 }
 
@@ -41,6 +46,6 @@ __attribute__((constructor(101))) static void relro_apply(void) {
                 end = (file + header->p_vaddr + header->p_memsz) & ~(page - 1);
                 if (end > start &&
                         mprotect((void *)start, end - start, PROT_READ) < 0) // NOLINT: an address of ld's
-                        refuse();
+                        refuse(errno);
         }
 }
