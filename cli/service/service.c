@@ -221,7 +221,6 @@ int service_init(
         const struct config_service *service = &config->service;
         struct supervisor_settings *settings = &out->settings;
 
-        *out = (struct service){0};
         /* First what can fail because of the machine: unknown users, too many sockets. */
         if (identity_resolve(service->user, service->group, service->supplementary_groups.at, &out->identity,
                     error) < 0 ||

@@ -17,13 +17,14 @@ struct service_health {
         char request[CONFIG_PROBE_PATH_BYTES_MAX + CONFIG_PROBE_NAME_BYTES_MAX + 256];
 };
 
-/* What the settings point into; must live as long as they, and never move. Large: static. */
+/* The settings and what they point into, which must live as long as they, and never move. Large: static. What
+ * every service uses stands first, so that of the rest no page is touched without need. */
 struct service {
-        struct service_health health;
+        struct supervisor_settings settings;
         struct identity identity;
         struct service_sockets sockets;
+        struct service_health health;
         struct socket_address adopts[ADOPT_RULES_MAX];
-        struct supervisor_settings settings;
 };
 
 /* What a plain init has other than the defaults: no time limits of its own, so no wake-up either. */
@@ -31,7 +32,7 @@ void service_config_plain(struct config *config);
 
 /* Make the settings. Looks up users and groups (getpwnam(3) and its like are not used: see shim/identity.h);
  * starts and opens nothing.
- * out      overwritten
+ * out      all zero
  * config   checked by config_check(); borrowed for as long as *out lives
  * load     the request for the loader, likewise; NULL: there are no sources
  * Returns 0 or -1 with error, which carries its exit status. */

@@ -8,14 +8,12 @@
 
 /* What the settings point into. */
 struct service_sockets {
-        struct listener_settings listeners[LISTENERS_MAX];
-        size_t listener_count;
-        struct passed_descriptor passed[LAUNCH_LISTEN_MAX];
-        size_t passed_count;
-        struct kept_descriptor kept[LAUNCH_LISTEN_MAX];
-        size_t kept_count;
+        size_t listener_count, passed_count, kept_count;
         unsigned given_count; /* descriptors from 3 on */
         char *names;          /* LISTEN_FDNAMES, cut into its names; heap, for as long as the program runs */
+        struct listener_settings listeners[LISTENERS_MAX];
+        struct passed_descriptor passed[LAUNCH_LISTEN_MAX];
+        struct kept_descriptor kept[LAUNCH_LISTEN_MAX];
 };
 
 /* Fill out->listeners from `config` (borrowed): owners of unix sockets are looked up, nothing is opened.

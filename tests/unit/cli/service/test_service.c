@@ -18,6 +18,7 @@ static void service_make(const char *section, const char *key, const char *value
         CLEANUP_CONFIG struct config config = {0};
         struct error error = {0};
 
+        memset(&service, 0, sizeof service);
         config_init(&config);
         assert_int_equal(config_set(&config, section, NULL, key, value, "test", 0, &error), 0);
         assert_int_equal(service_init(&service, &config, NULL, &error), 0);

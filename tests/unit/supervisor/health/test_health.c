@@ -1,4 +1,5 @@
-/* Health checks of an app that these tests play: when it is ready, when it is unhealthy, when it is not asked. */
+/* Health checks of an app that these tests play: when it is ready, when it is unhealthy, when it is not
+ * asked. */
 
 #include "tests/unit/supervisor/sockets/registry.h"
 
