@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "cli/service/service.h"
+#include "conf/health.h"
 #include "conf/schema.h"
 
 #define WORDS_MAX 16
@@ -18,6 +19,7 @@ static void service_make(const char *section, const char *key, const char *value
         CLEANUP_CONFIG struct config config = {0};
         struct error error = {0};
 
+        config_probe_deinit(&service.health.probe); /* a program keeps it until its end */
         memset(&service, 0, sizeof service);
         config_init(&config);
         assert_int_equal(config_set(&config, section, NULL, key, value, "test", 0, &error), 0);
@@ -91,6 +93,12 @@ static void the_parent_is_suspended_only_for_a_single_start(void **state) {
         assert_false(service.settings.launch.suspends_parent);
 }
 
+static int service_end(void **state) {
+        (void)state;
+        config_probe_deinit(&service.health.probe);
+        return 0;
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(every_word_has_a_meaning_of_its_own),
@@ -100,5 +108,5 @@ int main(void) {
                 cmocka_unit_test(the_parent_is_suspended_only_for_a_single_start),
         };
 
-        return cmocka_run_group_tests(tests, NULL, NULL);
+        return cmocka_run_group_tests(tests, NULL, service_end);
 }
