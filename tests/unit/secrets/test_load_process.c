@@ -118,7 +118,7 @@ static void score_expect(const char *expected) {
         close(listener);
 }
 
-static void test_a_large_load_goes_first_when_memory_runs_out(void **state) {
+static void test_a_loader_goes_first_when_memory_runs_out(void **state) {
         static char large[300 * 1024];
 
         (void)state;
@@ -429,7 +429,7 @@ int main(void) {
                 CASE(test_a_credential_socket_is_asked_as_systemd_asks),
                 CASE(test_a_socket_that_never_ends_meets_the_deadline),
                 CASE(test_a_killed_loader_is_one_failed_load),
-                CASE(test_a_large_load_goes_first_when_memory_runs_out),
+                CASE(test_a_loader_goes_first_when_memory_runs_out),
                 CASE(test_many_files_are_a_large_load_too),
                 CASE(test_a_load_with_a_passphrase_goes_first_when_memory_runs_out),
                 CASE(test_a_small_load_has_the_score_of_its_parent),

@@ -136,7 +136,7 @@ static void test_a_queue_that_does_not_empty_is_not_waited_for_without_end(void 
         expect("load 2 (rollout g2) spawn 2 g2 steer g2:1 empty 1 g1 stop 1");
 }
 
-static void test_an_old_one_that_empties_is_the_fastest_way_back(void **state) {
+static void test_an_old_one_that_drains_is_the_fastest_way_back(void **state) {
         (void)state;
         const struct fleet_settings settings = settings_steered(1);
         fleet_up(&settings);
@@ -149,7 +149,7 @@ static void test_an_old_one_that_empties_is_the_fastest_way_back(void **state) {
         expect("steer g1:1 (failed 2 exited 1) (reverted g2 exited 1) recall 1 g1 (restored g1) drop g2");
 }
 
-static void test_one_that_empties_and_is_unhealthy_is_not_taken_back(void **state) {
+static void test_one_that_drains_and_is_unhealthy_is_not_taken_back(void **state) {
         (void)state;
         struct fleet_settings settings = settings_steered(1);
         settings.restart = FLEET_RESTART_ALWAYS;
@@ -202,7 +202,7 @@ static void test_one_that_is_taken_back_does_not_hold_up_the_other_slots(void **
         expect("spawn 5 g1@0");
 }
 
-static void test_one_that_empties_is_needed_when_its_own_successor_fails(void **state) {
+static void test_one_that_drains_is_needed_when_its_own_successor_fails(void **state) {
         (void)state;
         struct fleet_settings settings = settings_steered(2);
         settings.surge_max = 2;
@@ -249,7 +249,7 @@ static void test_shares_follow_the_replicas_of_each_generation(void **state) {
         expect("steer g1:1 (failed 3 exited 1) (reverted g2 exited 1) spawn 4 g1@0 drop g2");
 }
 
-static void test_one_that_empties_comes_back_instead_of_a_second_one(void **state) {
+static void test_one_that_drains_comes_back_instead_of_a_second_one(void **state) {
         (void)state;
         struct fleet_settings settings = settings_steered(1);
         settings.unavailable_max = 1;
@@ -355,13 +355,13 @@ int main(void) {
                 cmocka_unit_test(test_stop_during_a_handoff_stops_both_and_reports_the_one_that_served),
                 cmocka_unit_test(test_connections_are_steered_away_before_the_old_is_stopped),
                 cmocka_unit_test(test_a_queue_that_does_not_empty_is_not_waited_for_without_end),
-                cmocka_unit_test(test_an_old_one_that_empties_is_the_fastest_way_back),
-                cmocka_unit_test(test_one_that_empties_and_is_unhealthy_is_not_taken_back),
+                cmocka_unit_test(test_an_old_one_that_drains_is_the_fastest_way_back),
+                cmocka_unit_test(test_one_that_drains_and_is_unhealthy_is_not_taken_back),
                 cmocka_unit_test(test_one_that_empties_to_make_room_is_not_taken_back),
                 cmocka_unit_test(test_one_that_is_taken_back_does_not_hold_up_the_other_slots),
-                cmocka_unit_test(test_one_that_empties_is_needed_when_its_own_successor_fails),
+                cmocka_unit_test(test_one_that_drains_is_needed_when_its_own_successor_fails),
                 cmocka_unit_test(test_shares_follow_the_replicas_of_each_generation),
-                cmocka_unit_test(test_one_that_empties_comes_back_instead_of_a_second_one),
+                cmocka_unit_test(test_one_that_drains_comes_back_instead_of_a_second_one),
                 cmocka_unit_test(test_names_are_never_missing),
                 cmocka_unit_test(test_an_observer_walks_over_the_instances_that_live),
                 cmocka_unit_test(test_an_observer_knows_the_number_of_the_next_load),
