@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -22,9 +23,11 @@
 #include "lib/log.h"
 #include "shim/adopt.h"
 #include "supervisor/adopt/adopt.h"
+#include "supervisor/adopt/call.h"
 #include "supervisor/sockets/listener.h"
 
-#define TURN_NS (10 * NS_PER_MS)
+#define TURN_NS  (10 * NS_PER_MS)
+#define LIMIT_NS (10 * NS_PER_S)
 
 static struct loop loop;
 static struct facts facts;
@@ -92,7 +95,18 @@ static void begin(void) {
                 .signs = {.wanted = sign_bit(READINESS_LISTEN), .is_running = true}};
 }
 
+/* The children that looked at calls stay for a while, and are in the list until they are reaped. */
 static void end(void) {
+        int64_t limit_ns = time_now_ns() + LIMIT_NS;
+
+        for (size_t i = 0; i < adopt.tree_places; i++)
+                if (adopt.trees[i].is_used)
+                        adopt_tree_close(&adopt.trees[i]);
+        while (children.first && time_now_ns() < limit_ns) {
+                loop_wait(&loop, time_now_ns() + TURN_NS);
+                children_reap(&children);
+        }
+        assert_null(children.first);
         listeners_close(&listeners);
         loop_deinit(&loop);
 }
@@ -104,6 +118,7 @@ static void part_on_ended(struct child *child, int wait_status) {
 static int child_run_as(child_part *part, uint64_t generation) {
         int channel, status = -1;
         struct child child = {.on_ended = part_on_ended, .owner = &status};
+        int64_t limit_ns = time_now_ns() + LIMIT_NS;
         struct error error = {0};
         pid_t pid;
 
@@ -120,6 +135,8 @@ static int child_run_as(child_part *part, uint64_t generation) {
         close(channel);
         children_add(&children, &child, pid);
         while (status < 0) {
+                if (time_now_ns() > limit_ns)
+                        kill(pid, SIGKILL);
                 loop_wait(&loop, time_now_ns() + TURN_NS);
                 children_reap(&children);
         }

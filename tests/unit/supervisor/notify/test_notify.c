@@ -67,8 +67,17 @@ static void begin(enum notify_access access, int64_t watchdog_ns) {
         assert_true(sender >= 0);
 }
 
+/* A child that has answered stays until it is heard, and in the list until it is reaped. */
 static void end(void) {
+        int64_t limit_ns = time_now_ns() + LIMIT_NS;
+
         notify_ended(&notify, instance);
+        errands_call_off(&errands, &notify);
+        while (children.first && time_now_ns() < limit_ns) {
+                loop_wait(&loop, time_now_ns() + NS_PER_MS);
+                children_reap(&children);
+        }
+        assert_null(children.first);
         fd_cleanup(&sender);
         fd_cleanup(&notify.source.fd);
         loop_deinit(&loop);

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -44,19 +45,28 @@ static void on_stopped(struct child *child, int wait_status) {
                 told->goes_on++;
 }
 
-/* Waits for a signal, or ends at once with that status; never outlives this program. */
+/* Waits for a signal, or ends at once with that status; never outlives this program, which goes on when that
+ * is sure. */
 static pid_t child_fork(int exit_status) {
-        pid_t parent = getpid(), pid = fork();
+        pid_t parent = getpid(), pid;
+        int ends[2];
+        char byte;
 
+        assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+        pid = fork();
         if (pid == 0) {
                 if (exit_status >= 0)
                         _exit(exit_status);
                 if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
                         _exit(99);
+                (void)!write(ends[1], "x", 1);
                 for (;;)
                         pause();
         }
+        close(ends[1]);
         assert_true(pid > 0);
+        assert_int_equal(read(ends[0], &byte, 1), exit_status < 0);
+        close(ends[0]);
         return pid;
 }
 
