@@ -68,13 +68,20 @@ static const char *name_nearest(const struct option_table *table, const char *na
         return nearest;
 }
 
+static bool table_has(const struct option_table *table, const char *name) {
+        for (size_t i = 0; i < table->count; i++)
+                if (table->specs[i].name && strcmp(table->specs[i].name, name) == 0)
+                        return true;
+        return false;
+}
+
 /* The message has the name alone: what stands behind a `=` may be a secret. */
 static int option_unknown(
         const struct option_reader *reader, const char *name, size_t length, struct error *error) {
         const char *nearest = name_nearest(reader->table, name, length);
         const char *renamed = schema_renamed_option(name, length);
 
-        if (renamed) {
+        if (renamed && table_has(reader->table, renamed)) { /* else the verb never had it */
                 option_usage_error(
                         reader->table, error, "'--%.*s' is called '--%s' now", (int)length, name, renamed);
                 return error_hint(error, "write --%s instead", renamed);

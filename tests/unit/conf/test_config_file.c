@@ -247,6 +247,13 @@ static void test_a_nul_byte_is_refused(void **state) {
         assert_null(config.service.user);
 }
 
+static void test_a_former_key_is_refused_with_the_one_of_today(void **state) {
+        (void)state;
+        expect_refusal("[rollout]\nhold = 1s\ndrain_quiet = 100ms\n", 3,
+                "'drain_quiet' in [rollout] is called 'queue_quiet' now", "write queue_quiet instead");
+        expect_refusal("[service]\ndrain_quiet = 100ms\n", 2, "unknown key 'drain_quiet' in [service]", NULL);
+}
+
 static void test_what_is_no_readable_file_is_refused(void **state) {
         struct config CLEANUP_CONFIG config;
         struct error error;
@@ -329,6 +336,7 @@ int main(void) {
                 cmocka_unit_test(test_a_second_value_names_both_lines),
                 cmocka_unit_test(test_a_second_named_section_names_both_places),
                 cmocka_unit_test(test_a_nul_byte_is_refused),
+                cmocka_unit_test(test_a_former_key_is_refused_with_the_one_of_today),
                 cmocka_unit_test(test_what_is_no_readable_file_is_refused),
                 cmocka_unit_test(test_a_huge_file_is_refused),
                 cmocka_unit_test(test_a_report_gets_every_error_and_the_caller_the_first),

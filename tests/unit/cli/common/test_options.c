@@ -130,6 +130,30 @@ static void a_near_miss_is_suggested(void **state) {
         assert_int_equal(error.status, EXIT_STATUS_USAGE);
 }
 
+static void a_former_name_is_answered_with_that_of_today(void **state) {
+        static const struct option_spec now[] = {
+                {.id = OUT, .name = "queue-quiet", .value = "DURATION", .help = "quiet"}};
+        static const struct option_table service = {.command = "tacet serve", .specs = now, .count = 1};
+        char *argv[] = {ARG("serve"), ARG("--drain-quiet=hunter2"), NULL};
+        struct option_reader reader;
+        struct error error = {0};
+
+        (void)state;
+        option_start(&reader, &service, argv);
+        NEXT(-1);
+        assert_string_equal(error.text, "'--drain-quiet' is called '--queue-quiet' now");
+        assert_string_equal(error.hint, "write --queue-quiet instead");
+        assert_int_equal(error.status, EXIT_STATUS_USAGE);
+}
+
+static void a_former_name_that_the_verb_never_had_is_unknown(void **state) {
+        (void)state;
+        READ(ARG("--drain-quiet=hunter2"));
+        NEXT(-1);
+        assert_string_equal(error.text, "unknown option '--drain-quiet'");
+        assert_null(strstr(error.hint, "queue-quiet"));
+}
+
 static void a_far_miss_or_hidden_option_is_not_suggested(void **state) {
         (void)state;
         READ(ARG("--secret-doors"));
@@ -297,6 +321,8 @@ int main(void) {
                 cmocka_unit_test(the_first_operand_ends_the_options_when_asked),
                 cmocka_unit_test(nothing_at_all_is_the_end),
                 cmocka_unit_test(a_near_miss_is_suggested),
+                cmocka_unit_test(a_former_name_is_answered_with_that_of_today),
+                cmocka_unit_test(a_former_name_that_the_verb_never_had_is_unknown),
                 cmocka_unit_test(a_far_miss_or_hidden_option_is_not_suggested),
                 cmocka_unit_test(no_message_repeats_a_value),
                 cmocka_unit_test(a_missing_value_names_option_and_placeholder),

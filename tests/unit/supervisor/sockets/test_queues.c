@@ -281,7 +281,7 @@ static void test_a_handshake_that_began_before_the_switch_is_waited_for(void **s
         acknowledged = answer_await(wire, 40001);
         steer(2, 1, 0, 0);
         follow(true);
-        turn_until_said(200 * NS_PER_MS); /* ten times drain_quiet */
+        turn_until_said(200 * NS_PER_MS); /* ten times queue_quiet */
         assert_int_equal(facts.count, 0);
         segment_send(wire, 5, 40001, FLAG_ACK, acknowledged);
         turn_until_said(10 * NS_PER_MS);
