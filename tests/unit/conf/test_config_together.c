@@ -11,26 +11,7 @@
 #include "conf/config.h"
 #include "conf/schema.h"
 #include "lib/duration.h"
-#include "lib/log.h"
-
-static int set_in(
-        struct config *config, const char *section, const char *key, const char *value, struct error *error) {
-        return config_set(config, section, NULL, key, value, "api.ini:3", 3, error);
-}
-
-/* Set in a fresh configuration and expect the message, and the hint when one is given. */
-static void expect_refusal(
-        const char *section, const char *key, const char *value, const char *text, const char *hint) {
-        struct config CLEANUP_CONFIG config;
-        struct error error;
-
-        config_init(&config);
-        assert_int_equal(set_in(&config, section, key, value, &error), -1);
-        assert_string_equal(error.text, text);
-        if (hint)
-                assert_string_equal(error.hint, hint);
-        assert_int_equal(error.status, EXIT_STATUS_CONFIG);
-}
+#include "tests/unit/conf/setting.h"
 
 static void test_unknown_keys_and_sections_name_the_nearest(void **state) {
         (void)state;
