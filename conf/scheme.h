@@ -12,6 +12,10 @@ enum source_flag {
         SOURCE_IS_FOLDER = 2,   /* one file per variable */
         SOURCE_IS_AGE = 4,      /* needs a key */
         SOURCE_IS_DOCUMENT = 8, /* many variables in one text: has a dialect */
+        SOURCE_IS_DOCKER = 16,  /* a document that is of docker's dialect unless another is given */
+        /* what stands behind the scheme begins names of tacet's own environment: what they hold is kept for
+         * later loads and wiped from there */
+        SOURCE_IS_ENVIRONMENT = 32,
 };
 
 /* ROW(name, scheme, flags). To add one: a row here, its words in SOURCE_SCHEMES_TEXT, and name_gather() for
@@ -20,9 +24,9 @@ enum source_flag {
         ROW(age, "age:", SOURCE_IS_FILE | SOURCE_IS_AGE | SOURCE_IS_DOCUMENT)                                \
         ROW(age_dir, "age-dir:", SOURCE_IS_FILE | SOURCE_IS_FOLDER | SOURCE_IS_AGE)                          \
         ROW(dir, "dir:", SOURCE_IS_FILE | SOURCE_IS_FOLDER)                                                  \
-        ROW(env_file, "env-file:", SOURCE_IS_FILE | SOURCE_IS_DOCUMENT)                                      \
+        ROW(env_file, "env-file:", SOURCE_IS_FILE | SOURCE_IS_DOCUMENT | SOURCE_IS_DOCKER)                   \
         ROW(unix, "unix:", SOURCE_IS_DOCUMENT)                                                               \
-        ROW(environment, "env:", 0)
+        ROW(environment, "env:", SOURCE_IS_ENVIRONMENT)
 
 /* As people are told of them; BREAK is what parts the lines. */
 #define SOURCE_SCHEMES_TEXT(BREAK)                                                                           \

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "lib/bytes.h"
+#include "conf/scheme.h"
 
 static bool is_wiped;
 
@@ -25,7 +25,9 @@ void environment_wiped_note(void) {
 
 /* `env:` alone takes nothing: it names no variable. */
 bool source_is_environment(const struct load_source *source, const char **prefix) {
-        return text_after(source->uri, "env:", prefix) && **prefix;
+        const struct source_scheme *scheme = source_scheme_of(source->uri, prefix);
+
+        return scheme && (scheme->flags & SOURCE_IS_ENVIRONMENT) && **prefix;
 }
 
 /* True when this source has the name already. Programs differ in which of two they take, so there is no right

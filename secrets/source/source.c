@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #include "conf/scheme.h"
-#include "lib/bytes.h"
 #include "lib/fd.h"
 
 typedef int source_gatherer(struct gathered *gathered, uint16_t index, const char *rest, struct error *error);
@@ -104,11 +103,9 @@ static bool source_has(const struct load_source *source, unsigned flag) {
 }
 
 const struct dialect *source_dialect(const struct load_source *source, struct bytes text) {
-        const char *rest;
-
         if (source->dialect)
                 return source->dialect;
-        return text_after(source->uri, "env-file:", &rest) ? &dialect_docker : document_dialect_of(text);
+        return source_has(source, SOURCE_IS_DOCKER) ? &dialect_docker : document_dialect_of(text);
 }
 
 bool source_is_age(const struct load_source *source) {

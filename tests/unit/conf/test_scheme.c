@@ -61,6 +61,19 @@ static void test_only_files_can_be_watched(void **state) {
         assert_false(source_uri_is_file("env:X_"));
 }
 
+static void test_the_flags_of_a_scheme_fit_together(void **state) {
+        (void)state;
+        for (size_t i = 0; i < COUNT; i++) {
+                const char *rest;
+                unsigned flags = source_scheme_of(schemes[i], &rest)->flags;
+
+                assert_false((flags & SOURCE_IS_FOLDER) && (flags & SOURCE_IS_DOCUMENT));
+                assert_true(!(flags & SOURCE_IS_FOLDER) || (flags & SOURCE_IS_FILE));
+                assert_true(!(flags & SOURCE_IS_DOCKER) || (flags & SOURCE_IS_DOCUMENT));
+                assert_true(!(flags & SOURCE_IS_ENVIRONMENT) || flags == SOURCE_IS_ENVIRONMENT);
+        }
+}
+
 static void test_what_is_not_known_is_no_file(void **state) {
         const char *rest;
 
@@ -96,6 +109,7 @@ int main(void) {
                 cmocka_unit_test(test_every_scheme_is_found_and_at_its_place),
                 cmocka_unit_test(test_the_text_names_every_scheme_and_no_other),
                 cmocka_unit_test(test_only_files_can_be_watched),
+                cmocka_unit_test(test_the_flags_of_a_scheme_fit_together),
                 cmocka_unit_test(test_what_is_not_known_is_no_file),
                 cmocka_unit_test(test_a_mistyped_scheme_is_guessed),
                 cmocka_unit_test(test_former_names_lead_to_those_of_today),
