@@ -97,7 +97,7 @@ static int file_gather(struct gathered *gathered, uint16_t index, const char *pa
         if (!material.label || !material.name)
                 return -1;
         if (read_opened(entry_open(directory, file, READ_FLAGS), material.label, &gathered->bounds,
-                    &material.bytes, NULL, error) < 0) {
+                    &material.bytes, error) < 0) {
                 if (error->code == EPERM)
                         error_hint(error, "a link in a folder of secrets must be root's, this user's, or its "
                                           "target's owner's");

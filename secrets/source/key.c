@@ -17,7 +17,7 @@ typedef int key_reader(
 
 static int path_read(
         struct gathered *gathered, const char *rest, struct key_material *out, struct error *error) {
-        return read_file(AT_FDCWD, rest, rest, &gathered->bounds, &out->bytes, NULL, error);
+        return read_file(rest, &gathered->bounds, &out->bytes, NULL, error);
 }
 
 static int number_parse(const char *text, int *out) {
@@ -52,7 +52,7 @@ static int credential_read(
         path = gathered_text(gathered, error, "%s/%s", directory, rest);
         if (!path)
                 return -1;
-        return read_file(AT_FDCWD, path, path, &gathered->bounds, &out->bytes, NULL, error);
+        return read_file(path, &gathered->bounds, &out->bytes, NULL, error);
 }
 
 static int variable_read(

@@ -133,31 +133,41 @@ static const char *file_type(mode_t mode) {
                                 : "a device";
 }
 
-int read_opened(int take_fd, const char *label, const struct read_bounds *bounds, struct secret_bytes *out,
-        struct stat *status, struct error *error) {
-        CLEANUP_FD int fd = take_fd;
-        struct stat found;
-
+/* What open(2) returned is a regular file. */
+static int opened_check(int fd, const char *label, struct stat *out_status, struct error *error) {
         if (fd < 0) {
                 error_set(error, errno, "open '%s'", label);
                 return error_status(error, EXIT_STATUS_NO_SOURCE);
         }
-        if (fstat(fd, &found) < 0)
+        if (fstat(fd, out_status) < 0)
                 return error_set(error, errno, "fstat '%s'", label);
-        if (!S_ISREG(found.st_mode)) {
-                error_set(error, 0, "'%s' is %s, not a regular file", label, file_type(found.st_mode));
+        if (!S_ISREG(out_status->st_mode)) {
+                error_set(error, 0, "'%s' is %s, not a regular file", label, file_type(out_status->st_mode));
                 return error_status(error, EXIT_STATUS_NO_SOURCE);
         }
-        if (regular_read(fd, &found, bounds, out, error) < 0)
-                return error_wrap(error, "'%s'", label);
-        if (status)
-                *status = found;
         return 0;
 }
 
-int read_file(int directory, const char *path, const char *label, const struct read_bounds *bounds,
-        struct secret_bytes *out, struct stat *status, struct error *error) {
-        return read_opened(openat(directory, path, READ_FLAGS), label, bounds, out, status, error);
+int read_opened(int take_fd, const char *label, const struct read_bounds *bounds, struct secret_bytes *out,
+        struct error *error) {
+        CLEANUP_FD int fd = take_fd;
+        struct stat status;
+
+        if (opened_check(fd, label, &status, error) < 0)
+                return -1;
+        return regular_read(fd, &status, bounds, out, error) < 0 ? error_wrap(error, "'%s'", label) : 0;
+}
+
+int read_file(const char *path, const struct read_bounds *bounds, struct secret_bytes *out,
+        struct stat *out_status, struct error *error) {
+        CLEANUP_FD int fd = open(path, READ_FLAGS);
+        struct stat status;
+
+        if (opened_check(fd, path, &status, error) < 0)
+                return -1;
+        if (out_status)
+                *out_status = status;
+        return regular_read(fd, &status, bounds, out, error) < 0 ? error_wrap(error, "'%s'", path) : 0;
 }
 
 /* Wait until `fd` can be read. */

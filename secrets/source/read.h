@@ -17,17 +17,18 @@ struct read_bounds {
         int64_t deadline_ns; /* monotonic; for streams */
 };
 
-/* Open and read one regular file below `directory` (AT_FDCWD for a plain path), following links. A FIFO,
- * socket, device or directory is refused without waiting for it, and a file that changes meanwhile too. label
- * how messages call it status  of the file as read; may be NULL */
-int read_file(int directory, const char *path, const char *label, const struct read_bounds *bounds,
-        struct secret_bytes *out, struct stat *status, struct error *error);
+/* Open and read one regular file, following links. A FIFO, socket, device or directory is refused without
+ * waiting for it, and a file that changes meanwhile too. *out_status is that of the file as read, and may be
+ * NULL. Returns 0 or -1 with error, which names the path. */
+int read_file(const char *path, const struct read_bounds *bounds, struct secret_bytes *out,
+        struct stat *out_status, struct error *error);
 
 #define READ_FLAGS (O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
 
-/* The same for what open(2) with READ_FLAGS returned, also -1 with errno. Closes it. */
+/* The same for what open(2) with READ_FLAGS returned, also -1 with errno; `label` is how messages call it.
+ * Closes it. */
 int read_opened(int take_fd, const char *label, const struct read_bounds *bounds, struct secret_bytes *out,
-        struct stat *status, struct error *error);
+        struct error *error);
 
 /* Read an open descriptor: a file from its start with pread(2) (its position stays), anything else to its end
  * before the deadline. */

@@ -26,7 +26,7 @@ static int document_add(struct gathered *gathered, uint16_t index, const char *l
 static int age_gather(struct gathered *gathered, uint16_t index, const char *rest, struct error *error) {
         struct secret_bytes bytes;
 
-        if (read_file(AT_FDCWD, rest, rest, &gathered->bounds, &bytes, NULL, error) < 0)
+        if (read_file(rest, &gathered->bounds, &bytes, NULL, error) < 0)
                 return -1;
         return document_add(gathered, index, rest, true, bytes, error);
 }
@@ -61,7 +61,7 @@ static int env_file_gather(struct gathered *gathered, uint16_t index, const char
         struct secret_bytes bytes;
         struct stat status;
 
-        if (read_file(AT_FDCWD, rest, rest, &gathered->bounds, &bytes, &status, error) < 0)
+        if (read_file(rest, &gathered->bounds, &bytes, &status, error) < 0)
                 return -1;
         if (status.st_mode & (S_IRGRP | S_IROTH))
                 gathered_warn(gathered, "'%s' is plaintext that others can read (mode %04o)", rest,
