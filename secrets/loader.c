@@ -136,8 +136,10 @@ static int keys_add(struct loader *loader, struct error *error) {
                         return error_wrap(error, "passphrase '%s'", gathered->keys[i].label);
         for (size_t i = 0; i < gathered->key_count; i++)
                 if (!gathered->keys[i].is_passphrase &&
-                        age_keys_add(&loader->keys, secret_view(gathered->keys[i].bytes),
-                                gathered->keys[i].label, &loader->limits, &loader->arena, error) < 0)
+                        age_keys_add(&loader->keys,
+                                &(struct age_input){secret_view(gathered->keys[i].bytes),
+                                        gathered->keys[i].label, &loader->limits, &loader->arena},
+                                error) < 0)
                         return -1;
         return 0;
 }
@@ -158,8 +160,9 @@ static int material_add(struct loader *loader, const struct material *material, 
         const struct load_source *source = &loader->request->sources[material->source];
         struct secret_bytes plain = material->bytes;
 
-        if (material->is_age && age_open(secret_view(material->bytes), material->label, &loader->keys,
-                                        &loader->limits, &loader->arena, &plain, error) < 0)
+        if (material->is_age && age_open(&(struct age_input){secret_view(material->bytes), material->label,
+                                                 &loader->limits, &loader->arena},
+                                        &loader->keys, &plain, error) < 0)
                 return -1;
         if (material->kind != MATERIAL_DOCUMENT)
                 return value_add(loader, material, plain, error);

@@ -212,7 +212,8 @@ static int decrypt_run(char **argv, struct error *error) {
                 stream_read_file(request.input, CRYPT_BYTES_MAX, &arena, &sealed, error) < 0 ||
                 age_describe(secret_view(sealed), name, &verb_limits, &file, error) < 0 ||
                 key_ring_load(&ring, &request.keys, &file, name, &arena, error) < 0 ||
-                age_open(secret_view(sealed), name, &ring.keys, &verb_limits, &arena, &text, error) < 0)
+                age_open(&(struct age_input){secret_view(sealed), name, &verb_limits, &arena}, &ring.keys,
+                        &text, error) < 0)
                 return -1;
         /* All of it is verified by now: not one byte of a file that was tampered with is given out. */
         return stream_write(request.output, secret_view(text), 0600, error);

@@ -158,7 +158,7 @@ static int identity_unlock(struct age_keys *keys, struct bytes text, const char 
                 return error_hint(error, "give -i passphrase-file:FILE as well, or run it at a terminal");
         }
         if (result < 0 || age_keys_add_passphrase(&unlocked, passphrase, arena, error) < 0 ||
-                age_keys_add(&unlocked, text, name, &verb_limits, arena, error) < 0)
+                age_keys_add(&unlocked, &(struct age_input){text, name, &verb_limits, arena}, error) < 0)
                 return -1;
         /* The first one is the passphrase itself: it opened this file and must not be tried on others. */
         for (size_t i = 1; i < unlocked.count; i++) {
@@ -184,7 +184,7 @@ static int identity_add(struct age_keys *keys, const char *spec, bool has_passph
                 if (file.has_passphrase)
                         return identity_unlock(keys, secret_view(text), spec, arena, error);
         }
-        return age_keys_add(keys, secret_view(text), spec, &verb_limits, arena, error);
+        return age_keys_add(keys, &(struct age_input){secret_view(text), spec, &verb_limits, arena}, error);
 }
 
 /* Where the identity lies when none is given. Returns 0; 1 when there is no such file. */

@@ -106,7 +106,7 @@ static int recipients_add_opener(struct age_recipients *recipients, const char *
                 size_t mark = arena->used;
                 int result;
 
-                result = age_open(sealed, path, &one, &verb_limits, arena, &text, NULL);
+                result = age_open(&(struct age_input){sealed, path, &verb_limits, arena}, &one, &text, NULL);
                 arena_release(arena, mark);
                 if (result == 0)
                         return age_recipients_add_keys(recipients, &one, arena, error);

@@ -70,7 +70,8 @@ int secret_file_prepare(struct secret_file *file, const char *path, const struct
 }
 
 int secret_file_decrypt(struct secret_file *file, struct arena *arena, struct error *error) {
-        if (age_open(file->sealed, file->path, &file->ring.keys, &verb_limits, arena, &file->text, error) < 0)
+        if (age_open(&(struct age_input){file->sealed, file->path, &verb_limits, arena}, &file->ring.keys,
+                    &file->text, error) < 0)
                 return -1;
         file->dialect = dialect_guess(file, secret_view(file->text));
         return 0;

@@ -41,22 +41,28 @@ struct age_recipients {
         size_t count;
 };
 
+/* A file from outside, and what it is read with. */
+struct age_input {
+        struct bytes bytes; /* borrowed for the call; wiping it is the caller's */
+        const char *name;   /* how messages call it, a path as a rule */
+        const struct age_limits *limits;
+        struct arena *arena; /* for what comes out of it */
+};
+
 /* Add every identity of an identity file: AGE-SECRET-KEY-1 lines, `#` comments, CRLF tolerated; or an
  * unencrypted OpenSSH ed25519 private key; or an age file (armored or not) that holds an identity file and is
- * opened with the keys already in `keys` (a passphrase, as a rule). text    borrowed for the call; wiping it
- * is the caller's name    how messages call it (a path); borrowed for the call Errors name line and column,
- * never a character of a key. */
-int age_keys_add(struct age_keys *keys, struct bytes text, const char *name, const struct age_limits *limits,
-        struct arena *arena, struct error *error);
+ * opened with the keys already in `keys` (a passphrase, as a rule). Returns 0 or -1; errors name line and
+ * column, never a character of a key. */
+int age_keys_add(struct age_keys *keys, const struct age_input *input, struct error *error);
 
 /* Add a passphrase. `passphrase` must stay valid as long as `keys`. */
 int age_keys_add_passphrase(
         struct age_keys *keys, struct secret_bytes passphrase, struct arena *arena, struct error *error);
 
-/* Decrypt `file` (binary or armored, told apart by its first bytes). `name` is for messages. Returns 0 with
- * *out in `arena`; -1 with error: not an age file, wrong key, torn, not canonical, over a limit. */
-int age_open(struct bytes file, const char *name, const struct age_keys *keys,
-        const struct age_limits *limits, struct arena *arena, struct secret_bytes *out, struct error *error);
+/* Decrypt a file, binary or armored, told apart by its first bytes. Returns 0 with *out in the arena; -1 with
+ * error: not an age file, wrong key, torn, not canonical, over a limit. */
+int age_open(const struct age_input *input, const struct age_keys *keys, struct secret_bytes *out,
+        struct error *error);
 
 /* What can be told of a file without any key. */
 struct age_description {

@@ -117,30 +117,30 @@ static int keys_add_plain(
         return keys_add_lines(keys, text, arena, error);
 }
 
-static int keys_add_text(struct age_keys *keys, struct bytes text, const struct age_limits *limits,
-        struct arena *arena, struct error *error) {
+static int keys_add_text(struct age_keys *keys, const struct age_input *input, struct error *error) {
+        struct age_input locked = *input;
         struct secret_bytes plain;
         int status;
 
-        if (!age_is_age_file(text))
-                return keys_add_plain(keys, text, arena, error);
-        if (age_open(text, "an encrypted identity file", keys, limits, arena, &plain, error) < 0)
+        if (!age_is_age_file(input->bytes))
+                return keys_add_plain(keys, input->bytes, input->arena, error);
+        locked.name = "an encrypted identity file";
+        if (age_open(&locked, keys, &plain, error) < 0)
                 return -1;
-        status = keys_add_plain(keys, secret_view(plain), arena, error);
+        status = keys_add_plain(keys, secret_view(plain), input->arena, error);
         secret_wipe(plain.at, plain.length);
         return status;
 }
 
-int age_keys_add(struct age_keys *keys, struct bytes text, const char *name, const struct age_limits *limits,
-        struct arena *arena, struct error *error) {
-        const size_t count = keys->count, mark = arena->used;
+int age_keys_add(struct age_keys *keys, const struct age_input *input, struct error *error) {
+        const size_t count = keys->count, mark = input->arena->used;
 
-        if (keys_add_text(keys, text, limits, arena, error) == 0)
+        if (keys_add_text(keys, input, error) == 0)
                 return 0;
         keys->count = count;
-        arena_release(arena, mark);
+        arena_release(input->arena, mark);
         error_status(error, EXIT_STATUS_DATA);
-        return error_wrap(error, "%s", name);
+        return error_wrap(error, "%s", input->name);
 }
 
 int age_keys_add_passphrase(

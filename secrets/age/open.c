@@ -204,46 +204,47 @@ static int file_size_check(struct bytes file, const struct age_limits *limits, s
         return 0;
 }
 
-int age_open_telling(struct bytes file, const struct age_keys *keys, const struct age_limits *limits,
-        struct arena *arena, struct secret_bytes *out, enum age_fault *out_fault, struct error *error) {
+int age_open_telling(const struct age_input *input, const struct age_keys *keys, struct secret_bytes *out,
+        enum age_fault *out_fault, struct error *error) {
         __attribute__((cleanup(buffer_cleanup))) uint8_t *buffer = NULL;
-        const size_t mark = arena->used;
+        const size_t mark = input->arena->used;
+        struct bytes file = input->bytes;
         struct age_scratch *scratch;
         struct age_header header;
         int status = -1;
 
         *out_fault = AGE_FAULT_OTHER;
-        if (file_size_check(file, limits, error) < 0)
+        if (file_size_check(file, input->limits, error) < 0)
                 return -1;
-        scratch = arena_take(arena, sizeof *scratch, error);
+        scratch = arena_take(input->arena, sizeof *scratch, error);
         if (!scratch)
                 return -1;
         *out_fault = AGE_FAULT_ARMOR;
         if (file_unarmor(&file, &buffer, error) == 0 &&
-                header_open(file, keys, limits, scratch, &header, out_fault, error) == 0) {
+                header_open(file, keys, input->limits, scratch, &header, out_fault, error) == 0) {
                 *out_fault = AGE_FAULT_PAYLOAD;
                 status = payload_open(
                         (struct bytes){file.at + header.text.length, file.length - header.text.length},
-                        scratch, arena, out, out_fault, error);
+                        scratch, input->arena, out, out_fault, error);
         }
         secret_wipe(scratch, sizeof *scratch);
         sodium_stackzero(AGE_STACK_WIPE_BYTES);
         if (status < 0) {
-                arena_release(arena, mark);
+                arena_release(input->arena, mark);
                 return -1;
         }
         *out_fault = AGE_FAULT_NONE;
         return 0;
 }
 
-int age_open(struct bytes file, const char *name, const struct age_keys *keys,
-        const struct age_limits *limits, struct arena *arena, struct secret_bytes *out, struct error *error) {
+int age_open(const struct age_input *input, const struct age_keys *keys, struct secret_bytes *out,
+        struct error *error) {
         enum age_fault fault;
 
-        if (age_open_telling(file, keys, limits, arena, out, &fault, error) == 0)
+        if (age_open_telling(input, keys, out, &fault, error) == 0)
                 return 0;
         error_status(error, EXIT_STATUS_DATA);
-        return error_wrap(error, "%s", name);
+        return error_wrap(error, "%s", input->name);
 }
 
 static int file_describe(struct bytes file, const struct age_limits *limits, struct age_description *out,

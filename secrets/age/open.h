@@ -15,5 +15,6 @@ enum age_fault {
         AGE_FAULT_PAYLOAD,
 };
 
-int age_open_telling(struct bytes file, const struct age_keys *keys, const struct age_limits *limits,
-        struct arena *arena, struct secret_bytes *out, enum age_fault *out_fault, struct error *error);
+/* As age_open(), with the fault; the name of the input is not used. */
+int age_open_telling(const struct age_input *input, const struct age_keys *keys, struct secret_bytes *out,
+        enum age_fault *out_fault, struct error *error);

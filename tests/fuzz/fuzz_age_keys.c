@@ -35,7 +35,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         if (!arena.at)
                 HOLDS(arena_init(&arena, 1024 * 1024, &error) == 0);
         keys.count = recipients.count = 0;
-        if (age_keys_add(&keys, (struct bytes){data, size}, "KEYS", &limits, &arena, &error) == 0) {
+        if (age_keys_add(&keys, &(struct age_input){(struct bytes){data, size}, "KEYS", &limits, &arena},
+                    &error) == 0) {
                 HOLDS(keys.count > 0 && age_fingerprint_key(&keys, fingerprint));
                 for (size_t n = 0; n < keys.count; n++)
                         (void)age_key_recipient(&keys, n, text);

@@ -14,8 +14,10 @@ static void keys_make(struct arena *arena, struct age_keys *keys) {
         struct error error = {0};
 
         HOLDS(arena_init(arena, 1024 * 1024, &error) == 0);
-        HOLDS(age_keys_add(keys, BYTES_OF(TEST_IDENTITY), "identity", &limits, arena, &error) == 0);
-        HOLDS(age_keys_add(keys, BYTES_OF(TEST_SSH_KEY), "ssh", &limits, arena, &error) == 0);
+        HOLDS(age_keys_add(keys, &(struct age_input){BYTES_OF(TEST_IDENTITY), "identity", &limits, arena},
+                      &error) == 0);
+        HOLDS(age_keys_add(
+                      keys, &(struct age_input){BYTES_OF(TEST_SSH_KEY), "ssh", &limits, arena}, &error) == 0);
         HOLDS(age_keys_add_passphrase(keys,
                       (struct secret_bytes){
                               (uint8_t *)(uintptr_t)TEST_PASSPHRASE, sizeof TEST_PASSPHRASE - 1},
@@ -35,7 +37,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         if (!arena.at)
                 keys_make(&arena, &keys);
         mark = arena.used;
-        if (age_open_telling(file, &keys, &limits, &arena, &out, &fault, &error) == 0) {
+        if (age_open_telling(&(struct age_input){file, NULL, &limits, &arena}, &keys, &out, &fault, &error) ==
+                0) {
                 HOLDS(age_is_age_file(file) && out.length < size && fault == AGE_FAULT_NONE);
                 HOLDS(age_describe(file, "FILE", &limits, &description, &error) == 0);
                 HOLDS(description.recipient_stanzas > 0);

@@ -55,7 +55,9 @@ static void key_make(struct fixture *f, struct age_keys *keys, struct age_recipi
         assert_int_equal(identity.length, 74);
         assert_int_equal(strlen(recipient), 62);
         if (keys)
-                must(f, age_keys_add(keys, secret_view(identity), "identity", &limits, &f->arena, &f->error));
+                must(f, age_keys_add(keys,
+                                &(struct age_input){secret_view(identity), "identity", &limits, &f->arena},
+                                &f->error));
         if (recipients)
                 must(f, age_recipients_add(recipients, recipient, &f->arena, &f->error));
 }
@@ -67,7 +69,7 @@ static struct bytes sealed(struct fixture *f, struct bytes plain, bool is_armore
 
 static int opened(struct fixture *f, struct bytes file, struct secret_bytes *out) {
         f->error = (struct error){0};
-        return age_open(file, "FILE", &f->keys, &limits, &f->arena, out, &f->error);
+        return age_open(&(struct age_input){file, "FILE", &limits, &f->arena}, &f->keys, out, &f->error);
 }
 
 static void test_what_is_sealed_opens_at_every_chunk_boundary(void **state) {
@@ -190,18 +192,24 @@ static void test_scrypt_is_refused_over_its_limits_before_it_takes_memory(void *
         passphrase_use(f, "x", 0);
         assert_return_code(getrlimit(RLIMIT_AS, &old), 0);
         tight.scrypt_log_n_max = 19;
-        assert_int_equal(age_open(BYTES_OF(file), "FILE", &f->keys, &tight, &f->arena, &out, &f->error), -1);
+        assert_int_equal(age_open(&(struct age_input){BYTES_OF(file), "FILE", &tight, &f->arena}, &f->keys,
+                                 &out, &f->error),
+                -1);
         assert_non_null(strstr(f->error.text, "work factor 20 is over the limit 19"));
         tight.scrypt_log_n_max = 20;
         tight.scrypt_memory_max = need - 1;
-        assert_int_equal(age_open(BYTES_OF(file), "FILE", &f->keys, &tight, &f->arena, &out, &f->error), -1);
+        assert_int_equal(age_open(&(struct age_input){BYTES_OF(file), "FILE", &tight, &f->arena}, &f->keys,
+                                 &out, &f->error),
+                -1);
         assert_non_null(strstr(f->error.text, "needs 1028 MiB of memory and the limit is 1027 MiB"));
 #ifndef TACET_SANITIZE /* a sanitizer needs all the addresses there are */
         tight.scrypt_memory_max = need;
         few = old;
         few.rlim_cur = 512 * 1024 * 1024;
         assert_return_code(setrlimit(RLIMIT_AS, &few), 0);
-        assert_int_equal(age_open(BYTES_OF(file), "FILE", &f->keys, &tight, &f->arena, &out, &f->error), -1);
+        assert_int_equal(age_open(&(struct age_input){BYTES_OF(file), "FILE", &tight, &f->arena}, &f->keys,
+                                 &out, &f->error),
+                -1);
         assert_non_null(
                 strstr(f->error.text, "take 1024 MiB of memory for the passphrase: Cannot allocate memory"));
         assert_return_code(setrlimit(RLIMIT_AS, &old), 0);
@@ -306,7 +314,9 @@ static void test_a_file_over_the_limit_is_refused_unread(void **state) {
 
         key_make(f, &f->keys, &f->recipients);
         text = sealed(f, BYTES_OF("A=1\n"), false, &file);
-        assert_int_equal(age_open(text, "FILE", &f->keys, &small, &f->arena, &out, &f->error), -1);
+        assert_int_equal(
+                age_open(&(struct age_input){text, "FILE", &small, &f->arena}, &f->keys, &out, &f->error),
+                -1);
         assert_non_null(strstr(f->error.text, "are more than the limit of 100"));
         free(file.at);
 }
@@ -322,7 +332,8 @@ static void test_an_arena_that_is_too_small_is_an_error_and_keeps_nothing(void *
         key_make(f, &f->keys, &f->recipients);
         text = sealed(f, (struct bytes){plain, 100000}, false, &file);
         must(f, arena_init(&small, 65536, &f->error));
-        assert_int_equal(age_open(text, "FILE", &f->keys, &limits, &small, &out, &f->error), -1);
+        assert_int_equal(
+                age_open(&(struct age_input){text, "FILE", &limits, &small}, &f->keys, &out, &f->error), -1);
         assert_int_equal(small.used, 0);
         free(file.at);
         free(plain);

@@ -153,8 +153,11 @@ static int opened(const char *text, struct error *error) {
         int status;
 
         assert_int_equal(arena_init(&arena, 65536, error), 0);
-        assert_int_equal(age_keys_add(&keys, BYTES_OF(TEST_IDENTITY), "KEYS", &limits, &arena, error), 0);
-        status = age_open(bytes_of(text), "FILE", &keys, &limits, &arena, &out, error);
+        assert_int_equal(
+                age_keys_add(
+                        &keys, &(struct age_input){BYTES_OF(TEST_IDENTITY), "KEYS", &limits, &arena}, error),
+                0);
+        status = age_open(&(struct age_input){bytes_of(text), "FILE", &limits, &arena}, &keys, &out, error);
         arena_deinit(&arena);
         return status;
 }

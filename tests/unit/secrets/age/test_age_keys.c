@@ -43,7 +43,7 @@ static struct bytes bytes_of(const char *text) {
 }
 
 static int keys_add(const char *text) {
-        return age_keys_add(&keys, bytes_of(text), "KEYS", &limits, &arena, &error);
+        return age_keys_add(&keys, &(struct age_input){bytes_of(text), "KEYS", &limits, &arena}, &error);
 }
 
 static void must_say(const char *expected) {
@@ -104,7 +104,9 @@ static void test_a_nul_ends_no_line_early(void **state) {
         static const char text[] = TEST_IDENTITY "\0\n";
 
         (void)state;
-        assert_int_equal(age_keys_add(&keys, BYTES_OF(text), "KEYS", &limits, &arena, &error), -1);
+        assert_int_equal(
+                age_keys_add(&keys, &(struct age_input){BYTES_OF(text), "KEYS", &limits, &arena}, &error),
+                -1);
         must_say("KEYS: line 1: column 75: not a printable");
 }
 
@@ -162,7 +164,9 @@ static void test_a_hybrid_key_opens_what_it_sealed(void **state) {
         assert_int_equal(age_recipients_add_keys(&recipients, &keys, &arena, &error), 0);
         assert_int_equal(age_seal(BYTES_OF("A=1"), &recipients, true, &file, &error), 0);
         assert_int_equal(
-                age_open((struct bytes){file.at, file.length}, "F", &keys, &limits, &arena, &out, &error), 0);
+                age_open(&(struct age_input){(struct bytes){file.at, file.length}, "F", &limits, &arena},
+                        &keys, &out, &error),
+                0);
         assert_memory_equal(out.at, "A=1", 3);
         free(file.at);
 }
@@ -184,7 +188,9 @@ static void test_an_ssh_key_opens_what_its_public_key_seals(void **state) {
         assert_int_equal(recipients.count, 1); /* the same one */
         assert_int_equal(age_seal(BYTES_OF("A=1"), &recipients, false, &file, &error), 0);
         assert_int_equal(
-                age_open((struct bytes){file.at, file.length}, "F", &keys, &limits, &arena, &out, &error), 0);
+                age_open(&(struct age_input){(struct bytes){file.at, file.length}, "F", &limits, &arena},
+                        &keys, &out, &error),
+                0);
         assert_memory_equal(out.at, "A=1", 3);
         free(file.at);
 }
@@ -272,8 +278,10 @@ static void test_an_identity_file_may_be_an_age_file(void **state) {
         for (int is_armored = 0; is_armored < 2; is_armored++) {
                 setup(NULL);
                 identity_sealed(is_armored, "# mine\n" TEST_IDENTITY "\n", &file);
-                assert_int_equal(age_keys_add(&keys, (struct bytes){file.at, file.length}, "KEYS", &limits,
-                                         &arena, &error),
+                assert_int_equal(age_keys_add(&keys,
+                                         &(struct age_input){(struct bytes){file.at, file.length}, "KEYS",
+                                                 &limits, &arena},
+                                         &error),
                         0);
                 assert_int_equal(keys.count, 2);
                 assert_true(age_key_recipient(&keys, 1, text));
@@ -298,7 +306,9 @@ static void test_an_age_file_in_an_age_file_is_no_identity_file(void **state) {
         recipients.count = 0;
         identity_sealed(false, text, &outer);
         assert_int_equal(
-                age_keys_add(&keys, (struct bytes){outer.at, outer.length}, "KEYS", &limits, &arena, &error),
+                age_keys_add(&keys,
+                        &(struct age_input){(struct bytes){outer.at, outer.length}, "KEYS", &limits, &arena},
+                        &error),
                 -1);
         must_say("inside an age file");
         assert_int_equal(keys.count, 2);

@@ -120,7 +120,9 @@ __attribute__((noinline)) static void secrets_use(struct arena *arena) {
                 struct age_file file;
 
                 assert_int_equal(
-                        age_keys_add(&keys, secret_view(identity), "KEYS", &limits, arena, &error), 0);
+                        age_keys_add(&keys,
+                                &(struct age_input){secret_view(identity), "KEYS", &limits, arena}, &error),
+                        0);
                 needle_add("identity", keys.list[0]->secret + is_passphrase);
                 assert_int_equal(age_keys_add_passphrase(&keys, passphrase, arena, &error), 0);
                 assert_int_equal(is_passphrase ? age_recipients_add_passphrase(
@@ -128,13 +130,15 @@ __attribute__((noinline)) static void secrets_use(struct arena *arena) {
                                                : age_recipients_add_keys(&recipients, &keys, arena, &error),
                         0);
                 assert_int_equal(age_seal(secret_view(plain), &recipients, is_passphrase, &file, &error), 0);
-                assert_int_equal(age_open((struct bytes){file.at, file.length}, "FILE", &keys, &limits, arena,
-                                         &out, &error),
+                assert_int_equal(age_open(&(struct age_input){(struct bytes){file.at, file.length}, "FILE",
+                                                  &limits, arena},
+                                         &keys, &out, &error),
                         0);
                 assert_memory_equal(out.at, plain.at, plain.length);
                 file.at[file.length / 2] ^= 1;
-                assert_int_equal(age_open((struct bytes){file.at, file.length}, "FILE", &keys, &limits, arena,
-                                         &out, &error),
+                assert_int_equal(age_open(&(struct age_input){(struct bytes){file.at, file.length}, "FILE",
+                                                  &limits, arena},
+                                         &keys, &out, &error),
                         -1);
                 free(file.at);
         }

@@ -79,11 +79,14 @@ static void vector_key(struct vector *vector, const char *key, char *value) {
         else if (strcmp(key, "identity") == 0 && strncmp(value, "AGE-SECRET-KEY-PQ-", 18) == 0 &&
                  !hybrid_is_built_in()) {
                 assert_int_equal(
-                        age_keys_add(&vector->keys, text, "identity", &limits, &vector->arena, &error), -1);
+                        age_keys_add(&vector->keys,
+                                &(struct age_input){text, "identity", &limits, &vector->arena}, &error),
+                        -1);
                 assert_non_null(strstr(error.text, "post-quantum"));
                 vector->is_hybrid = true;
         } else if (strcmp(key, "identity") == 0 &&
-                   age_keys_add(&vector->keys, text, "identity", &limits, &vector->arena, &error) < 0)
+                   age_keys_add(&vector->keys, &(struct age_input){text, "identity", &limits, &vector->arena},
+                           &error) < 0)
                 fail_msg("%s: %s", vector->name, error.text);
 }
 
@@ -114,8 +117,8 @@ static void vector_check(struct vector *vector) {
         uint8_t hash[crypto_hash_sha256_BYTES];
         char hex[2 * sizeof hash + 1];
         const size_t mark = vector->arena.used;
-        int status =
-                age_open_telling(vector->file, &vector->keys, &limits, &vector->arena, &out, &fault, &error);
+        int status = age_open_telling(&(struct age_input){vector->file, NULL, &limits, &vector->arena},
+                &vector->keys, &out, &fault, &error);
 
         /* age_open() tells the two forms apart by their first bytes: armor with garbage before it is not
          * armor to it */
