@@ -7,7 +7,6 @@
 #include "supervisor/supervisor.h"
 
 #include <assert.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -30,6 +29,7 @@
 static struct supervisor the_supervisor;
 
 #define DESCRIPTORS_LOOKED_AT 4096 /* without /proc */
+#define DESCRIPTORS_BYTES     1024 /* of their list that is read at once */
 
 static void close_if_inherited(int fd) {
         int flags = fcntl(fd, F_GETFD);
@@ -38,23 +38,43 @@ static void close_if_inherited(int fd) {
                 (void)close(fd);
 }
 
-/* Close every descriptor from 3 on that the caller left open: it went to the app, and a copy here would keep
- * its pipe or port open for ever. What came over an exec has no close-on-exec flag, and everything of our own
- * has it from birth, or got it when it was taken over (keys, sockets). */
-static void inherited_descriptors_close(void) {
-        DIR *directory = opendir("/proc/self/fd");
-        const struct dirent *entry;
+/* getdents64(2); its type has no declaration outside the kernel. */
+struct directory_entry {
+        uint64_t inode;
+        int64_t offset;
+        uint16_t length;
+        uint8_t type;
+        char name[];
+};
+
+/* Returns false when the rest cannot be listed. */
+static bool descriptors_look(int directory) {
+        _Alignas(struct directory_entry) char entries[DESCRIPTORS_BYTES];
+        long got;
         uint64_t fd;
 
-        if (!directory) {
-                for (int number = 3; number < DESCRIPTORS_LOOKED_AT; number++)
-                        close_if_inherited(number);
+        while ((got = syscall(SYS_getdents64, directory, entries, sizeof entries)) > 0)
+                for (long at = 0; at < got;) {
+                        const struct directory_entry *entry = (const void *)(entries + at);
+
+                        if (text_to_u64(entry->name, &fd) && fd >= 3 && fd <= INT32_MAX)
+                                close_if_inherited((int)fd);
+                        at += entry->length;
+                }
+        return got == 0;
+}
+
+/* Close every descriptor from 3 on that the caller left open: it went to the app, and a copy here would keep
+ * its pipe or port open for ever. What came over an exec has no close-on-exec flag, and everything of our own
+ * has it from birth, or got it when it was taken over (keys, sockets). Not opendir(3): it would be the only
+ * one to want a heap in a plain init. */
+static void inherited_descriptors_close(void) {
+        CLEANUP_FD int directory = open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+        if (directory >= 0 && descriptors_look(directory))
                 return;
-        }
-        while ((entry = readdir(directory)))
-                if (text_to_u64(entry->d_name, &fd) && fd >= 3 && fd <= INT32_MAX)
-                        close_if_inherited((int)fd);
-        closedir(directory);
+        for (int number = 3; number < DESCRIPTORS_LOOKED_AT; number++)
+                close_if_inherited(number);
 }
 
 extern const char __executable_start[], etext[]; /* ld(1) */

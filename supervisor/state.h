@@ -27,7 +27,8 @@ struct rotation {
 };
 
 /* What is used all the time comes first, the large tables last: they are filled from their beginning, so that
- * their other pages, and what a fork copies, stay few. */
+ * their other pages, and what a fork copies, stay few. Of the rooms with tables one that ends with what it uses
+ * stands before one that begins with it, so that both are on one page. */
 struct supervisor {
         const struct supervisor_settings *settings;
         struct loop loop;
@@ -49,11 +50,11 @@ struct supervisor {
         struct fleet_actions actions;
         struct facts facts;
         struct instances instances;
-        struct notify notify;
         struct readiness_gate gate;
+        struct errands errands;
+        struct notify notify;
         struct health health;
         struct listeners listeners;
-        struct errands errands;
 };
 
 /* ---- perform.c ---- */

@@ -51,11 +51,11 @@ struct health_rooms {
 };
 
 struct health {
-        const struct health_settings *settings;
-        struct health_rooms rooms;
-        int64_t ready_timeout_ns;                         /* of the core, for words alone; 0: none */
         struct health_watch watches[FLEET_INSTANCES_MAX]; /* by instance_place() */
         struct leaving leaving;
+        const struct health_settings *settings;
+        struct health_rooms rooms;
+        int64_t ready_timeout_ns; /* of the core, for words alone; 0: none */
 };
 
 /* Begin. `health` is all zero; `settings` are borrowed. */

@@ -50,10 +50,10 @@ struct errand {
 
 /* All zero but for what errands_open() sets. */
 struct errands {
+        struct errand list[ERRANDS_MAX];
         struct loop *loop;
         struct children *children;
         size_t places; /* of `list` that were ever used */
-        struct errand list[ERRANDS_MAX];
 };
 
 /* Before anything else here. `loop` and `children` are borrowed for as long as errands run. */

@@ -65,16 +65,16 @@ struct listener_emptying {
 struct listeners {
         const struct socket_settings *settings;
         struct listeners_rooms rooms;
-        size_t count;
-        struct listener list[LISTENERS_MAX];
+        size_t count;             /* of list */
+        size_t share_count;       /* of shares: of the last STEER */
+        size_t kept_count;        /* of kept: all that came back, also what is gone */
         uint16_t probe_port_last; /* the next probe's is looked for below it */
-        size_t share_count;       /* of the last STEER */
-        struct fleet_share shares[FLEET_GENERATIONS_MAX];
-        size_t kept_count; /* all that came back, also what is gone */
-        struct listener_kept kept[LAUNCH_LISTEN_MAX];
         struct loop_timer watch;
         struct loop_timer again; /* wakes up for what is stale */
         struct listener_emptying emptyings[FLEET_GENERATIONS_MAX];
+        struct fleet_share shares[FLEET_GENERATIONS_MAX];
+        struct listener list[LISTENERS_MAX];
+        struct listener_kept kept[LAUNCH_LISTEN_MAX];
 };
 
 /* ---- open.c: making sockets ---- */
