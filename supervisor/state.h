@@ -27,8 +27,8 @@ struct rotation {
 };
 
 /* What is used all the time comes first, the large tables last: they are filled from their beginning, so that
- * their other pages, and what a fork copies, stay few. Of the rooms with tables one that ends with what it uses
- * stands before one that begins with it, so that both are on one page. */
+ * their other pages, and what a fork copies, stay few. Of two rooms with tables, one that ends with what it
+ * uses stands before one that begins with it, so that both are on one page. */
 struct supervisor {
         const struct supervisor_settings *settings;
         struct loop loop;
