@@ -43,6 +43,11 @@ static const struct schema_word restart_words[] = {
         {"always", CONFIG_RESTART_ALWAYS, NULL},
         {0},
 };
+static const struct schema_word leftovers_words[] = {
+        {"end", CONFIG_LEFTOVERS_END, NULL},
+        {"keep", CONFIG_LEFTOVERS_KEEP, NULL},
+        {0},
+};
 static const struct schema_word kill_words[] = {
         {"process", CONFIG_KILL_PROCESS, NULL},
         {"group", CONFIG_KILL_GROUP, NULL},
@@ -192,6 +197,8 @@ const struct schema_row schema_rows[] = {
                 "time the app has to finish its work before stop_signal", RANGE(0, 86400 * NS_PER_S)),
         ROW("service", "kill_mode", SCHEMA_ENUM, AT(service.kill_mode), "process", FILE_RUN, "kill-mode",
                 "who gets signals, and who is killed in the end", .words = kill_words),
+        ROW("service", "leftovers", SCHEMA_ENUM, AT(service.leftovers), "end", FILE_RUN, "leftovers",
+                "what becomes of processes that outlive the app's main process", .words = leftovers_words),
         ROW("service", "exit_when", SCHEMA_ENUM, AT(service.exit_when), "main", FILE_RUN, "exit-when",
                 "end with the app's main process, or when every descendant has ended", .words = exit_words),
         ROW("service", "remaining_timeout", SCHEMA_DURATION, AT(service.remaining_timeout_ns), "5s", FILE_RUN,

@@ -127,6 +127,8 @@ static void emptying_perform(
 static void instance_perform(struct supervisor *supervisor, const struct fleet_action *action) {
         struct instance *instance = instance_by_number(&supervisor->instances, action->instance);
 
+        if (!instance && action->kind == FLEET_DO_KILL)
+                tree_rest_kill(&supervisor->trees, action->instance);
         if (!instance)
                 return;
         if (action->kind == FLEET_DO_STOP)

@@ -208,6 +208,8 @@ static void supervision_fill(
         out->reload_signal = rollout->reload_signal;
         out->signals_group = service->kill_mode == CONFIG_KILL_GROUP;
         out->kills_tree = service->kill_mode == CONFIG_KILL_TREE;
+        out->ends_leftovers =
+                service->leftovers == CONFIG_LEFTOVERS_END && service->exit_when != CONFIG_EXIT_ALL;
         out->is_subreaper = true;
         out->waits_for_all = service->exit_when == CONFIG_EXIT_ALL;
         out->remaining_timeout_ns = service->remaining_timeout_ns;

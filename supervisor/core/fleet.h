@@ -19,7 +19,8 @@
  *     is queued and sent after all actions of that step have been performed.
  *   - Every SPAWN is answered by SPAWNED or SPAWN_FAILED, and every instance that was not answered by
  *     SPAWN_FAILED ends with
- *     EXITED. After SPAWN_FAILED no EXITED is needed for it (one that comes is ignored).
+ *     EXITED, and with CLEARED after it where EXITED said has_leftovers. After SPAWN_FAILED no EXITED is
+ *     needed for it (one that comes is ignored).
  *   - Every LOAD is answered by LOADED or LOAD_FAILED with its load number, at the latest after
  *     load_timeout_ns (else the
  *     core cancels it). Generation numbers grow: the caller takes the next one when a result comes. After
@@ -101,8 +102,11 @@ enum fleet_event_kind {
         FLEET_READY,     /* instance; without any readiness protocol send it together with SPAWNED */
         FLEET_EXTEND,    /* instance asks for `delay_ns` from now to become ready (EXTEND_TIMEOUT_USEC) */
         FLEET_UNHEALTHY, /* instance: its probes failed as often as they may; final for this instance */
-        FLEET_EXITED,    /* instance, is_signal, status: exit code or signal number, reaped */
-        FLEET_EMPTY,     /* generation: since EMPTY its accept queue has been empty long enough */
+        /* instance, is_signal, status: exit code or signal number, reaped; has_leftovers: processes that it
+         * started live on and are being ended, CLEARED follows when nothing is left */
+        FLEET_EXITED,
+        FLEET_CLEARED, /* instance: nothing that it started is left */
+        FLEET_EMPTY,   /* generation: since EMPTY its accept queue has been empty long enough */
         /* go back to the generation before, by a rollout of its own (ROLLOUT, then COMMITTED or what else a
          * rollout ends in); of one that runs: to the one it started from (CANCELLED, then RESTORED); of one
          * that halted on its way back: go on with that (RESUMED, then RESTORED). What is left so is REFUSED
@@ -130,6 +134,7 @@ struct fleet_event {
         bool is_quiet;
         bool is_permanent;
         bool is_signal;
+        bool has_leftovers;
         bool is_hard;
         bool is_at_once;
         bool is_delivered;
@@ -154,7 +159,9 @@ enum fleet_action_kind {
          * so long before it. is_delivered: it has the signal already. May come again without a delay: that
          * ends draining, and the signal is sent once more; no deadline moves by it */
         FLEET_DO_STOP,
-        FLEET_DO_KILL,   /* instance: SIGKILL, group and all; may come again if it does not die */
+        /* instance: SIGKILL, group and all; may come again if it does not die. Of one that has left processes
+         * behind: to those */
+        FLEET_DO_KILL,
         FLEET_DO_DROP,   /* generation: close it; never named again */
         FLEET_DO_STEER,  /* new connections go by fleet_actions.shares (steered fleets only) */
         FLEET_DO_REPORT, /* report, and the fields its comment names: say it, nothing to do */
@@ -255,6 +262,7 @@ enum instance_state {
         INSTANCE_EMPTYING,  /* EMPTY said: gets no new connection, waits for its queue to be empty */
         INSTANCE_STOPPING,  /* STOP said */
         INSTANCE_KILLED,    /* KILL said */
+        INSTANCE_CLEARING,  /* it has ended; what it left behind is being ended, and nobody takes its place */
 };
 
 struct fleet_instance {
@@ -262,6 +270,7 @@ struct fleet_instance {
         bool was_ready;
         bool is_unhealthy;
         bool has_failed; /* its end is already counted as a failure */
+        bool was_told;   /* clearing: it had been told to stop */
         uint64_t number;
         uint64_t generation;
         int64_t started_ns;
@@ -387,6 +396,7 @@ enum fleet_phase {
 struct fleet_view {
         enum fleet_phase phase;
         bool is_loading;
+        bool is_emergency; /* the rollout that runs is one */
         bool has_target;
         bool has_stable;
         bool has_previous;

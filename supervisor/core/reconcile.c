@@ -90,7 +90,7 @@ static bool slot_bring(
                         instance_recall(fleet, actions, slot, &slot->pair[place]);
                         return true;
                 }
-        if (!instance || backoff_earliest(slot, generation) > fleet->now_ns ||
+        if (!instance || slot_is_clearing(slot) || backoff_earliest(slot, generation) > fleet->now_ns ||
                 (!slot_is_empty(slot) && !has_surge_room(fleet)))
                 return false;
         *instance = (struct fleet_instance){

@@ -132,11 +132,23 @@ bool slot_is_empty(const struct fleet_slot *slot) {
         return !instance_is_live(&slot->pair[0]) && !instance_is_live(&slot->pair[1]);
 }
 
+bool slot_is_clearing(const struct fleet_slot *slot) {
+        return slot->pair[0].state == INSTANCE_CLEARING || slot->pair[1].state == INSTANCE_CLEARING;
+}
+
 uint32_t fleet_count_live(const struct fleet *fleet) {
         uint32_t count = 0;
         for (uint32_t i = 0; i < fleet->settings.replicas; i++)
                 for (size_t place = 0; place < 2; place++)
                         count += instance_is_live(&fleet->slots[i].pair[place]);
+        return count;
+}
+
+uint32_t fleet_count_clearing(const struct fleet *fleet) {
+        uint32_t count = 0;
+        for (uint32_t i = 0; i < fleet->settings.replicas; i++)
+                for (size_t place = 0; place < 2; place++)
+                        count += fleet->slots[i].pair[place].state == INSTANCE_CLEARING;
         return count;
 }
 
@@ -188,9 +200,20 @@ void instance_stop_again(
         action->is_delivered = fleet->is_delivering;
 }
 
+void instance_clear(struct fleet_instance *instance) {
+        *instance = (struct fleet_instance){.state = INSTANCE_CLEARING,
+                .was_told = instance->state >= INSTANCE_STOPPING,
+                .number = instance->number,
+                .generation = instance->generation,
+                .started_ns = instance->started_ns,
+                .deadline_ns = NS_FOREVER};
+}
+
 void instance_kill(struct fleet *fleet, struct fleet_actions *actions, struct fleet_instance *instance) {
-        instance->state = INSTANCE_KILLED;
-        instance->deadline_ns = ladder_after(fleet, KILL_REPEAT_NS);
+        /* Whoever ends leftovers says by itself when they do not die. */
+        const bool is_clearing = instance->state == INSTANCE_CLEARING;
+        instance->state = is_clearing ? INSTANCE_CLEARING : INSTANCE_KILLED;
+        instance->deadline_ns = is_clearing ? NS_FOREVER : ladder_after(fleet, KILL_REPEAT_NS);
         action_add(actions, FLEET_DO_KILL)->instance = instance->number;
 }
 

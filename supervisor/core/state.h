@@ -25,6 +25,7 @@ static inline int64_t ladder_after(const struct fleet *fleet, int64_t delay_ns) 
         return time_after(fleet->now_ns, delay_ns > 0 ? delay_ns : 1);
 }
 
+/* Has a place: a process, or what one has left behind. */
 static inline bool instance_is_live(const struct fleet_instance *instance) {
         return instance->state != INSTANCE_NONE;
 }
@@ -78,7 +79,11 @@ struct fleet_instance *slot_target(const struct fleet *fleet, struct fleet_slot 
 struct fleet_instance *slot_other(const struct fleet *fleet, struct fleet_slot *slot);
 bool slot_is_empty(const struct fleet_slot *slot);
 
+/* What an instance left behind here is still being ended. */
+bool slot_is_clearing(const struct fleet_slot *slot);
+
 uint32_t fleet_count_live(const struct fleet *fleet);
+uint32_t fleet_count_clearing(const struct fleet *fleet);
 uint32_t fleet_count_available(const struct fleet *fleet);
 
 /* Say STOP and start the clock of the ladder. */
@@ -90,6 +95,9 @@ void instance_undrain(struct fleet *fleet, struct fleet_actions *actions, struct
 /* Say STOP once more to one that was told and not killed yet. That ends its draining; no deadline moves. */
 void instance_stop_again(struct fleet *fleet, struct fleet_actions *actions, struct fleet_instance *instance);
 void instance_kill(struct fleet *fleet, struct fleet_actions *actions, struct fleet_instance *instance);
+
+/* It has ended, and what it left behind is being ended: it keeps its place until CLEARED. */
+void instance_clear(struct fleet_instance *instance);
 
 /* Say EMPTY: it gets no new connection, and is stopped when its generation's accept queue is empty. */
 void instance_empty(struct fleet *fleet, struct fleet_actions *actions, const struct fleet_slot *slot,

@@ -76,7 +76,8 @@ static bool fleet_has_ended(const struct fleet *fleet) {
 void fleet_end_if_over(struct fleet *fleet, struct fleet_actions *actions) {
         if (!fleet->is_stopping && !fleet_has_ended(fleet))
                 return;
-        if (fleet_count_live(fleet) > 0)
+        /* What was left behind is ended after the fleet as well, with everything else that is. */
+        if (fleet_count_live(fleet) > fleet_count_clearing(fleet))
                 return;
         fleet->is_over = true;
         action_add(actions, FLEET_DO_EXIT)->status = fleet_status(fleet);

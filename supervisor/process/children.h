@@ -36,5 +36,11 @@ void children_add(struct children *children, struct child *child, pid_t pid);
 /* Nobody wants to hear of it any more; it is reaped as an orphan is. Idempotent. */
 void children_remove(struct children *children, struct child *child);
 
+/* Is that a process that somebody has put into the list? */
+bool children_have(const struct children *children, pid_t pid);
+
+/* Does this process have no child at all, reaped ones left out? What the kernel says now. */
+bool children_are_none(void);
+
 /* Reap and tell, until the kernel has nothing more to say, or a turn's share is done (is_due). */
 void children_reap(struct children *children);

@@ -1,25 +1,42 @@
 #pragma once
 
-/* kill_mode = tree: what an instance has started ends with it, at the latest when it has ended itself.
+/* What an instance has started ends with it.
  *
- * Where tacet may make cgroups (version 2, delegated to it) every instance begins in one of its own: nothing
- * can leave it, and one write kills all. Elsewhere the tree is what /proc shows: the descendants of the
- * instance, and of those that were left behind what is still in its session or process group. A process that
- * has left all three is only found at the end of tacet itself. */
+ * Leftovers: what is alive when the instance's main process has ended gets TERM, and KILL after
+ * remaining_timeout; nobody takes its place before they are gone. kill_mode = tree goes further: KILL to the
+ * instance is KILL to all that it has started, and where tacet may make cgroups (version 2, delegated to it)
+ * every instance begins in one of its own, which nothing can leave.
+ *
+ * Elsewhere it is /proc that shows whose a process is: the descendants of the instance, what is in its
+ * session or process group, and of the orphans that have left both what no other instance can have started.
+ * An orphan that several can have started waits until only one of them is left, or for the end of tacet
+ * itself. */
 
 #include <stdint.h>
 #include <sys/types.h>
 
 #include "lib/loop.h"
+#include "supervisor/core/facts.h"
 #include "supervisor/core/fleet.h"
+#include "supervisor/process/children.h"
 #include "supervisor/process/instances.h"
 
 #define TREE_NAME_BYTES 48
 
 struct trees;
 
+/* The rooms that this one stands on; all borrowed. */
+struct tree_rooms {
+        struct loop *loop;
+        struct facts *facts; /* FLEET_CLEARED */
+        struct children *children;
+        struct instances *instances;
+        const struct fleet *fleet; /* whether it is an emergency that ends an instance */
+};
+
 struct tree_settings {
-        bool is_on;                   /* kill_mode = tree */
+        bool kills;                   /* kill_mode = tree */
+        bool ends_leftovers;          /* leftovers = end; in an emergency they always are */
         bool has_groups;              /* every instance leads a process group of its own */
         bool has_replicas;            /* messages say which */
         int64_t remaining_timeout_ns; /* TERM to KILL for what an instance left behind */
@@ -28,12 +45,16 @@ struct tree_settings {
 /* What is left of an instance that has ended. */
 struct tree_rest {
         bool is_used;
+        bool is_awaited; /* the core has been told of it: CLEARED is owed */
+        bool is_of_emergency;
         struct trees *trees;
         bool has_cgroup; /* else by descent */
         pid_t pid;       /* that the instance had */
         uint64_t number;
         uint32_t slot;
+        uint64_t started_ticks;
         bool was_told; /* TERM was sent */
+        long count;    /* at the last look; of a cgroup: at least 1 */
         unsigned kills, removals;
         int64_t kill_ns;
         int64_t pause_ns; /* until the next look */
@@ -41,16 +62,14 @@ struct tree_rest {
 };
 
 struct trees {
-        struct loop *loop;
-        struct instances *instances;
+        struct tree_rooms rooms;
         struct tree_settings settings;
         int base_fd; /* our own cgroup, in which those of the instances are made; -1: by descent */
         struct tree_rest *rests; /* FLEET_INSTANCES_MAX */
 };
 
-/* At start. Never fails: what cannot be had is said in the log. `loop` and `instances` are borrowed. */
-void trees_open(struct trees *trees, struct loop *loop, struct instances *instances,
-        const struct tree_settings *settings);
+/* At start. Never fails: what cannot be had is said in the log. */
+void trees_open(struct trees *trees, const struct tree_rooms *rooms, const struct tree_settings *settings);
 
 /* Before a start. Returns a descriptor of cgroup.procs for launch_spec.cgroup_fd, to be closed by the caller;
  * 0: none. */
@@ -59,11 +78,18 @@ int tree_prepare(const struct trees *trees, uint64_t number);
 /* The start has failed before there was a process. */
 void tree_dismiss(const struct trees *trees, uint64_t number);
 
-/* KILL, now, to the instance's whole tree. */
+/* KILL, now, to the instance's whole tree (kill_mode = tree). */
 void tree_kill(const struct trees *trees, const struct instance *instance);
 
-/* The instance has been reaped: TERM to what it left behind, KILL after remaining_timeout. */
-void tree_ended(struct trees *trees, const struct instance *instance);
+/* The instance has been reaped: begin to end what it left behind. Returns true when there is something:
+ * FLEET_CLEARED comes when that is gone, or cannot be ended. */
+bool tree_ended(struct trees *trees, const struct instance *instance);
+
+/* KILL, now, to what the instance with this number has left behind. */
+void tree_rest_kill(struct trees *trees, uint64_t number);
+
+/* How many processes it has left behind that have not ended yet, as far as can be told. */
+long tree_rest_count(const struct trees *trees, uint64_t number);
 
 /* At the very end, when everybody is gone: remove the cgroups. */
 void trees_close(struct trees *trees);

@@ -11,7 +11,7 @@ import signal
 import struct
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -125,6 +125,7 @@ def service(
     listen: str = "127.0.0.1:PORT",
     client: str = "127.0.0.1:PORT",
     environment: Mapping[str, str] | None = None,
+    command: Sequence[str] = (),
 ) -> Iterator[Service]:
     """A started service that answers."""
     vault = vault_make(folder / "vault", "MODE=good\nGENERATION=1\n")
@@ -133,12 +134,12 @@ def service(
     sockets = ["--adopt", port] if adopt else ["--listen", f"http={listen.replace('PORT', port)}"]
     if strategy == "none":
         sockets, strategy = [], "restart"
-    command = [TACET, "run", "-v", *vault.options, "--strategy", strategy, *sockets, *options, "--", *command_of(server)]
+    wrapped = [TACET, "run", "-v", *vault.options, "--strategy", strategy, *sockets, *options, "--", *(command or command_of(server))]
     variables = {"PORT": port, "LOG": str(made.log_path), "STARTS": str(folder / "starts")}
     if not sockets or adopt:
         variables["ADDRESS"] = made.address
     shell = ["sh", "-c", 'exec "$@" >"$LOG" 2>&1', "sh"]
-    with Running([*shell, *command], environment=variables | dict(environment or {})) as made.running:
+    with Running([*shell, *wrapped], environment=variables | dict(environment or {})) as made.running:
         wait_until(lambda: made.log_path.exists() and re.search("generation 1 is up", made.log), "the service is up")
         yield made
 
