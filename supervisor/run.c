@@ -243,6 +243,7 @@ static int control_room_open(struct supervisor *supervisor, struct error *error)
                 .facts = &supervisor->facts,
                 .fleet = &supervisor->fleet,
                 .instances = &supervisor->instances,
+                .trees = &supervisor->trees,
                 .notify = &supervisor->notify,
                 .listeners = &supervisor->listeners,
                 .rules = &supervisor->rules,

@@ -157,7 +157,7 @@ def test_status_shows_that_leftovers_are_being_ended(tmp_path: Path) -> None:
         said = running.rotate()
         running.await_log("left behind", said)
         shown = run([TACET, "status", "--control", control]).stdout
-        assert re.search(r"clearing", shown), shown
+        assert re.search(r"clearing .*processes left: [12]", shown), shown
         stubborn = [pid for pid, number in generations_below(running.running.pid).items() if number == "1"]
         for pid in stubborn:
             os.kill(pid, signal.SIGKILL)

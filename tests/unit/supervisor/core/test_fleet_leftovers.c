@@ -1,4 +1,4 @@
-/* What an instance leaves behind keeps its place until it is gone: rotations, restarts, the way back, the end. */
+/* What an instance leaves behind keeps its place until it is gone: rotations, restarts, the end. */
 
 #include "tests/unit/fleet_script.h"
 
