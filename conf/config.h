@@ -139,8 +139,8 @@ struct config_rollout {
         int32_t ready_fd; /* CONFIG_UNSET: none */
         int64_t min_healthy_ns, ready_timeout_ns;
         int32_t failures;
-        int64_t hold_ns, queue_quiet_ns, queue_timeout_ns, progress_timeout_ns, emergency_timeout_ns,
-                keep_previous_ns;
+        int64_t hold_ns, queue_quiet_ns, queue_timeout_ns, drain_timeout_ns, drain_settle_ns,
+                progress_timeout_ns, emergency_timeout_ns, keep_previous_ns;
         enum config_revert revert;
         int64_t watch_delay_ns;
         struct config_portion canary; /* of new connections */

@@ -137,6 +137,8 @@ static void instance_perform(struct supervisor *supervisor, const struct fleet_a
                 launcher_reload(&supervisor->launcher, instance, action->generation);
         else if (action->kind == FLEET_DO_KILL)
                 launcher_kill(&supervisor->launcher, instance);
+        else if (action->kind == FLEET_DO_DRAIN)
+                listeners_drain(&supervisor->listeners, instance);
         else
                 emptying_perform(supervisor, instance, action);
 }
@@ -155,6 +157,7 @@ static void action_perform(struct supervisor *supervisor, const struct fleet_act
                 return;
         case FLEET_DO_SIGNAL:
         case FLEET_DO_EMPTY:
+        case FLEET_DO_DRAIN:
         case FLEET_DO_RECALL:
         case FLEET_DO_STOP:
         case FLEET_DO_KILL:

@@ -54,7 +54,8 @@ static int64_t elapsed_ns(const struct drain *drain) {
 static bool is_requesting(const struct drain *drain, const struct drain_sample *sample) {
         const uint32_t end =
                 sample->is_half_closed && sample->unread_bytes > 0; /* the FIN is counted as a byte */
-        const bool is_old = (int64_t)sample->received_ago_ms * NS_PER_MS > drain->settings.timeout_ns;
+        const int64_t age_ns = (int64_t)sample->received_ago_ms * NS_PER_MS - elapsed_ns(drain);
+        const bool is_old = age_ns > drain->settings.timeout_ns; /* at the first look already */
 
         if (sample->unsent_bytes > 0)
                 return true;

@@ -100,7 +100,7 @@ static void instance_cleared(struct fleet *fleet, struct fleet_actions *actions,
 static void instance_unhealthy(struct fleet *fleet, struct fleet_actions *actions, struct fleet_slot *slot,
         struct fleet_instance *instance) {
         const struct fleet_failure failure = {.reason = FLEET_REASON_UNHEALTHY};
-        if (instance->state == INSTANCE_EMPTYING) {
+        if (instance_is_finishing(instance)) {
                 instance->is_unhealthy = true;
                 instance_stop(fleet, actions, instance); /* nobody will want it back */
         }
@@ -129,6 +129,14 @@ static void instance_ready(struct fleet *fleet, struct fleet_actions *actions, s
         report_instance(fleet, actions, FLEET_REPORT_READY, slot, instance);
 }
 
+static void instance_drained(struct fleet *fleet, struct fleet_actions *actions,
+        const struct fleet_slot *slot, struct fleet_instance *instance, enum fleet_report report) {
+        if (instance->state != INSTANCE_DRAINING)
+                return;
+        report_instance(fleet, actions, report, slot, instance);
+        instance_stop(fleet, actions, instance);
+}
+
 static void instance_event(
         struct fleet *fleet, struct fleet_actions *actions, const struct fleet_event *event) {
         struct fleet_slot *slot = NULL;
@@ -154,6 +162,8 @@ static void instance_event(
         } else if (event->kind == FLEET_EXITED && instance->state != INSTANCE_CLEARING) {
                 failure.status += event->is_signal ? SIGNAL_STATUS_BASE : 0;
                 instance_gone(fleet, actions, slot, instance, &failure, event->has_leftovers);
+        } else if (event->kind == FLEET_IDLE) {
+                instance_drained(fleet, actions, slot, instance, FLEET_REPORT_DRAINED);
         } else if (event->kind == FLEET_CLEARED) {
                 instance_cleared(fleet, actions, slot, instance);
         }
@@ -181,7 +191,7 @@ static void stop_event(struct fleet *fleet, struct fleet_actions *actions, const
 static void instance_emptied(struct fleet *fleet, struct fleet_actions *actions,
         const struct fleet_slot *slot, struct fleet_instance *instance, enum fleet_report report) {
         report_instance(fleet, actions, report, slot, instance);
-        instance_stop(fleet, actions, instance);
+        instance_drain(fleet, actions, slot, instance);
 }
 
 static void empty_event(struct fleet *fleet, struct fleet_actions *actions, uint64_t generation) {
@@ -219,6 +229,7 @@ static void event_apply(struct fleet *fleet, struct fleet_actions *actions, cons
         case FLEET_UNHEALTHY:
         case FLEET_EXITED:
         case FLEET_CLEARED:
+        case FLEET_IDLE:
                 instance_event(fleet, actions, event);
                 break;
         case FLEET_EMPTY:
@@ -265,6 +276,9 @@ static void instance_expire(struct fleet *fleet, struct fleet_actions *actions, 
                 break;
         case INSTANCE_EMPTYING:
                 instance_emptied(fleet, actions, slot, instance, FLEET_REPORT_QUEUE_TIMEOUT);
+                break;
+        case INSTANCE_DRAINING:
+                instance_drained(fleet, actions, slot, instance, FLEET_REPORT_DRAIN_TIMEOUT);
                 break;
         case INSTANCE_STOPPING:
                 report_instance(fleet, actions, FLEET_REPORT_STOP_TIMEOUT, slot, instance);

@@ -71,6 +71,8 @@ struct fleet_settings {
         int64_t canary_ns;        /* how long the canary has its share before the rollout goes on; 0: none */
         /* steered: longest wait for EMPTY before the last old instance is stopped */
         int64_t queue_timeout_ns;
+        /* steered: longest wait for IDLE after that; 0: none */
+        int64_t drain_timeout_ns;
         int64_t drain_ns;        /* how long one that serves may finish its work before its stop signal */
         int64_t stop_timeout_ns; /* stop signal to KILL */
         int64_t emergency_timeout_ns; /* the same in an emergency rollout (the smaller of both counts) */
@@ -107,6 +109,7 @@ enum fleet_event_kind {
         FLEET_EXITED,
         FLEET_CLEARED, /* instance: nothing that it started is left */
         FLEET_EMPTY,   /* generation: since EMPTY its accept queue has been empty long enough */
+        FLEET_IDLE,    /* instance: since DRAIN no request of it runs any more */
         /* go back to the generation before, by a rollout of its own (ROLLOUT, then COMMITTED or what else a
          * rollout ends in); of one that runs: to the one it started from (CANCELLED, then RESTORED); of one
          * that halted on its way back: go on with that (RESUMED, then RESTORED). What is left so is REFUSED
@@ -152,7 +155,10 @@ enum fleet_action_kind {
          * The watch ends with RECALL, STOP, KILL or the exit of the instance. Several of a generation may
          * empty at a time: FLEET_EMPTY is about all of them */
         FLEET_DO_EMPTY,
-        /* slot, instance, generation: it was emptying and serves again. A STEER that sends it connections
+        /* slot, instance, generation: its accept queue is empty. Look at its connections, and tell FLEET_IDLE
+         * when no request runs any more. Ends as the watch of EMPTY does */
+        FLEET_DO_DRAIN,
+        /* slot, instance, generation: it was emptying or draining and serves again. A STEER that sends it connections
          * stands before this, too */
         FLEET_DO_RECALL,
         /* instance: stop signal, then SIGCONT (its shim, if the app is not there yet). delay_ns: drain for
@@ -206,8 +212,10 @@ enum fleet_report {
         FLEET_REPORT_CANARY,    /* the canary share goes to this instance for delay_ns */
         /* generation: its canary's time is over without a failure, the rollout goes on */
         FLEET_REPORT_CANARY_PASSED,
-        FLEET_REPORT_EMPTIED, /* the accept queue of the instance's generation is empty: it is told to stop */
-        FLEET_REPORT_QUEUE_TIMEOUT, /* the same, although its queue was never seen empty */
+        FLEET_REPORT_EMPTIED,       /* the accept queue of the instance's generation is empty */
+        FLEET_REPORT_QUEUE_TIMEOUT, /* it was never seen empty: nothing is lost by going on */
+        FLEET_REPORT_DRAINED,       /* no request of the instance runs any more: it is told to stop */
+        FLEET_REPORT_DRAIN_TIMEOUT, /* the same, although some do */
         FLEET_REPORT_STOPPED,       /* an instance that was told to stop is gone */
 };
 
@@ -260,6 +268,7 @@ enum instance_state {
         INSTANCE_READY,     /* ready, not yet for healthy_min_ns */
         INSTANCE_AVAILABLE, /* ready and healthy */
         INSTANCE_EMPTYING,  /* EMPTY said: gets no new connection, waits for its queue to be empty */
+        INSTANCE_DRAINING,  /* DRAIN said: its queue is empty, requests that it has taken may run */
         INSTANCE_STOPPING,  /* STOP said */
         INSTANCE_KILLED,    /* KILL said */
         INSTANCE_CLEARING,  /* it has ended; what it left behind is being ended, and nobody takes its place */
@@ -275,6 +284,7 @@ struct fleet_instance {
         uint64_t generation;
         int64_t started_ns;
         int64_t available_ns;   /* since when */
+        int64_t draining_ns;    /* draining: since when */
         int64_t drain_until_ns; /* stopping: when it gets its stop signal */
         int64_t deadline_ns;    /* of its state; NS_FOREVER where only a fact ends it */
 };

@@ -9,7 +9,7 @@
 
 #include "supervisor/core/state.h"
 
-/* A step says at most: EMPTY, RECALL, STOP, KILL or SPAWN once per place, DROP per generation, and one each
+/* A step says at most: EMPTY, DRAIN, RECALL, STOP, KILL or SPAWN once per place, DROP per generation, and one each
  * of CANCEL_LOAD, LOAD, STEER and EXIT. Reports may not use that room. */
 #define DECISIONS_MAX (FLEET_INSTANCES_MAX + FLEET_GENERATIONS_MAX + 4)
 static_assert(FLEET_ACTIONS_MAX >= 2 * DECISIONS_MAX, "room for every decision and a report with each");
@@ -161,12 +161,18 @@ uint32_t fleet_count_available(const struct fleet *fleet) {
 }
 
 /* Only who serves has anything to finish, and an emergency or an impatient STOP leaves no time for it. */
+static bool may_finish(const struct fleet *fleet, const struct fleet_instance *instance) {
+        return (instance_is_ready(instance) || instance_is_finishing(instance)) && !instance->has_failed &&
+               !instance->is_unhealthy && !fleet->is_emergency && !fleet->is_undrained;
+}
+
+/* What is left of the time that everybody gets: one that drains has had some of it. */
 static int64_t drain_time(const struct fleet *fleet, const struct fleet_instance *instance) {
-        const bool serves = (instance_is_ready(instance) || instance->state == INSTANCE_EMPTYING) &&
-                            !instance->has_failed;
-        return serves && !instance->is_unhealthy && !fleet->is_emergency && !fleet->is_undrained
-                       ? fleet->settings.drain_ns
-                       : 0;
+        const int64_t spent_ns =
+                instance->state == INSTANCE_DRAINING ? fleet->now_ns - instance->draining_ns : 0;
+        if (!may_finish(fleet, instance) || spent_ns >= fleet->settings.drain_ns)
+                return 0;
+        return fleet->settings.drain_ns - spent_ns;
 }
 
 void instance_stop(struct fleet *fleet, struct fleet_actions *actions, struct fleet_instance *instance) {
@@ -231,6 +237,18 @@ void instance_empty(struct fleet *fleet, struct fleet_actions *actions, const st
         instance->state = INSTANCE_EMPTYING;
         instance->deadline_ns = ladder_after(fleet, fleet->settings.queue_timeout_ns);
         instance_act(fleet, actions, FLEET_DO_EMPTY, slot, instance);
+}
+
+void instance_drain(struct fleet *fleet, struct fleet_actions *actions, const struct fleet_slot *slot,
+        struct fleet_instance *instance) {
+        if (fleet->settings.drain_timeout_ns <= 0 || !may_finish(fleet, instance)) {
+                instance_stop(fleet, actions, instance);
+                return;
+        }
+        instance->state = INSTANCE_DRAINING;
+        instance->draining_ns = fleet->now_ns;
+        instance->deadline_ns = ladder_after(fleet, fleet->settings.drain_timeout_ns);
+        instance_act(fleet, actions, FLEET_DO_DRAIN, slot, instance);
 }
 
 void instance_recall(struct fleet *fleet, struct fleet_actions *actions, const struct fleet_slot *slot,

@@ -35,6 +35,11 @@ static inline bool instance_is_staying(const struct fleet_instance *instance) {
         return instance->state >= INSTANCE_SPAWNING && instance->state <= INSTANCE_AVAILABLE;
 }
 
+/* It gets no new connection, and is stopped when it has finished with those that it got. */
+static inline bool instance_is_finishing(const struct fleet_instance *instance) {
+        return instance->state == INSTANCE_EMPTYING || instance->state == INSTANCE_DRAINING;
+}
+
 static inline bool instance_is_ready(const struct fleet_instance *instance) {
         return (instance->state == INSTANCE_READY || instance->state == INSTANCE_AVAILABLE) &&
                !instance->is_unhealthy;
@@ -103,7 +108,12 @@ void instance_clear(struct fleet_instance *instance);
 void instance_empty(struct fleet *fleet, struct fleet_actions *actions, const struct fleet_slot *slot,
         struct fleet_instance *instance);
 
-/* Say RECALL: one that was emptying serves again. */
+/* Say DRAIN: its queue is empty, it is stopped when none of its requests runs. Where that is not waited for,
+ * say STOP. */
+void instance_drain(struct fleet *fleet, struct fleet_actions *actions, const struct fleet_slot *slot,
+        struct fleet_instance *instance);
+
+/* Say RECALL: one that was emptying or draining serves again. */
 void instance_recall(struct fleet *fleet, struct fleet_actions *actions, const struct fleet_slot *slot,
         struct fleet_instance *instance);
 

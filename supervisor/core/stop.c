@@ -32,7 +32,7 @@ void fleet_stop(struct fleet *fleet, struct fleet_actions *actions, bool is_hard
                         struct fleet_instance *instance = &slot->pair[place];
                         if (is_hard && instance_is_live(instance) && instance->state != INSTANCE_KILLED)
                                 instance_kill(fleet, actions, instance);
-                        else if (instance_is_staying(instance) || instance->state == INSTANCE_EMPTYING)
+                        else if (instance_is_staying(instance) || instance_is_finishing(instance))
                                 instance_stop(fleet, actions, instance);
                         else if (is_first && fleet->is_undrained)
                                 instance_undrain(fleet, actions, instance);

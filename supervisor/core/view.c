@@ -139,7 +139,7 @@ const struct fleet_instance *fleet_instance_at(const struct fleet *fleet, uint32
 
 const char *instance_state_name(enum instance_state state) {
         static const char *const names[] = {"none", "spawning", "booting", "ready", "available", "emptying",
-                "stopping", "killed", "clearing"};
+                "draining", "stopping", "killed", "clearing"};
         return (size_t)state < sizeof names / sizeof names[0] ? names[state] : "unknown";
 }
 

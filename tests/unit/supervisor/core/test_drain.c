@@ -83,7 +83,7 @@ static void test_one_look_tells_who_spoke_last(void **state) {
                                 .received_ago_ms = 9000,
                                 .sent_ago_ms = 5000,
                                 .unread_bytes = 80},
-                        1, 0, 1010},
+                        1, 0, -1},
                 {"the answer is not sent yet",
                         {.received_bytes = 80,
                                 .sent_bytes = 90000,
