@@ -181,6 +181,20 @@ static void test_one_that_crashes_gets_nothing_until_it_serves_again(void **stat
         expect("steer g1@0 g1@2 (failed 4 exited 1) (restart 4 later)");
 }
 
+static void test_when_all_have_crashed_who_comes_waits_for_each_of_them(void **state) {
+        (void)state;
+        struct fleet_settings settings = settings_steered(2);
+        settings.restart = FLEET_RESTART_ALWAYS;
+        fleet_up(&settings);
+        exited(1, 1);
+        exited(3, 1);
+        trace[0] = '\0';
+        exited(2, 1);
+        exited(4, 1);
+        expect("(failed 2 exited 1) (restart 2) spawn 4 g1@1 steer g1@0 g1@1 (failed 4 exited 1) (restart 4 "
+               "later)");
+}
+
 static void test_a_queue_that_does_not_empty_is_not_waited_for_without_end(void **state) {
         (void)state;
         const struct fleet_settings settings = settings_steered(1);
@@ -415,6 +429,7 @@ int main(void) {
                 cmocka_unit_test(test_one_of_three_that_leaves_gets_nothing_while_the_others_serve),
                 cmocka_unit_test(test_each_of_several_that_leave_is_stopped_when_its_own_queue_is_empty),
                 cmocka_unit_test(test_one_that_crashes_gets_nothing_until_it_serves_again),
+                cmocka_unit_test(test_when_all_have_crashed_who_comes_waits_for_each_of_them),
                 cmocka_unit_test(test_a_queue_that_does_not_empty_is_not_waited_for_without_end),
                 cmocka_unit_test(test_an_old_one_that_drains_is_the_fastest_way_back),
                 cmocka_unit_test(test_one_that_drains_and_is_unhealthy_is_not_taken_back),
