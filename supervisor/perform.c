@@ -114,13 +114,12 @@ static void exit_perform(struct supervisor *supervisor, const struct fleet_actio
         supervisor->exit_status = action->status;
 }
 
-/* No new connection comes to it, nor does health look at it; its generation's queue is watched while this
- * holds. */
+/* No new connection comes to it, nor does health look at it; its queue is watched while this holds. */
 static void emptying_perform(
         struct supervisor *supervisor, struct instance *instance, const struct fleet_action *action) {
         instance->is_emptying = action->kind == FLEET_DO_EMPTY;
         if (instance->is_emptying)
-                listeners_empty(&supervisor->listeners, action->generation);
+                listeners_empty(&supervisor->listeners, instance);
 }
 
 /* One that has ended meanwhile needs nothing any more. */

@@ -189,18 +189,40 @@ void report_write(struct supervisor *supervisor, const struct fleet_action *acti
                 readiness_explain(&supervisor->gate, instance);
 }
 
+/* What the instances of one generation get together. */
+struct steered {
+        uint64_t generation, weight;
+};
+
+static size_t steered_count(
+        const struct fleet_actions *actions, struct steered out[static FLEET_SHARES_MAX]) {
+        size_t count = 0;
+
+        for (size_t i = 0; i < actions->share_count; i++) {
+                const struct fleet_share *share = &actions->shares[i];
+                size_t at = 0;
+
+                while (at < count && out[at].generation != share->generation)
+                        at++;
+                if (at == count)
+                        out[count++] = (struct steered){.generation = share->generation};
+                out[at].weight += share->weight;
+        }
+        return count;
+}
+
 void report_steer(const struct supervisor *supervisor) {
-        const struct fleet_actions *actions = &supervisor->actions;
+        struct steered list[FLEET_SHARES_MAX];
+        size_t count = steered_count(&supervisor->actions, list), used = 0;
         unsigned long long all = 0;
         char line[512] = "", elapsed[32];
-        size_t used = 0;
 
-        for (size_t i = 0; i < actions->share_count; i++)
-                all += actions->shares[i].weight;
-        for (size_t i = 0; i < actions->share_count && used < sizeof line; i++)
+        for (size_t i = 0; i < count; i++)
+                all += list[i].weight;
+        for (size_t i = 0; i < count && used < sizeof line; i++)
                 used += (size_t)snprintf(line + used, sizeof line - used, "%s%.4g%% to generation %llu",
-                        i ? ", " : "", 100.0 * actions->shares[i].weight / (double)all,
-                        (unsigned long long)actions->shares[i].generation);
+                        i ? ", " : "", 100.0 * (double)list[i].weight / (double)all,
+                        (unsigned long long)list[i].generation);
         log_write(supervisor->rotation.began_ns ? LOG_NOTICE : LOG_INFO, "new connections: %s%s", line,
                 elapsed_format(supervisor, FLEET_REPORT_READY, elapsed));
 }

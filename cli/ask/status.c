@@ -113,10 +113,28 @@ static void instances_print(const json_t *instances, const char *strong, const c
         }
 }
 
-static void listeners_print(const json_t *listeners, const char *strong, const char *plain) {
-        char name[TEXT_BYTES], address[TEXT_BYTES], reason[TEXT_BYTES], generation[24];
-        const json_t *listener, *member;
+/* Each generation once, whichever of its instances get connections: the lines above tell how many. */
+static void receivers_print(const json_t *members) {
+        const json_t *member, *earlier;
+        char generation[24];
         size_t i, k;
+
+        json_array_foreach(members, i, member) {
+                bool is_new = number_of(member, "weight") > 0;
+
+                json_array_foreach(members, k,
+                        earlier) if (k < i && number_of(earlier, "weight") > 0 &&
+                                     number_of(earlier, "generation") == number_of(member, "generation"))
+                        is_new = false;
+                if (is_new)
+                        printf("generation %s  ", number_text(member, "generation", generation));
+        }
+}
+
+static void listeners_print(const json_t *listeners, const char *strong, const char *plain) {
+        char name[TEXT_BYTES], address[TEXT_BYTES], reason[TEXT_BYTES];
+        const json_t *listener;
+        size_t i;
 
         if (json_array_size(listeners))
                 printf("\n%s%-12s  %-24s  CONNECTIONS GO TO%s\n", strong, "SOCKET", "ADDRESS", plain);
@@ -125,13 +143,11 @@ static void listeners_print(const json_t *listeners, const char *strong, const c
 
                 printf("%-12s  %-24s  ", control_text(listener, "name", name, sizeof name),
                         control_text(listener, "address", address, sizeof address));
-                /* Without a group of its own per generation the kernel gives a connection to whoever
-                 * accepts first. */
+                /* Without a group of its own the kernel gives a connection to whoever accepts first. */
                 if (*control_text(listener, "reason", reason, sizeof reason))
                         printf("whoever takes them (shared: %s)", reason);
                 else
-                        json_array_foreach(members, k, member) if (number_of(member, "weight"))
-                                printf("generation %s  ", number_text(member, "generation", generation));
+                        receivers_print(members);
                 printf("\n");
         }
 }

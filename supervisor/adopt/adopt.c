@@ -249,12 +249,11 @@ void adopt_try(struct socket_rules *rules, struct fleet_settings *fleet) {
 
 void adopt_drop(struct adopt *adopt, uint64_t generation) {
         for (size_t i = 0; i < adopt->tree_places; i++)
-                if (adopt->trees[i].is_used && adopt->trees[i].generation == generation)
+                if (adopt->trees[i].is_used && adopt->trees[i].seat.generation == generation)
                         adopt->trees[i].is_dropped = true;
 }
 
-int adopt_prepare(
-        struct adopt *adopt, uint64_t instance, uint64_t generation, int *out_fd, struct error *error) {
+int adopt_prepare(struct adopt *adopt, const struct instance *instance, int *out_fd, struct error *error) {
         struct adopt_tree *tree;
         int ends[2];
 
@@ -269,8 +268,8 @@ int adopt_prepare(
         *tree = (struct adopt_tree){
                 .is_used = true,
                 .adopt = adopt,
-                .instance = instance,
-                .generation = generation,
+                .instance = instance->number,
+                .seat = instance_seat(instance),
                 .source = {.fd = ends[0], .on_readable = channel_on_readable, .owner = tree},
         };
         if (loop_add(tree->adopt->rooms.loop, &tree->source, error) < 0) {

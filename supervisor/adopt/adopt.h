@@ -1,10 +1,10 @@
 #pragma once
 
-/* Adopted sockets: an app that binds a port of its own gets the listening socket of its generation in its
+/* Adopted sockets: an app that binds a port of its own gets the listening socket of its instance in its
  * place.
  *
  * shim/adopt.h reports every bind(2) and listen(2) of an instance and of all that it starts. A bind to an
- * address of the rules is answered by putting the generation's socket (listeners.h) on the very
+ * address of the rules is answered by putting the socket of its seat (listeners.h) on the very
  * descriptor number of the call; every other call goes on as if nobody had looked. The app notices nothing,
  * and its listen is the sign that it is ready. */
 
@@ -61,8 +61,9 @@ struct adopt_tree {
         struct loop_timer again;
         bool has_complained; /* said once what cannot be done for it */
         struct adopt *adopt;
-        int failure; /* the errno of the last refused bind: each is said once */
-        uint64_t instance, generation;
+        int failure;       /* the errno of the last refused bind: each is said once */
+        uint64_t instance; /* its number */
+        struct seat seat;
         uint32_t listened; /* bits: index in the rules */
         /* the descriptor that reports, or before it the channel on which it comes */
         struct loop_source source;
@@ -95,8 +96,7 @@ void adopt_try(struct socket_rules *rules, struct fleet_settings *fleet);
 
 /* Before the start of an instance. *out_fd is for launch_spec.adopt_fd, to be closed after launch_start(); -1
  * when nothing is adopted. Returns 0, or -1 with error: then it must not be started now. */
-int adopt_prepare(
-        struct adopt *adopt, uint64_t instance, uint64_t generation, int *out_fd, struct error *error);
+int adopt_prepare(struct adopt *adopt, const struct instance *instance, int *out_fd, struct error *error);
 
 /* FLEET_DO_DROP: what may still run of this generation gets no socket any more. */
 void adopt_drop(struct adopt *adopt, uint64_t generation);

@@ -83,7 +83,7 @@ static int socket_find(struct adopt_request *call, const struct socket_address *
         if (socket_address_path(address))
                 caller_identity_borrow(call->thread, &identity);
         return listeners_adopt(
-                call->tree->adopt->rooms.listeners, call->tree->generation, address, &options, out_fd, error);
+                call->tree->adopt->rooms.listeners, &call->tree->seat, address, &options, out_fd, error);
 }
 
 static int adopt_now(struct adopt_request *call, const struct socket_address *address,
@@ -119,7 +119,7 @@ static int adopt_now(struct adopt_request *call, const struct socket_address *ad
         if (entry == &call->tree->sockets[call->tree->socket_count])
                 call->tree->socket_count++;
         log_write(LOG_INFO, "process %d has got the socket of generation %llu for %s", (int)call->thread,
-                (unsigned long long)call->tree->generation, text);
+                (unsigned long long)call->tree->seat.generation, text);
         return 0;
 }
 

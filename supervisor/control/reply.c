@@ -24,8 +24,8 @@ static const char interface_tacet[] =
         "type Instance (slot: int, state: string, generation: int, pid: ?int, age_ms: int, status: ?string,\n"
         "  leftovers: ?int)\n"
         "\n"
-        "# A listening socket. reason: why all generations share it; else each has a member of its own.\n"
-        "type Member (generation: ?int, weight: int, waiting: ?int)\n"
+        "# A listening socket. reason: why all instances share it; else each has a member of its own.\n"
+        "type Member (generation: ?int, slot: ?int, weight: int, waiting: ?int)\n"
         "type Listener (name: string, address: string, reason: ?string, members: []Member)\n"
         "\n"
         "# Load the secrets and move the service to them. With `wait` the reply comes at the end; called "
@@ -141,14 +141,17 @@ static json_t *instances_json(const struct control_rooms *rooms) {
 static json_t *members_json(const struct listener_view *view) {
         json_t *list = json_array();
 
-        for (size_t i = 0; list && i < view->member_count; i++)
-                (void)json_array_append_new(
-                        list, json_pack("{s:o, s:I, s:o}", "generation",
-                                      number_or_null(view->members[i].generation,
-                                              !view->members[i].is_spare && view->members[i].generation != 0),
-                                      "weight", (json_int_t)view->members[i].weight, "waiting",
-                                      number_or_null((uint64_t)view->members[i].waiting,
-                                              view->members[i].waiting >= 0)));
+        for (size_t i = 0; list && i < view->member_count; i++) {
+                const struct seat *seat = &view->members[i].seat;
+                const bool has_seat = !view->members[i].is_spare && seat->generation != 0;
+
+                (void)json_array_append_new(list, json_pack("{s:o, s:o, s:I, s:o}", "generation",
+                                                          number_or_null(seat->generation, has_seat), "slot",
+                                                          number_or_null(seat->slot, has_seat), "weight",
+                                                          (json_int_t)view->members[i].weight, "waiting",
+                                                          number_or_null((uint64_t)view->members[i].waiting,
+                                                                  view->members[i].waiting >= 0)));
+        }
         return list;
 }
 

@@ -129,6 +129,12 @@ static void instance_ready(struct fleet *fleet, struct fleet_actions *actions, s
         report_instance(fleet, actions, FLEET_REPORT_READY, slot, instance);
 }
 
+static void instance_emptied(struct fleet *fleet, struct fleet_actions *actions,
+        const struct fleet_slot *slot, struct fleet_instance *instance, enum fleet_report report) {
+        report_instance(fleet, actions, report, slot, instance);
+        instance_drain(fleet, actions, slot, instance);
+}
+
 static void instance_drained(struct fleet *fleet, struct fleet_actions *actions,
         const struct fleet_slot *slot, struct fleet_instance *instance, enum fleet_report report) {
         if (instance->state != INSTANCE_DRAINING)
@@ -166,6 +172,8 @@ static void instance_event(
                 instance_drained(fleet, actions, slot, instance, FLEET_REPORT_DRAINED);
         } else if (event->kind == FLEET_CLEARED) {
                 instance_cleared(fleet, actions, slot, instance);
+        } else if (event->kind == FLEET_EMPTY && instance->state == INSTANCE_EMPTYING) {
+                instance_emptied(fleet, actions, slot, instance, FLEET_REPORT_EMPTIED);
         }
 }
 
@@ -186,22 +194,6 @@ static void stop_event(struct fleet *fleet, struct fleet_actions *actions, const
         fleet->is_delivering = event->is_delivered;
         fleet_stop(fleet, actions, event->is_hard);
         fleet->is_delivering = false;
-}
-
-static void instance_emptied(struct fleet *fleet, struct fleet_actions *actions,
-        const struct fleet_slot *slot, struct fleet_instance *instance, enum fleet_report report) {
-        report_instance(fleet, actions, report, slot, instance);
-        instance_drain(fleet, actions, slot, instance);
-}
-
-static void empty_event(struct fleet *fleet, struct fleet_actions *actions, uint64_t generation) {
-        for (uint32_t i = 0; i < fleet->settings.replicas; i++)
-                for (size_t place = 0; place < 2; place++) {
-                        struct fleet_instance *instance = &fleet->slots[i].pair[place];
-                        if (instance->state == INSTANCE_EMPTYING && instance->generation == generation)
-                                instance_emptied(
-                                        fleet, actions, &fleet->slots[i], instance, FLEET_REPORT_EMPTIED);
-                }
 }
 
 static void event_apply(struct fleet *fleet, struct fleet_actions *actions, const struct fleet_event *event) {
@@ -230,10 +222,8 @@ static void event_apply(struct fleet *fleet, struct fleet_actions *actions, cons
         case FLEET_EXITED:
         case FLEET_CLEARED:
         case FLEET_IDLE:
-                instance_event(fleet, actions, event);
-                break;
         case FLEET_EMPTY:
-                empty_event(fleet, actions, event->generation);
+                instance_event(fleet, actions, event);
                 break;
         case FLEET_ROLLBACK:
                 if (fleet->is_stopping)

@@ -41,6 +41,7 @@
 #define FLEET_REJECTED_MAX    8
 #define FLEET_DIGEST_BYTES    32
 #define FLEET_ACTIONS_MAX     192
+#define FLEET_SHARES_MAX      (FLEET_REPLICAS_MAX + 1) /* one for each slot, and the canary's */
 
 enum fleet_restart {
         FLEET_RESTART_NO,         /* what ends stays ended; when all have ended the fleet ends */
@@ -57,7 +58,7 @@ struct fleet_settings {
         uint32_t unavailable_max; /* replicas that our own stops may make unready at a time */
         uint32_t failures_max;    /* failed new instances that a rollout survives; one more reverts it */
         bool is_revert_off;       /* a failed rollout halts where it is instead of going back */
-        /* every generation has its own listening sockets: STEER, EMPTY and RECALL are used */
+        /* every instance has its own listening sockets: STEER, EMPTY and RECALL are used */
         bool is_steered;
         /* new content is told to instances that run, instead of replacing them; not with is_steered */
         bool is_signalled;
@@ -69,7 +70,7 @@ struct fleet_settings {
         int64_t healthy_min_ns;   /* how long an instance must be ready before it counts as available */
         int64_t hold_ns;          /* how long an old instance stands by after its successor is available */
         int64_t canary_ns;        /* how long the canary has its share before the rollout goes on; 0: none */
-        /* steered: longest wait for EMPTY before the last old instance is stopped */
+        /* steered: longest wait for EMPTY before an old instance is stopped; 0: it is not emptied */
         int64_t queue_timeout_ns;
         /* steered: longest wait for IDLE after that; 0: none */
         int64_t drain_timeout_ns;
@@ -108,7 +109,7 @@ enum fleet_event_kind {
          * started live on and are being ended, CLEARED follows when nothing is left */
         FLEET_EXITED,
         FLEET_CLEARED, /* instance: nothing that it started is left */
-        FLEET_EMPTY,   /* generation: since EMPTY its accept queue has been empty long enough */
+        FLEET_EMPTY,   /* instance: since EMPTY its accept queue has been empty long enough */
         FLEET_IDLE,    /* instance: since DRAIN no request of it runs any more */
         /* go back to the generation before, by a rollout of its own (ROLLOUT, then COMMITTED or what else a
          * rollout ends in); of one that runs: to the one it started from (CANCELLED, then RESTORED); of one
@@ -149,11 +150,10 @@ enum fleet_action_kind {
         FLEET_DO_SPAWN,       /* slot, instance (a new number), generation */
         /* instance: tell it to read its secrets again; from now on it is one of `generation` */
         FLEET_DO_SIGNAL,
-        /* slot, instance, generation: the last one that took connections for its generation is to go, and
-         * gets no new one: STEER, which is the first action of its step, has sent them elsewhere before.
-         * Watch the accept queue of the generation, and tell FLEET_EMPTY when it has been empty long enough.
-         * The watch ends with RECALL, STOP, KILL or the exit of the instance. Several of a generation may
-         * empty at a time: FLEET_EMPTY is about all of them */
+        /* slot, instance, generation: it is to go, and gets no new connection: STEER, which is the first
+         * action of its step, has sent them elsewhere before. Watch its accept queue, and tell FLEET_EMPTY
+         * when that has been empty long enough. The watch ends with RECALL, STOP, KILL or the exit of the
+         * instance. Several may empty at a time, also of one generation: each has a watch of its own */
         FLEET_DO_EMPTY,
         /* slot, instance, generation: its accept queue is empty. Look at its connections, and tell FLEET_IDLE
          * when no request runs any more. Ends as the watch of EMPTY does */
@@ -212,7 +212,7 @@ enum fleet_report {
         FLEET_REPORT_CANARY,    /* the canary share goes to this instance for delay_ns */
         /* generation: its canary's time is over without a failure, the rollout goes on */
         FLEET_REPORT_CANARY_PASSED,
-        FLEET_REPORT_EMPTIED,       /* the accept queue of the instance's generation is empty */
+        FLEET_REPORT_EMPTIED,       /* the instance's accept queue is empty */
         FLEET_REPORT_QUEUE_TIMEOUT, /* it was never seen empty: nothing is lost by going on */
         FLEET_REPORT_DRAINED,       /* no request of the instance runs any more: it is told to stop */
         FLEET_REPORT_DRAIN_TIMEOUT, /* the same, although some do */
@@ -242,9 +242,12 @@ struct fleet_action {
         bool is_quiet;
 };
 
-/* How many of every 'total of all weights' new connections a generation gets. */
+/* How many of every 'total of all weights' new connections a seat gets: the place of one generation in one
+ * slot. An instance sits there, or is about to; when it crashes its successor of the same generation gets the
+ * same seat, and with it who waits there. */
 struct fleet_share {
         uint64_t generation;
+        uint32_t slot;
         uint32_t weight;
 };
 
@@ -255,7 +258,7 @@ struct fleet_actions {
         size_t lost;
         struct fleet_action unheard; /* where a lost one is written */
         size_t share_count;
-        struct fleet_share shares[FLEET_GENERATIONS_MAX];
+        struct fleet_share shares[FLEET_SHARES_MAX];
         struct fleet_action list[FLEET_ACTIONS_MAX]; /* last: few steps go far into it */
 };
 
@@ -371,7 +374,7 @@ struct fleet {
         uint8_t rejected[FLEET_REJECTED_MAX][FLEET_DIGEST_BYTES];
 
         size_t share_count;
-        struct fleet_share shares[FLEET_GENERATIONS_MAX];
+        struct fleet_share shares[FLEET_SHARES_MAX];
         struct fleet_slot slots[FLEET_REPLICAS_MAX];
 };
 

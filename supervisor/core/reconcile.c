@@ -39,11 +39,10 @@ static bool may_stop(const struct fleet *fleet, const struct fleet_instance *ins
                is_enough(fleet, fleet_count_available(fleet) - instance_is_available(instance), spare);
 }
 
-/* The last one that takes connections for its generation first lets its queue run empty. */
+/* One that takes connections first gets no new one, and lets its queue run empty. */
 static void retire(struct fleet *fleet, struct fleet_actions *actions, const struct fleet_slot *slot,
         struct fleet_instance *instance) {
-        const bool has_queue =
-                fleet->settings.is_steered && instance_is_ready(instance) && steer_is_last(fleet, instance);
+        const bool has_queue = fleet->settings.is_steered && instance_is_ready(instance);
         if (has_queue && fleet->settings.queue_timeout_ns > 0)
                 instance_empty(fleet, actions, slot, instance);
         else if (has_queue)
@@ -52,22 +51,34 @@ static void retire(struct fleet *fleet, struct fleet_actions *actions, const str
                 instance_stop(fleet, actions, instance);
 }
 
+/* Somebody here does as much as it did: is available, or ready where it was no more than that itself. */
+static bool has_successor(const struct fleet_slot *slot, const struct fleet_instance *instance) {
+        for (size_t place = 0; place < 2; place++) {
+                const struct fleet_instance *other = &slot->pair[place];
+                if (instance_is_available(other) || (instance->available_ns == 0 && instance_is_ready(other)))
+                        return true;
+        }
+        return false;
+}
+
 /* Its successor, or somebody else, has failed since: one that empties here is needed again. */
-static bool is_needed_again(struct fleet *fleet, struct fleet_slot *slot) {
+static bool is_needed_again(
+        const struct fleet *fleet, const struct fleet_slot *slot, const struct fleet_instance *instance) {
         const uint32_t spare = fleet->settings.unavailable_max;
-        const bool has_successor =
-                instance_is_available(&slot->pair[0]) || instance_is_available(&slot->pair[1]);
         return !is_enough(fleet, fleet_count_available(fleet), spare) ||
-               (spare == 0 && !has_successor && !slot->has_ended);
+               (spare == 0 && !has_successor(slot, instance) && !slot->has_ended);
 }
 
 static bool slot_recall(struct fleet *fleet, struct fleet_actions *actions, struct fleet_slot *slot) {
         bool has_moved = false;
         for (size_t place = 0; place < 2; place++) {
                 struct fleet_instance *instance = &slot->pair[place];
-                if (!instance_is_finishing(instance) || fleet->is_emergency || !is_needed_again(fleet, slot))
+                if (!instance_is_finishing(instance) || fleet->is_emergency ||
+                        !is_needed_again(fleet, slot, instance))
                         continue;
                 instance_recall(fleet, actions, slot, instance);
+                /* The turn goes to whom it can do good: a slot that does not serve may wait for it. */
+                slot->is_turning &= slot_target(fleet, slot) != NULL;
                 has_moved = true;
         }
         return has_moved;

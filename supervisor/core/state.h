@@ -104,7 +104,7 @@ void instance_kill(struct fleet *fleet, struct fleet_actions *actions, struct fl
 /* It has ended, and what it left behind is being ended: it keeps its place until CLEARED. */
 void instance_clear(struct fleet_instance *instance);
 
-/* Say EMPTY: it gets no new connection, and is stopped when its generation's accept queue is empty. */
+/* Say EMPTY: it gets no new connection, and is stopped when its accept queue is empty. */
 void instance_empty(struct fleet *fleet, struct fleet_actions *actions, const struct fleet_slot *slot,
         struct fleet_instance *instance);
 
@@ -184,8 +184,5 @@ void fleet_end_if_over(struct fleet *fleet, struct fleet_actions *actions);
 /* Bring every slot one safe move nearer to the target. Returns true when something moved. */
 bool fleet_reconcile(struct fleet *fleet, struct fleet_actions *actions);
 
-/* Divide new connections among the generations that serve; STEER when that changed. */
+/* Divide new connections among the instances that serve; STEER when that changed. */
 void fleet_steer(struct fleet *fleet, struct fleet_actions *actions);
-
-/* True when `instance` is the last one that takes new connections for its generation. */
-bool steer_is_last(const struct fleet *fleet, const struct fleet_instance *instance);

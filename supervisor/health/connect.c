@@ -1,7 +1,7 @@
 /* Where a health check connects to: see probe.h. Runs in the supervisor; nothing here waits.
  *
- * The private socket of the instance, if it has one. Else the generation's own listening socket on its real
- * port, which no client reaches yet (listeners_probe). Else, where generations never overlap (also because
+ * The private socket of the instance, if it has one. Else its own listening socket on its real port, which no
+ * client of a new one reaches yet (listeners_probe). Else, where generations never overlap (also because
  * adopting was wanted, but is not to be had here), the address itself: then only one can answer. */
 
 #include <errno.h>
@@ -74,15 +74,19 @@ static bool probe_is_connecting(const struct probe *probe) {
         return probe->is_running && probe->connection >= 0 && probe_connection_state(probe->connection) == 0;
 }
 
-/* The generation's reserved port leads one connection at a time (listeners_probe). */
+/* The reserved port of a seat leads one connection at a time (listeners_probe), and one that has been told to
+ * stop may sit there beside its successor. */
 static bool is_route_in_use(const struct health_watch *watch) {
+        const struct seat seat = instance_seat(watch->instance);
         struct health *health = watch->health;
         struct instance *other = NULL;
         size_t next = 0;
 
         while ((other = instance_from(health->rooms.instances, next))) {
+                const struct seat other_seat = instance_seat(other);
+
                 next = instance_place(other) + 1;
-                if (other != watch->instance && other->generation == watch->instance->generation &&
+                if (other != watch->instance && seat_is(&other_seat, &seat) &&
                         probe_is_connecting(&health->watches[instance_place(other)].probe))
                         return true;
         }
@@ -92,6 +96,7 @@ static bool is_route_in_use(const struct health_watch *watch) {
 int probe_reach(const struct health_watch *watch, const struct probe_settings *settings, int *out_fd,
         bool *out_counts, struct error *error) {
         const struct health_rooms *rooms = &watch->health->rooms;
+        const struct seat seat = instance_seat(watch->instance);
         const struct socket_rules *rules = rooms->rules;
 
         *out_counts = false;
@@ -102,8 +107,7 @@ int probe_reach(const struct health_watch *watch, const struct probe_settings *s
                 return address_connect(*settings->address, out_fd, error);
         if (is_route_in_use(watch))
                 return PROBE_LATER;
-        switch (listeners_probe(
-                rooms->listeners, watch->instance->generation, settings->listener, out_fd, error)) {
+        switch (listeners_probe(rooms->listeners, &seat, settings->listener, out_fd, error)) {
         case 0:
                 *out_counts = true;
                 return 0;

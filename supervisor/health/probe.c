@@ -72,6 +72,7 @@ static void child_on_due(struct loop_timer *timer) {
 
 /* Connections that wait where this check's connection does. */
 static long queue_length(const struct health_watch *watch, const char *name) {
+        const struct seat seat = instance_seat(watch->instance);
         struct listener_view view;
         long sum = 0;
 
@@ -80,8 +81,7 @@ static long queue_length(const struct health_watch *watch, const char *name) {
                         continue;
                 for (size_t k = 0; k < view.member_count; k++)
                         if (view.members[k].waiting > 0 &&
-                                (view.why_shared ||
-                                        view.members[k].generation == watch->instance->generation))
+                                (view.why_shared || seat_is(&view.members[k].seat, &seat)))
                                 sum += view.members[k].waiting;
         }
         return sum;

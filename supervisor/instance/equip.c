@@ -15,11 +15,11 @@ static_assert(LISTENERS_MAX + LAUNCH_LISTEN_MAX < LAUNCH_DESCRIPTORS_MAX, "socke
 static int sockets_equip(
         struct launcher *launcher, const struct instance *instance, struct gear *gear, struct error *error) {
         const struct launcher_settings *settings = &launcher->settings;
+        const struct seat seat = instance_seat(instance);
         struct launch_descriptor listening[LISTENERS_MAX];
         size_t count, next = 0;
 
-        if (listeners_descriptors(launcher->rooms.listeners, instance->generation, listening, &count, error) <
-                0)
+        if (listeners_descriptors(launcher->rooms.listeners, &seat, listening, &count, error) < 0)
                 return -1;
         for (size_t i = 0; i < count; i++) {
                 for (; next < settings->passed_count && settings->passed[next].position <= i; next++)
@@ -79,7 +79,7 @@ int launcher_spec(const struct launcher *launcher, const struct instance *instan
         spec->secrets = generations_bundle(rooms->generations, instance->generation);
         spec->terminal = spec->wants_terminal && terminal_is_ours(rooms->terminal) ? rooms->terminal->fd : -1;
         spec->cgroup_fd = tree_prepare(rooms->trees, instance->number);
-        return adopt_prepare(rooms->adopt, instance->number, instance->generation, &spec->adopt_fd, error);
+        return adopt_prepare(rooms->adopt, instance, &spec->adopt_fd, error);
 }
 
 void launcher_spec_release(struct launch_spec *spec) {

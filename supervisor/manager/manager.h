@@ -42,7 +42,7 @@ struct manager_store {
         bool is_clean; /* what came back in vain is removed */
         bool was_looked_at;
         size_t share_count, listener_count; /* of the last look */
-        struct fleet_share shares[FLEET_GENERATIONS_MAX];
+        struct fleet_share shares[FLEET_SHARES_MAX];
         struct manager_kept kept[MANAGER_KEPT_MAX];
 };
 

@@ -60,23 +60,27 @@ static const struct listener_settings *declared_find(
         return NULL;
 }
 
-/* The member that gets new connections: the only one, the one with most of them, or the one that waits for
- * the first generation. */
-static size_t member_choose(const struct listener_view *view) {
-        size_t best = 0;
-
-        for (size_t i = 1; i < view->member_count; i++)
-                if (view->members[i].weight > view->members[best].weight)
-                        best = i;
-        return best;
-}
-
 /* Which socket a descriptor is, however often descriptors are closed and numbers used again. */
 static uint64_t cookie_of(int fd) {
         uint64_t cookie = 0;
         socklen_t size = sizeof cookie;
 
         return getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &size) == 0 ? cookie : 0;
+}
+
+/* The member that gets new connections: the only one, the one with most of them, or the one that waits for
+ * the first generation. Of several with as much the one that is kept already. */
+static size_t member_choose(const struct listener_view *view, const struct manager_kept *kept) {
+        size_t best = 0;
+
+        for (size_t i = 1; i < view->member_count; i++)
+                if (view->members[i].weight > view->members[best].weight)
+                        best = i;
+        for (size_t i = 0; kept->is_stored && i < view->member_count; i++)
+                if (view->members[i].weight == view->members[best].weight &&
+                        cookie_of(view->members[i].fd) == kept->cookie)
+                        return i;
+        return best;
 }
 
 static int say(struct manager *manager, const char *what, const char *name, const char *how, int fd,
@@ -108,11 +112,12 @@ static void came_back_note(const struct listener_view *view, struct manager_kept
 /* One name: there is no "replace", and two under one name could not be told apart. */
 static int listener_store(struct manager *manager, const struct listener_view *view,
         struct manager_kept *kept, struct error *error) {
-        size_t at = member_choose(view);
         char name[NAME_BYTES];
+        size_t at;
         int result;
 
         came_back_note(view, kept);
+        at = member_choose(view, kept);
         if (view->member_count == 0 || !name_of(view, name) || is_managers_own(manager, view, kept) ||
                 kept->cookie == cookie_of(view->members[at].fd))
                 return 0;
@@ -224,6 +229,7 @@ bool manager_store_has_changed(struct manager *manager) {
         has_changed |= listeners_unwanted(manager->rooms.listeners) != NULL;
         for (size_t i = 0; i < fleet->share_count; i++) {
                 has_changed |= store->shares[i].generation != fleet->shares[i].generation ||
+                               store->shares[i].slot != fleet->shares[i].slot ||
                                store->shares[i].weight != fleet->shares[i].weight;
                 store->shares[i] = fleet->shares[i];
         }

@@ -36,18 +36,29 @@ size_t instance_place(const struct instance *instance) {
         return (size_t)(instance - instance->instances->list);
 }
 
+static bool is_there(const struct instance *instance) {
+        return instance->is_used || instance->is_prepared;
+}
+
 bool instances_have(const struct instances *instances, uint64_t generation) {
         for (size_t i = 0; i < instances->places; i++)
-                if ((instances->list[i].is_used || instances->list[i].is_prepared) &&
-                        instances->list[i].generation == generation)
+                if (is_there(&instances->list[i]) && instances->list[i].generation == generation)
                         return true;
         return false;
 }
 
-bool instances_are_emptying(const struct instances *instances, uint64_t generation) {
-        for (size_t i = 0; i < instances->places; i++)
-                if (instances->list[i].is_used && instances->list[i].is_emptying &&
-                        !instances->list[i].is_ending && instances->list[i].generation == generation)
+bool instances_have_seat(const struct instances *instances, const struct seat *seat) {
+        for (size_t i = 0; i < instances->places; i++) {
+                const struct seat own = instance_seat(&instances->list[i]);
+
+                if (is_there(&instances->list[i]) && seat_is(&own, seat))
                         return true;
+        }
         return false;
+}
+
+bool instance_is_emptying(struct instances *instances, uint64_t number) {
+        const struct instance *instance = instance_by_number(instances, number);
+
+        return instance && instance->is_emptying && !instance->is_ending;
 }

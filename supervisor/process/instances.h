@@ -17,6 +17,17 @@
 
 struct instances;
 
+/* The place of one generation in one slot. It has listening sockets of its own; whoever comes after an
+ * instance there, of the same generation, gets them. */
+struct seat {
+        uint64_t generation;
+        uint32_t slot;
+};
+
+static inline bool seat_is(const struct seat *a, const struct seat *b) {
+        return a->generation == b->generation && a->slot == b->slot;
+}
+
 struct instance {
         bool is_used;
         bool is_prepared; /* its process waits until it is known what for; is_used is not set yet */
@@ -24,7 +35,7 @@ struct instance {
         bool has_failure; /* `failure` came through the status pipe */
         bool is_stopped;  /* by SIGSTOP or its like, as far as waitpid has told */
         bool is_ending;   /* was sent its stop signal, or what comes before it */
-        bool is_emptying; /* gets no new connection: its generation's accept queue runs empty */
+        bool is_emptying; /* gets no new connection: its accept queue runs empty */
         bool has_cgroup;  /* of its own: tree.h */
         struct instances *instances;
         pid_t pid; /* stays what it was when the process has been reaped, until the place is used again */
@@ -61,7 +72,13 @@ struct instance *instance_unused(struct instances *instances);
 /* Index into the arrays of rooms: below FLEET_INSTANCES_MAX. */
 size_t instance_place(const struct instance *instance);
 
-/* Is there a process of the generation, prepared, ready or not, told to stop or not? Or one that is
- * emptying? */
+static inline struct seat instance_seat(const struct instance *instance) {
+        return (struct seat){.generation = instance->generation, .slot = instance->slot};
+}
+
+/* Is there a process of the generation, or of that seat, prepared, ready or not, told to stop or not? */
 bool instances_have(const struct instances *instances, uint64_t generation);
-bool instances_are_emptying(const struct instances *instances, uint64_t generation);
+bool instances_have_seat(const struct instances *instances, const struct seat *seat);
+
+/* Is the instance with this number of the core there, and emptying? */
+bool instance_is_emptying(struct instances *instances, uint64_t number);

@@ -58,7 +58,7 @@ static void connection_look(
 
 /* Returns false when it cannot be seen whether requests run. */
 static bool listener_look(struct listener *listener, struct listener_drain *drain) {
-        const struct listener_member *member = listener_member_of(listener, drain->generation);
+        const struct listener_member *member = listener_member_of(listener, &drain->seat);
         const struct listener_diag_request wanted = {.family = (uint8_t)listener->address.generic.sa_family,
                 .port = socket_address_port(&listener->address),
                 .states = 1U << STATE_ESTABLISHED | 1U << STATE_CLOSE_WAIT,
@@ -80,7 +80,7 @@ static void idle_tell(struct listener_drain *drain) {
         if (drain->drain.busy_first)
                 log_write(LOG_INFO, "%zu request%s of generation %llu ran: waited for %s",
                         drain->drain.busy_first, drain->drain.busy_first == 1 ? "" : "s",
-                        (unsigned long long)drain->generation,
+                        (unsigned long long)drain->seat.generation,
                         duration_format(now_ns - drain->drain.began_ns, took));
         facts_push(drain->listeners->rooms.facts, now_ns,
                 (struct fleet_event){.kind = FLEET_IDLE, .instance = drain->instance});
@@ -137,7 +137,7 @@ void listeners_drain(struct listeners *listeners, const struct instance *instanc
         drain->is_used = true;
         drain->is_told = false;
         drain->instance = instance->number;
-        drain->generation = instance->generation;
+        drain->seat = instance_seat(instance);
         drain->listeners = listeners;
         drain->timer.on_due = drain_on_due;
         drain->timer.owner = drain;

@@ -7,8 +7,9 @@
  * then on.
  *
  * Between the end of a member and the next program the last one's index is beyond the group, and the kernel
- * chooses by a hash among those that are left. Sockets of generations that have no instance are closed at
- * once (listeners_settle), so that it is one socket that is left, and the choice the right one. */
+ * chooses by a hash among those that are left. Sockets that nobody will come for are closed at once
+ * (listeners_settle), so that where one instance runs it is one socket that is left, and the choice the right
+ * one; where several do, the last one gets nothing for that moment. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -49,9 +50,9 @@ long listener_waiting(int fd) {
         return (long)info.tcpi_unacked;
 }
 
-struct listener_member *listener_member_of(struct listener *listener, uint64_t generation) {
+struct listener_member *listener_member_of(struct listener *listener, const struct seat *seat) {
         for (size_t i = 0; i < listener->member_count; i++)
-                if (!listener->members[i].is_spare && listener->members[i].generation == generation)
+                if (!listener->members[i].is_spare && seat_is(&listener->members[i].seat, seat))
                         return &listener->members[i];
         return NULL;
 }
@@ -138,7 +139,7 @@ void listener_members_check(struct listener *listener) {
                 if (!has_shut_down(member->fd))
                         continue;
                 log_write(LOG_DEBUG, "'%s': generation %llu has shut its socket down", listener->name,
-                        (unsigned long long)member->generation);
+                        (unsigned long long)member->seat.generation);
                 member_forget(listener, i);
                 has_changed = true;
         }
@@ -146,17 +147,17 @@ void listener_members_check(struct listener *listener) {
                 program_set_or_say(listener);
 }
 
-struct listener_member *listener_member_add(struct listener *listener, int take_fd, uint64_t generation) {
+struct listener_member *listener_member_add(struct listener *listener, int take_fd, const struct seat *seat) {
         struct listener_member *member = &listener->members[listener->member_count++];
 
-        *member = (struct listener_member){.fd = take_fd, .generation = generation, .probe_hold = -1};
+        *member = (struct listener_member){.fd = take_fd, .seat = *seat, .probe_hold = -1};
         if (!listener->why_shared)
                 listener_tag_set(listener, member);
         return member;
 }
 
 /* The one where most wait. */
-static struct listener_member *spare_take(struct listener *listener, uint64_t generation) {
+static struct listener_member *spare_take(struct listener *listener, const struct seat *seat) {
         struct listener_member *best = NULL;
 
         for (size_t i = 0; i < listener->member_count; i++) {
@@ -167,7 +168,7 @@ static struct listener_member *spare_take(struct listener *listener, uint64_t ge
         }
         if (best) {
                 best->is_spare = false;
-                best->generation = generation;
+                best->seat = *seat;
         }
         return best;
 }
@@ -175,14 +176,14 @@ static struct listener_member *spare_take(struct listener *listener, uint64_t ge
 /* Before a second one joins the first must have a program, else it would get a part of the connections by a
  * hash. */
 struct listener_member *listener_member_need(
-        struct listener *listener, uint64_t generation, struct error *error) {
+        struct listener *listener, const struct seat *seat, struct error *error) {
         struct listener_member *member;
         int fd;
 
         listener_members_check(listener);
-        member = listener_member_of(listener, generation);
+        member = listener_member_of(listener, seat);
         if (!member)
-                member = spare_take(listener, generation);
+                member = spare_take(listener, seat);
         if (member)
                 return member;
         if (listener->member_count == LISTENER_MEMBERS_MAX) {
@@ -192,7 +193,7 @@ struct listener_member *listener_member_need(
         }
         if (listener_socket_open(listener, listener->member_count == 0, &fd, error) < 0)
                 return NULL;
-        member = listener_member_add(listener, fd, generation);
+        member = listener_member_add(listener, fd, seat);
         if (listener->member_count == 1 && listener_program_set(listener, error) < 0) {
                 member_forget(listener, 0);
                 return NULL;
@@ -211,6 +212,7 @@ static size_t spare_count(const struct listener *listener) {
 
 static void member_keep(struct listener_member *member) {
         member->is_spare = true;
+        member->is_awaited = false;
         member->weight = 0;
         member->probe_port = 0;
         fd_cleanup(&member->probe_hold);
@@ -236,27 +238,46 @@ static bool should_keep(const struct listener *listener, const struct listener_m
         if (spare_count(listener) == LISTENER_SPARES_MAX) {
                 log_write(LOG_WARNING, "'%s': %ld connection%s of generation %llu lost: nobody accepted them",
                         listener->name, waiting, waiting == 1 ? "" : "s",
-                        (unsigned long long)member->generation);
+                        (unsigned long long)member->seat.generation);
                 return false;
         }
         log_write(LOG_WARNING,
-                "'%s': generation %llu is gone and left %ld connection%s unaccepted: the next generation "
-                "gets %s",
-                listener->name, (unsigned long long)member->generation, waiting, waiting == 1 ? "" : "s",
+                "'%s': generation %llu is gone and left %ld connection%s unaccepted: the next instance that "
+                "is started gets %s",
+                listener->name, (unsigned long long)member->seat.generation, waiting, waiting == 1 ? "" : "s",
                 waiting == 1 ? "it" : "them");
         return true;
 }
 
-void listener_member_drop(struct listener *listener, uint64_t generation) {
+/* When a member leaves the last one moves, and until the next program is there what is meant for it goes to
+ * whom a hash chooses: also to one that has not begun to accept, or is to go. So for that moment the others
+ * share what it gets, if there are any. With two members it is the right one that is left. */
+static void last_spare(struct listener *listener, const struct listener_member *leaving) {
+        struct listener_member *last = &listener->members[listener->member_count - 1];
+        const uint32_t weight = last->weight;
+        bool has_others = false;
+
+        for (size_t i = 0; i + 1 < listener->member_count; i++)
+                has_others |= &listener->members[i] != leaving && listener->members[i].weight > 0;
+        if (listener->member_count < 3 || last == leaving || weight == 0 || !has_others)
+                return;
+        last->weight = 0;
+        program_set_or_say(listener);
+        last->weight = weight;
+}
+
+void listener_member_drop(struct listener *listener, const struct seat *seat) {
         struct listener_member *member;
 
         listener_members_check(listener);
-        member = listener_member_of(listener, generation);
+        member = listener_member_of(listener, seat);
         if (!member)
                 return;
         if (should_keep(listener, member)) {
                 member_keep(member);
         } else {
+                member->weight = 0;
+                last_spare(listener, member);
                 (void)shutdown(member->fd, SHUT_RDWR);
                 member_forget(listener, (size_t)(member - listener->members));
         }

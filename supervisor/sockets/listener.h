@@ -14,13 +14,15 @@
 #define LISTENER_SPARES_MAX 4
 
 static_assert(LISTENER_MEMBERS_MAX <= STEERING_MEMBERS_MAX, "the program knows all of them");
+static_assert(LISTENER_MEMBERS_MAX > FLEET_INSTANCES_MAX + LISTENER_SPARES_MAX, "one for every seat");
 
 /* One socket of a group; its place in the list is its index in the kernel. */
 struct listener_member {
         int fd;
-        uint64_t generation;
+        struct seat seat;
         uint8_t tag;       /* that its connections inherit: tags.c; 0: none */
-        bool is_spare;     /* of no generation: the next one gets it */
+        bool is_spare;     /* of no seat: the next one that needs a socket gets it */
+        bool is_awaited;   /* made before its app came for it: the first of its generation gets it */
         bool is_permanent; /* somebody else holds it too, so closing it does not take it out of the group */
         /* connections were steered to it: what waits in its queue is more than our own probes */
         bool had_clients;
@@ -37,7 +39,7 @@ struct listener {
         int backlog, ipv6_only;
         bool is_free;           /* IP_FREEBIND */
         bool leaves_file;       /* somebody else keeps the socket: its file outlives us */
-        const char *why_shared; /* NULL: a group with a socket per generation; else one socket for all */
+        const char *why_shared; /* NULL: a group with a socket per seat; else one socket for all */
         uint8_t tag_last;       /* that was given to a member */
         bool is_stale;          /* the kernel goes by older weights or ports than the members say */
         size_t member_count;    /* shared: 1 */
@@ -55,14 +57,14 @@ struct listener_handshakes {
         uint64_t cookies[LISTENER_HANDSHAKES_MAX];
 };
 
-/* A generation of which an instance is emptying. */
+/* An instance that is emptying. */
 struct listener_emptying {
         bool is_used;
-        bool is_told;   /* FLEET_EMPTY was sent */
-        bool has_noted; /* handshakes: which there were at the switch */
-        uint64_t generation;
+        bool is_told;    /* FLEET_EMPTY was sent */
+        bool has_noted;  /* handshakes: which there were at the switch */
+        uint64_t number; /* of the instance */
+        struct seat seat;
         int64_t empty_since_ns; /* NS_FOREVER: it was not empty when it was looked at last */
-        struct listener_handshakes handshakes;
 };
 
 /* An instance whose requests are waited for. */
@@ -70,7 +72,8 @@ struct listener_emptying {
 struct listener_drain {
         bool is_used;
         bool is_told; /* FLEET_IDLE was sent */
-        uint64_t instance, generation;
+        uint64_t instance;
+        struct seat seat;
         struct listeners *listeners;
         struct loop_timer timer;
         struct drain drain;
@@ -85,10 +88,12 @@ struct listeners {
         uint16_t probe_port_last; /* the next probe's is looked for below it */
         struct loop_timer watch;
         struct loop_timer again; /* wakes up for what is stale */
-        struct listener_emptying emptyings[FLEET_GENERATIONS_MAX];
-        struct fleet_share shares[FLEET_GENERATIONS_MAX];
-        struct listener list[LISTENERS_MAX];
+        size_t emptying_places;  /* of emptyings that were ever used: the others are not even looked at */
+        struct listener_emptying emptyings[FLEET_INSTANCES_MAX];
+        struct fleet_share shares[FLEET_SHARES_MAX];
         struct listener_kept kept[LAUNCH_LISTEN_MAX];
+        struct listener list[LISTENERS_MAX];
+        struct listener_handshakes handshakes[FLEET_INSTANCES_MAX]; /* large: apart, each at its emptying */
         struct listener_drain drains[LISTENER_DRAINS_MAX];
 };
 
@@ -116,18 +121,18 @@ const char *listener_inherited_check(const struct listener *listener, int fd);
 
 /* ---- group.c: members and their order ---- */
 
-/* The member of `generation`; NULL when there is none. */
-struct listener_member *listener_member_of(struct listener *listener, uint64_t generation);
+/* The member of that seat; NULL when there is none. */
+struct listener_member *listener_member_of(struct listener *listener, const struct seat *seat);
 
 /* The same, made if there is none: a spare one, else a new socket at the end. NULL with error. */
 struct listener_member *listener_member_need(
-        struct listener *listener, uint64_t generation, struct error *error);
+        struct listener *listener, const struct seat *seat, struct error *error);
 
 /* Put a socket that listens at the end of the list. */
-struct listener_member *listener_member_add(struct listener *listener, int take_fd, uint64_t generation);
+struct listener_member *listener_member_add(struct listener *listener, int take_fd, const struct seat *seat);
 
-/* The generation is gone: close its member, or keep it as a spare one. */
-void listener_member_drop(struct listener *listener, uint64_t generation);
+/* Nobody will come back to this seat: close its member, or keep it as a spare one. */
+void listener_member_drop(struct listener *listener, const struct seat *seat);
 
 /* Take note of members that an app has shut down, which left the group by that. */
 void listener_members_check(struct listener *listener);

@@ -2,7 +2,7 @@
  * (perform.c), where an instance is started (instance/equip.c), where one binds (adopt/bind.c), and by the
  * health checks. In the supervisor's process alone.
  *
- * A socket is opened before there is a generation (so that an address in use is said at the start): it is
+ * A socket is opened before there is an instance (so that an address in use is said at the start): it is
  * spare until the first one comes. An error after the start is said, and leaves things as they are: the old
  * generation goes on. */
 
@@ -35,10 +35,10 @@ static struct listener *listener_new(struct listeners *listeners, const struct s
         return listener;
 }
 
-/* As a member of no generation yet. Registered only now: what failed before has left nothing. */
+/* As a member of no seat yet. Registered only now: what failed before has left nothing. */
 static int listener_register(struct listeners *listeners, struct listener *listener, int take_fd,
         bool is_inherited, struct error *error) {
-        struct listener_member *member = listener_member_add(listener, take_fd, 0);
+        struct listener_member *member = listener_member_add(listener, take_fd, &(struct seat){0});
         char text[SOCKET_ADDRESS_TEXT_BYTES];
 
         member->is_spare = true;
@@ -50,8 +50,8 @@ static int listener_register(struct listeners *listeners, struct listener *liste
         listeners->count++;
         socket_address_format(&listener->address, text);
         log_write(LOG_INFO, "listening on %s: %s%s", text,
-                listener->why_shared ? "one socket for all generations, because "
-                                     : "a socket for each generation",
+                listener->why_shared ? "one socket for all instances, because "
+                                     : "a socket for each instance",
                 listener->why_shared ? listener->why_shared : "");
         return 0;
 }
@@ -145,11 +145,43 @@ bool listeners_are_steered(const struct listeners *listeners) {
         return rules_may_steer_adopted(listeners->rooms.rules);
 }
 
-static int listener_descriptor(
-        struct listener *listener, uint64_t generation, int *out_fd, struct error *error) {
-        const struct listener_member *member = listener->why_shared
-                                                       ? &listener->members[0]
-                                                       : listener_member_need(listener, generation, error);
+/* Who waits in a slot whose instance has gone is served by whoever comes to it next, of whatever
+ * generation. */
+static bool member_is_left(
+        const struct listeners *listeners, const struct listener_member *member, const struct seat *seat) {
+        return !member->is_spare && member->had_clients && member->weight == 0 &&
+               member->seat.slot == seat->slot &&
+               !instances_have_seat(listeners->rooms.instances, &member->seat) &&
+               listener_waiting(member->fd) > 0;
+}
+
+/* One that waits for the app at this seat, although it was not made for it. */
+static bool member_is_for(
+        const struct listeners *listeners, const struct listener_member *member, const struct seat *seat) {
+        return (member->is_awaited && member->seat.generation == seat->generation) ||
+               member_is_left(listeners, member, seat);
+}
+
+/* The member of an instance that is about to use it. NULL with error. */
+static struct listener_member *member_take(const struct listeners *listeners, struct listener *listener,
+        const struct seat *seat, struct error *error) {
+        struct listener_member *member = listener_member_of(listener, seat);
+
+        for (size_t i = 0; !member && i < listener->member_count; i++)
+                if (member_is_for(listeners, &listener->members[i], seat)) {
+                        member = &listener->members[i];
+                        member->seat = *seat;
+                }
+        member = listener_member_need(listener, seat, error);
+        if (member)
+                member->is_awaited = false;
+        return member;
+}
+
+static int listener_descriptor(const struct listeners *listeners, struct listener *listener,
+        const struct seat *seat, int *out_fd, struct error *error) {
+        const struct listener_member *member =
+                listener->why_shared ? &listener->members[0] : member_take(listeners, listener, seat, error);
 
         if (!member)
                 return -1;
@@ -157,7 +189,7 @@ static int listener_descriptor(
         return 0;
 }
 
-int listeners_descriptors(struct listeners *listeners, uint64_t generation, struct launch_descriptor *out,
+int listeners_descriptors(struct listeners *listeners, const struct seat *seat, struct launch_descriptor *out,
         size_t *count, struct error *error) {
         *count = 0;
         for (size_t i = 0; i < listeners->count; i++) {
@@ -166,7 +198,7 @@ int listeners_descriptors(struct listeners *listeners, uint64_t generation, stru
 
                 if (!listener->is_declared)
                         continue;
-                if (listener_descriptor(listener, generation, &fd, error) < 0)
+                if (listener_descriptor(listeners, listener, seat, &fd, error) < 0)
                         return -1;
                 out[(*count)++] = (struct launch_descriptor){.fd = fd, .name = listener->name};
         }
@@ -198,39 +230,47 @@ static struct listener *listener_make(struct listeners *listeners, const struct 
         return listener;
 }
 
+static struct seat share_seat(const struct fleet_share *share) {
+        return (struct seat){.generation = share->generation, .slot = share->slot};
+}
+
 static void member_weigh(struct listener_member *member, uint32_t weight) {
         member->weight = weight;
         member->had_clients |= weight > 0;
 }
 
 /* What was steered before there was this socket holds for it too. */
-static int member_catch_up(const struct listeners *listeners, struct listener *listener, uint64_t generation,
-        struct error *error) {
-        struct listener_member *member = listener_member_of(listener, generation);
+static int member_catch_up(const struct listeners *listeners, struct listener *listener,
+        const struct seat *seat, struct error *error) {
+        struct listener_member *member = listener_member_of(listener, seat);
 
-        for (size_t i = 0; member && member->weight == 0 && i < listeners->share_count; i++)
-                if (listeners->shares[i].generation == generation) {
+        for (size_t i = 0; member && member->weight == 0 && i < listeners->share_count; i++) {
+                const struct seat shared = share_seat(&listeners->shares[i]);
+
+                if (seat_is(&shared, seat)) {
                         member_weigh(member, listeners->shares[i].weight);
                         return listener_program_set(listener, error);
                 }
+        }
         return 0;
 }
 
-int listeners_adopt(struct listeners *listeners, uint64_t generation, const struct socket_address *address,
-        const struct listener_options *options, int *out_fd, struct error *error) {
+int listeners_adopt(struct listeners *listeners, const struct seat *seat,
+        const struct socket_address *address, const struct listener_options *options, int *out_fd,
+        struct error *error) {
         struct listener *listener = listener_at(listeners, address);
 
         if (!listener)
                 listener = listener_make(listeners, address, options, error);
-        if (!listener || listener_descriptor(listener, generation, out_fd, error) < 0)
+        if (!listener || listener_descriptor(listeners, listener, seat, out_fd, error) < 0)
                 return -1;
-        return listener->why_shared ? 0 : member_catch_up(listeners, listener, generation, error);
+        return listener->why_shared ? 0 : member_catch_up(listeners, listener, seat, error);
 }
 
 /* Clients were steered to it, and nobody is left who could accept them. */
 static bool member_is_orphan(const struct listeners *listeners, const struct listener_member *member) {
         return !member->is_spare && member->had_clients &&
-               !instances_have(listeners->rooms.instances, member->generation);
+               !instances_have(listeners->rooms.instances, member->seat.generation);
 }
 
 bool listeners_have_orphans(const struct listeners *listeners) {
@@ -245,52 +285,106 @@ bool listeners_have_orphans(const struct listeners *listeners) {
  * for those who wait already, so it gets the very socket. A generation of which a process lives keeps its
  * own: it may accept yet. */
 static bool member_inherit(
-        const struct listeners *listeners, struct listener *listener, uint64_t generation) {
+        const struct listeners *listeners, struct listener *listener, const struct seat *seat) {
         struct listener_member *best = NULL;
 
         for (size_t i = 0; i < listener->member_count; i++) {
                 struct listener_member *member = &listener->members[i];
 
-                if (member_is_orphan(listeners, member) &&
+                if (member_is_orphan(listeners, member) && member->seat.generation != seat->generation &&
                         (!best || listener_waiting(member->fd) > listener_waiting(best->fd)))
                         best = member;
         }
         if (!best)
                 return false;
         log_write(LOG_INFO, "'%s': nobody of generation %llu is left: generation %llu gets its socket",
-                listener->name, (unsigned long long)best->generation, (unsigned long long)generation);
-        best->generation = generation;
+                listener->name, (unsigned long long)best->seat.generation,
+                (unsigned long long)seat->generation);
+        best->seat = *seat;
         return true;
 }
 
-/* A generation that has no socket here yet gets one: who comes waits in its queue. */
+/* A seat that has no socket here yet gets one: who comes waits in its queue. */
 static bool member_provide(
-        const struct listeners *listeners, struct listener *listener, uint64_t generation) {
+        const struct listeners *listeners, struct listener *listener, const struct seat *seat) {
+        struct listener_member *member;
         struct error error = {0};
 
-        if (listener_member_of(listener, generation) || member_inherit(listeners, listener, generation) ||
-                listener_member_need(listener, generation, &error))
+        if (listener_member_of(listener, seat))
                 return true;
-        log_error(LOG_ERROR, &error);
+        if (!member_inherit(listeners, listener, seat) && !listener_member_need(listener, seat, &error)) {
+                log_error(LOG_ERROR, &error);
+                return false;
+        }
+        member = listener_member_of(listener, seat);
+        member->is_awaited = true;
+        return true;
+}
+
+/* Has one of those who get connections a socket here that its app has come for? */
+static bool is_any_taken(struct listener *listener, const struct fleet_share *shares, size_t count) {
+        for (size_t i = 0; i < count; i++) {
+                const struct seat seat = share_seat(&shares[i]);
+                const struct listener_member *member = listener_member_of(listener, &seat);
+
+                if (member && !member->is_awaited)
+                        return true;
+        }
         return false;
+}
+
+/* Does a socket get connections whose app has gone, and may come again: the only one of its generation that
+ * has bound this address? */
+static bool is_any_expected(const struct listener *listener, const struct fleet_share *shares, size_t count) {
+        for (size_t i = 0; i < count; i++)
+                for (size_t k = 0; k < listener->member_count; k++)
+                        if (!listener->members[k].is_spare && listener->members[k].weight > 0 &&
+                                listener->members[k].seat.generation == shares[i].generation)
+                                return true;
+        return false;
+}
+
+/* Sockets for those who get connections, where none of them has one. A declared one each of them will get;
+ * who binds an address itself is only known when it does, so there is one for the first who comes. Returns
+ * false when things are best left as they are. */
+static bool members_provide(const struct listeners *listeners, struct listener *listener,
+        const struct fleet_share *shares, size_t count) {
+        bool is_any = false;
+
+        if (is_any_taken(listener, shares, count))
+                return true;
+        if (!listener->is_declared && is_any_expected(listener, shares, count))
+                return false;
+        for (size_t i = 0; i < count && (listener->is_declared || !is_any); i++) {
+                const struct seat seat = share_seat(&shares[i]);
+
+                is_any |= member_provide(listeners, listener, &seat);
+        }
+        return is_any;
+}
+
+static void members_weigh(struct listener *listener, const struct fleet_share *shares, size_t count) {
+        const bool is_taken = is_any_taken(listener, shares, count);
+
+        for (size_t i = 0; i < listener->member_count; i++)
+                listener->members[i].weight = 0;
+        for (size_t i = 0; i < count; i++) {
+                const struct seat seat = share_seat(&shares[i]);
+                struct listener_member *member = listener_member_of(listener, &seat);
+
+                if (member && (listener->is_declared || !is_taken || !member->is_awaited))
+                        member_weigh(member, shares[i].weight);
+        }
 }
 
 static void listener_steer(const struct listeners *listeners, struct listener *listener,
         const struct fleet_share *shares, size_t count) {
-        struct listener_member *member;
         struct error error = {0};
-        bool is_any = false;
 
         listener_members_check(listener);
-        for (size_t i = 0; i < count; i++)
-                is_any |= member_provide(listeners, listener, shares[i].generation);
-        if (!is_any)
+        if (!members_provide(listeners, listener, shares, count))
                 return;
-        for (size_t i = 0; i < listener->member_count; i++)
-                listener->members[i].weight = 0;
-        for (size_t i = 0; i < count; i++)
-                if ((member = listener_member_of(listener, shares[i].generation)))
-                        member_weigh(member, shares[i].weight);
+        members_weigh(listener, shares, count);
         if (listener_program_set(listener, &error) < 0)
                 log_error(LOG_ERROR, &error);
         listener_strangers_look(listener);
@@ -306,13 +400,19 @@ void listeners_steer(struct listeners *listeners, const struct fleet_share *shar
 }
 
 void listeners_drop(struct listeners *listeners, uint64_t generation) {
+        for (size_t i = 0; i < listeners->count; i++) {
+                struct listener *listener = &listeners->list[i];
 
-        for (size_t i = 0; i < listeners->count; i++)
-                if (!listeners->list[i].why_shared)
-                        listener_member_drop(&listeners->list[i], generation);
+                for (size_t k = listener->member_count; !listener->why_shared && k-- > 0;) {
+                        const struct seat seat = listener->members[k].seat;
+
+                        if (k < listener->member_count && seat.generation == generation)
+                                listener_member_drop(listener, &seat);
+                }
+        }
 }
 
-long listeners_waiting(const struct listeners *listeners, uint64_t generation) {
+long listeners_waiting(const struct listeners *listeners, const struct seat *seat) {
         long sum = 0;
 
         for (size_t i = 0; i < listeners->count; i++) {
@@ -320,7 +420,7 @@ long listeners_waiting(const struct listeners *listeners, uint64_t generation) {
 
                 for (size_t k = 0; !listener->why_shared && k < listener->member_count; k++) {
                         const struct listener_member *member = &listener->members[k];
-                        long waiting = member->is_spare || member->generation != generation
+                        long waiting = member->is_spare || !seat_is(&member->seat, seat)
                                                ? 0
                                                : listener_waiting(member->fd);
 
@@ -344,7 +444,7 @@ bool listeners_look(const struct listeners *listeners, size_t index, struct list
         for (size_t i = 0; i < listener->member_count; i++) {
                 const struct listener_member *member = &listener->members[i];
 
-                out->members[i].generation = member->generation;
+                out->members[i].seat = member->seat;
                 out->members[i].is_spare = member->is_spare;
                 out->members[i].fd = member->fd;
                 out->members[i].waiting = listener_waiting(member->fd);

@@ -2,9 +2,11 @@
 
 /* The listening sockets: opened by the supervisor, handed to instances, never touched by their end.
  *
- * A tcp address has one SO_REUSEPORT group with one socket per generation, and a program (core/steering.h)
- * that says which of them gets a new connection. What cannot have a group (unix, udp, a socket that came
- * without SO_REUSEPORT, `shared = yes`) is one socket that all generations share.
+ * A tcp address has one SO_REUSEPORT group with one socket for each seat (the place of a generation in a
+ * slot: instances.h), and a program (steering.h) that says which of them gets a new connection. So one
+ * instance can be kept from new connections while all others go on, and a crashed one's successor finds who
+ * waits for it. What cannot have a group (unix, udp, a socket that came without SO_REUSEPORT, `shared = yes`)
+ * is one socket that all instances share.
  *
  * Everything here belongs to the supervisor's process and returns at once. */
 
@@ -59,12 +61,13 @@ struct socket_settings {
         size_t adopt_count;
         const struct kept_descriptor *kept;
         size_t kept_count; /* at most LAUNCH_LISTEN_MAX */
-        /* how long an accept queue must have been empty before its generation is stopped */
+        /* how long an accept queue must have been empty before its instance is stopped */
         int64_t queue_quiet_ns;
         struct drain_settings drain; /* timeout_ns 0: nobody looks whether requests run */
 };
 
-#define LISTENER_MEMBERS_MAX 16 /* the sockets of one listener: of generations, and spare ones */
+/* The sockets of one listener: of all that live, of some that are between two lives, and spare ones. */
+#define LISTENER_MEMBERS_MAX 80
 
 /* How a socket that an app asked for (bind) is to be made. */
 struct listener_options {
@@ -111,64 +114,66 @@ bool listeners_has_kept(const struct listeners *listeners, const struct socket_a
 int listeners_open(struct listeners *listeners, const struct listeners_rooms *rooms,
         const struct socket_settings *settings, struct error *error);
 
-/* Has some listener a socket per generation, or may one that is adopted later? Then the fleet is steered
+/* Has some listener a socket per instance, or may one that is adopted later? Then the fleet is steered
  * (fleet.h). Call it after listeners_open. */
 bool listeners_are_steered(const struct listeners *listeners);
 
-/* The sockets that were declared, for an instance of `generation`, in their order, made where they are not
- * there yet. `out` has LISTENERS_MAX places; the descriptors stay the registry's. Returns 0, or -1 with
- * error: then the instance must not start. */
-int listeners_descriptors(struct listeners *listeners, uint64_t generation, struct launch_descriptor *out,
+/* The sockets that were declared, for an instance at `seat`, in their order, made where they are not there
+ * yet. `out` has LISTENERS_MAX places; the descriptors stay the registry's. Returns 0, or -1 with error: then
+ * the instance must not start. */
+int listeners_descriptors(struct listeners *listeners, const struct seat *seat, struct launch_descriptor *out,
         size_t *count, struct error *error);
 
-/* The socket of `generation` for an address that an app wants to bind, found or made, already listening.
- * *out_fd stays the registry's. Returns 0, or -1 with error (error->code EADDRINUSE, EADDRNOTAVAIL, ... is
- * what bind(2) said). */
-int listeners_adopt(struct listeners *listeners, uint64_t generation, const struct socket_address *address,
-        const struct listener_options *options, int *out_fd, struct error *error);
+/* The socket of `seat` for an address that its app wants to bind, found or made, already listening. *out_fd
+ * stays the registry's. Returns 0, or -1 with error (error->code EADDRINUSE, EADDRNOTAVAIL, ... is what
+ * bind(2) said). */
+int listeners_adopt(struct listeners *listeners, const struct seat *seat,
+        const struct socket_address *address, const struct listener_options *options, int *out_fd,
+        struct error *error);
 
-/* FLEET_DO_STEER: from now on new connections go by these shares. */
+/* FLEET_DO_STEER: from now on new connections go by these shares. A seat that has no socket here, because its
+ * app has not bound the address, gets nothing while another one has; where none has, one is made that whoever
+ * comes first gets. */
 void listeners_steer(struct listeners *listeners, const struct fleet_share *shares, size_t count);
 
-/* FLEET_DO_EMPTY: the generation gets no new connection any more. Its accept queue is watched, and
- * FLEET_EMPTY is pushed when it has been empty for queue_quiet; until then instances_are_emptying() must
- * hold. */
-void listeners_empty(struct listeners *listeners, uint64_t generation);
+/* FLEET_DO_EMPTY: the instance gets no new connection any more. Its accept queue is watched, and FLEET_EMPTY
+ * is pushed when it has been empty for queue_quiet; until then instance_is_emptying() must hold. */
+void listeners_empty(struct listeners *listeners, const struct instance *instance);
 
-/* FLEET_DO_DRAIN: look at the connections that the instance has taken, and push FLEET_IDLE when no request runs any
- * more, or none can be seen. Ends by itself when the instance is not emptying any more. */
+/* FLEET_DO_DRAIN: look at the connections that the instance has taken, and push FLEET_IDLE when no request
+ * runs any more, or none can be seen. Ends by itself when the instance is not emptying any more. */
 void listeners_drain(struct listeners *listeners, const struct instance *instance);
 
 /* How many requests of an instance that drains ran at the last look. */
 size_t listeners_requests(const struct listeners *listeners, uint64_t instance);
 
-/* Do clients wait at a socket of which no process is left? The next generation that is steered to and has no
- * socket of its own yet gets that one. */
+/* Do clients wait at a socket of a generation of which no process is left? The next seat that is steered to
+ * and has no socket of its own yet gets that one. */
 bool listeners_have_orphans(const struct listeners *listeners);
 
-/* FLEET_DO_DROP: the generation is gone, and its sockets with it, but for one in whose queue somebody waits:
- * the next new generation gets that. */
+/* FLEET_DO_DROP: the generation is gone, and its sockets with it, but for those in whose queue somebody
+ * waits: instances that are started next get them. */
 void listeners_drop(struct listeners *listeners, uint64_t generation);
 
 /* Call after each round of events: begins and ends the watch on the accept queues of what drains
- * (FLEET_EMPTY), and lets go of sockets of generations that have no instance any more. Costs nothing while
- * nothing rolls. */
+ * (FLEET_EMPTY), and lets go of sockets whose instance is gone and will not come back: its generation is
+ * over, or another one has its slot. Costs nothing while nothing rolls. */
 void listeners_settle(struct listeners *listeners);
 
-/* Connections in the accept queues of `generation`; those of shared sockets are not counted. */
-long listeners_waiting(const struct listeners *listeners, uint64_t generation);
+/* Connections in the accept queues of `seat`; those of shared sockets are not counted. */
+long listeners_waiting(const struct listeners *listeners, const struct seat *seat);
 
 /* A non-blocking tcp socket that connects (or has connected) to the listener `name` (NULL: the first that is
- * steered) such that `generation` alone can answer. *out_fd is the caller's; on_readable for EPOLLOUT tells
- * when it stands, SO_ERROR how; leave it by leaving_begin(). The route to the generation is that of the last
- * such connection: one that does not stand yet when the next begins must be given up, or its SYN, sent again,
- * goes astray. Returns 0; LISTENERS_BUSY when no port was free; LISTENERS_SHARED when the listener cannot
- * tell generations apart; LISTENERS_UNKNOWN when there is none; -1 with error. */
+ * steered) such that the instance at `seat` alone can answer. *out_fd is the caller's; on_readable for
+ * EPOLLOUT tells when it stands, SO_ERROR how; leave it by leaving_begin(). The route to the seat is that of
+ * the last such connection: one that does not stand yet when the next begins must be given up, or its SYN,
+ * sent again, goes astray. Returns 0; LISTENERS_BUSY when no port was free; LISTENERS_SHARED when the
+ * listener cannot tell instances apart; LISTENERS_UNKNOWN when there is none; -1 with error. */
 enum { LISTENERS_BUSY = 1, LISTENERS_SHARED, LISTENERS_UNKNOWN };
-int listeners_probe(
-        struct listeners *listeners, uint64_t generation, const char *name, int *out_fd, struct error *error);
+int listeners_probe(struct listeners *listeners, const struct seat *seat, const char *name, int *out_fd,
+        struct error *error);
 
-/* Would listeners_probe() reach one generation alone, at a declared socket (NULL: at any)? For the
+/* Would listeners_probe() reach one instance alone, at a declared socket (NULL: at any)? For the
  * configuration, before the start. */
 bool listeners_can_probe(
         const struct socket_settings *settings, const struct socket_rules *rules, const char *name);
@@ -195,8 +200,8 @@ struct listener_view {
         uint64_t kept_cookie; /* SO_COOKIE of the socket that came back for an app; 0: it is a new one */
         size_t member_count;
         struct {
-                uint64_t generation;
-                bool is_spare;   /* of no generation: waits for the next one, see listeners_drop */
+                struct seat seat;
+                bool is_spare;   /* of no seat: waits for the next one, see listeners_drop */
                 int fd;          /* borrowed */
                 long waiting;    /* in the accept queue; -1: not to be told (shared) */
                 uint32_t weight; /* of its share of new connections */

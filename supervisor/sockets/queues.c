@@ -1,7 +1,8 @@
-/* The accept queues of generations that emptying, and the sockets of those that are gone: listeners_settle().
+/* The accept queues of instances that are emptying, and the sockets of those that are gone:
+ * listeners_settle().
  *
- * A generation whose last instance is to be stopped gets no new connection any more, but some may have begun
- * their handshake before the switch, and some may wait to be accepted. When those handshakes are over and its
+ * An instance that is to be stopped gets no new connection any more, but some may have begun their handshake
+ * before the switch, and some may wait to be accepted. When those handshakes are over and its
  * queue, looked at every few milliseconds, has been empty for queue_quiet, the core hears of it. Only while
  * an instance drains: else nothing wakes up here. */
 
@@ -13,46 +14,54 @@
 #define HANDSHAKE_EVERY_NS (20 * NS_PER_MS) /* asking for them walks a large table */
 #define STEER_AGAIN_NS     (20 * NS_PER_MS)
 
-static struct listener_emptying *emptying_of(struct listeners *listeners, uint64_t generation) {
-        for (size_t i = 0; i < FLEET_GENERATIONS_MAX; i++)
-                if (listeners->emptyings[i].is_used && listeners->emptyings[i].generation == generation)
+static struct listener_emptying *emptying_of(struct listeners *listeners, uint64_t number) {
+        for (size_t i = 0; i < listeners->emptying_places; i++)
+                if (listeners->emptyings[i].is_used && listeners->emptyings[i].number == number)
                         return &listeners->emptyings[i];
         return NULL;
 }
 
-static void emptying_begin(struct listeners *listeners, uint64_t generation) {
-        for (size_t i = 0; i < FLEET_GENERATIONS_MAX; i++) {
-                struct listener_emptying *emptying = &listeners->emptyings[i];
+static void emptying_begin(struct listeners *listeners, const struct instance *instance) {
+        size_t place = 0;
 
-                if (emptying->is_used)
-                        continue;
-                emptying->is_used = true;
-                emptying->is_told = false;
-                emptying->generation = generation;
-                emptying->empty_since_ns = NS_FOREVER;
-                emptying->has_noted = false;
-                return;
-        }
+        while (place < listeners->emptying_places && listeners->emptyings[place].is_used)
+                place++;
+        assert(place < FLEET_INSTANCES_MAX);
+        if (place == listeners->emptying_places)
+                listeners->emptying_places++;
+        listeners->emptyings[place] = (struct listener_emptying){.is_used = true,
+                .number = instance->number,
+                .seat = instance_seat(instance),
+                .empty_since_ns = NS_FOREVER};
+}
+
+static struct listener_handshakes *handshakes_of(
+        struct listeners *listeners, const struct listener_emptying *emptying) {
+        return &listeners->handshakes[emptying - listeners->emptyings];
 }
 
 /* Once, at the first look: the switch that goes with it has been made by then. */
 static void handshakes_note(struct listeners *listeners, struct listener_emptying *emptying) {
+        struct listener_handshakes *handshakes = handshakes_of(listeners, emptying);
+
         if (emptying->has_noted)
                 return;
         emptying->has_noted = true;
-        emptying->handshakes.count = emptying->handshakes.kept = 0;
+        handshakes->count = handshakes->kept = 0;
         for (size_t i = 0; i < listeners->count; i++)
                 if (!listeners->list[i].why_shared)
-                        listener_handshakes_note(&listeners->list[i], &emptying->handshakes);
+                        listener_handshakes_note(&listeners->list[i], handshakes);
 }
 
-static bool has_handshakes(struct listeners *listeners, struct listener_emptying *emptying) {
-        if (emptying->handshakes.count == 0)
+static bool has_handshakes(struct listeners *listeners, const struct listener_emptying *emptying) {
+        struct listener_handshakes *handshakes = handshakes_of(listeners, emptying);
+
+        if (handshakes->count == 0)
                 return false;
         for (size_t i = 0; i < listeners->count; i++)
                 if (!listeners->list[i].why_shared)
-                        listener_handshakes_look(&listeners->list[i], &emptying->handshakes);
-        return listener_handshakes_left(&emptying->handshakes) > 0;
+                        listener_handshakes_look(&listeners->list[i], handshakes);
+        return listener_handshakes_left(handshakes) > 0;
 }
 
 static bool are_stale(const struct listeners *listeners) {
@@ -71,7 +80,7 @@ static int64_t emptying_look(
                 return NS_FOREVER;
         handshakes_note(listeners, emptying);
         is_late = has_handshakes(listeners, emptying) || are_stale(listeners);
-        if (is_late || listeners_waiting(listeners, emptying->generation) > 0) {
+        if (is_late || listeners_waiting(listeners, &emptying->seat) > 0) {
                 emptying->empty_since_ns = NS_FOREVER;
                 return is_late ? HANDSHAKE_EVERY_NS : LOOK_EVERY_NS;
         }
@@ -81,7 +90,7 @@ static int64_t emptying_look(
                 return LOOK_EVERY_NS;
         emptying->is_told = true;
         facts_push(listeners->rooms.facts, time_now_ns(),
-                (struct fleet_event){.kind = FLEET_EMPTY, .generation = emptying->generation});
+                (struct fleet_event){.kind = FLEET_EMPTY, .instance = emptying->number});
         return NS_FOREVER;
 }
 
@@ -90,7 +99,7 @@ static void watch_on_due(struct loop_timer *timer) {
         int64_t now_ns = time_now_ns();
         int64_t soonest_ns = NS_FOREVER;
 
-        for (size_t i = 0; i < FLEET_GENERATIONS_MAX; i++) {
+        for (size_t i = 0; i < listeners->emptying_places; i++) {
                 int64_t next_ns = emptying_look(listeners, &listeners->emptyings[i], now_ns);
 
                 soonest_ns = next_ns < soonest_ns ? next_ns : soonest_ns;
@@ -99,10 +108,10 @@ static void watch_on_due(struct loop_timer *timer) {
                 loop_timer_set(listeners->rooms.loop, timer, now_ns + soonest_ns);
 }
 
-void listeners_empty(struct listeners *listeners, uint64_t generation) {
-        if (emptying_of(listeners, generation))
+void listeners_empty(struct listeners *listeners, const struct instance *instance) {
+        if (emptying_of(listeners, instance->number))
                 return;
-        emptying_begin(listeners, generation);
+        emptying_begin(listeners, instance);
         listeners->watch.on_due = watch_on_due;
         listeners->watch.owner = listeners;
         loop_timer_set(listeners->rooms.loop, &listeners->watch, time_now_ns());
@@ -110,21 +119,35 @@ void listeners_empty(struct listeners *listeners, uint64_t generation) {
 
 /* Whoever was recalled, or has gone, is not watched any more. */
 static void emptyings_end(struct listeners *listeners) {
-        for (size_t i = 0; i < FLEET_GENERATIONS_MAX; i++)
-                if (listeners->emptyings[i].is_used && !instances_are_emptying(listeners->rooms.instances,
-                                                               listeners->emptyings[i].generation))
+        for (size_t i = 0; i < listeners->emptying_places; i++)
+                if (listeners->emptyings[i].is_used &&
+                        !instance_is_emptying(listeners->rooms.instances, listeners->emptyings[i].number))
                         listeners->emptyings[i].is_used = false;
+}
+
+/* Another generation has the connections of its slot. */
+static bool has_moved_on(const struct listeners *listeners, const struct seat *seat) {
+        bool has_moved = false;
+
+        for (size_t i = 0; i < listeners->share_count; i++) {
+                if (listeners->shares[i].slot != seat->slot)
+                        continue;
+                if (listeners->shares[i].generation == seat->generation)
+                        return false;
+                has_moved = true;
+        }
+        return has_moved;
 }
 
 /* Will nobody come back for it? The target's and the stable one's instances may be between two lives. */
 static bool is_over(const struct listeners *listeners, const struct fleet_view *view,
         const struct listener_member *member) {
-        uint64_t generation = member->generation;
+        const struct seat *seat = &member->seat;
+        const bool may_return = (view->has_target && view->target == seat->generation) ||
+                                (view->has_stable && view->stable == seat->generation);
 
-        return !member->is_spare && member->weight == 0 &&
-               !(view->has_target && view->target == generation) &&
-               !(view->has_stable && view->stable == generation) &&
-               !instances_have(listeners->rooms.instances, generation);
+        return !member->is_spare && member->weight == 0 && (!may_return || has_moved_on(listeners, seat)) &&
+               !instances_have_seat(listeners->rooms.instances, seat);
 }
 
 static void members_release(struct listeners *listeners, struct listener *listener) {
@@ -134,8 +157,11 @@ static void members_release(struct listeners *listeners, struct listener *listen
                 return;
         fleet_look(listeners->rooms.fleet, &view);
         for (size_t i = listener->member_count; i-- > 0;)
-                if (i < listener->member_count && is_over(listeners, &view, &listener->members[i]))
-                        listener_member_drop(listener, listener->members[i].generation);
+                if (i < listener->member_count && is_over(listeners, &view, &listener->members[i])) {
+                        const struct seat seat = listener->members[i].seat;
+
+                        listener_member_drop(listener, &seat);
+                }
 }
 
 /* Nothing to do but to wake up: what is stale is tried again after every turn. */

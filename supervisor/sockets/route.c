@@ -1,8 +1,8 @@
-/* Connections that reach one generation alone, on its real port: see listeners.h. Called by the health
+/* Connections that reach one instance alone, on its real port: see listeners.h. Called by the health
  * checks.
  *
- * A probe comes from a port that the generation's socket has for itself, and from an address of this machine
- * that the listener answers to; the program of the group sends what comes from there to that generation. The
+ * A probe comes from a port that the instance's socket has for itself, and from an address of this machine
+ * that the listener answers to; the program of the group sends what comes from there to that socket. The
  * port is bound by a socket that does nothing else, so no client of this machine is given it by connect(2),
  * and it is taken from outside the range of those if there is any room.
  *
@@ -228,7 +228,7 @@ static struct listener *listener_probed(struct listeners *listeners, const char 
         return !name && listeners->count > 0 ? &listeners->list[0] : NULL;
 }
 
-int listeners_probe(struct listeners *listeners, uint64_t generation, const char *name, int *out_fd,
+int listeners_probe(struct listeners *listeners, const struct seat *seat, const char *name, int *out_fd,
         struct error *error) {
         struct listener *listener = listener_probed(listeners, name);
         struct listener_member *member;
@@ -240,7 +240,7 @@ int listeners_probe(struct listeners *listeners, uint64_t generation, const char
                                ? probe_single(listener, out_fd, error)
                                : LISTENERS_SHARED;
         listener_members_check(listener);
-        member = listener_member_of(listener, generation);
+        member = listener_member_of(listener, seat);
         if (!member)
                 return LISTENERS_UNKNOWN;
         if (port_reserve(listeners, listener, member, error) < 0)

@@ -33,11 +33,16 @@
  * 4,096. */
 #define SUM_MAX (1U << 20)
 
-/* Jumps whose distance is not known yet. */
+/* What comes before the routes, rounded up. */
+#define HEADER_INSTRUCTIONS_MAX 32
+
+/* Jumps whose distance is not known yet. The first has eight bits: it leads over the routes at most. */
 #define TO_SHARES 255
 #define TO_ROUTES UINT32_MAX
 
-static_assert(STEERING_INSTRUCTIONS_MAX < TO_SHARES, "no real distance looks like the mark");
+static_assert(
+        HEADER_INSTRUCTIONS_MAX + 2 * STEERING_MEMBERS_MAX < TO_SHARES, "no distance looks like the mark");
+static_assert(STEERING_INSTRUCTIONS_MAX <= BPF_MAXINSNS, "the kernel takes it");
 static_assert(STEERING_MEMBERS_MAX < SUM_MAX / 2, "a share is never rounded away");
 
 struct program {

@@ -1,6 +1,6 @@
 #pragma once
 
-/* The switch between generations: a classic BPF program for one SO_REUSEPORT group (socket(7),
+/* The switch between instances: a classic BPF program for one SO_REUSEPORT group (socket(7),
  * SO_ATTACH_REUSEPORT_CBPF).
  *
  * The kernel runs it once for each new connection and takes the number that it returns as the index, in the
@@ -15,8 +15,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The generations that may have a socket at a time, and some whose queue is not empty yet. */
-#define STEERING_MEMBERS_MAX 16
+/* The instances that may have a socket at a time, and some whose queue is not empty yet. */
+#define STEERING_MEMBERS_MAX 80
 
 /* Clients go to the member `index` by its share of the sum of all weights. */
 struct steering_share {

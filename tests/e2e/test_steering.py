@@ -84,7 +84,7 @@ def test_the_new_generation_gets_every_client_once_it_has_proved_itself(vault: V
         vault.write("PASSWORD=first\n")
         port = free_port()
         with started(vault, port, "--min-healthy", duration(seconds), "--hold", "300ms") as running:
-            running.line_with(f"listening on .*{port}: a socket for each generation")
+            running.line_with(f"listening on .*{port}: a socket for each instance")
             running.line_with("generation 1 is up")
             for number, word in enumerate(["second", "third", "fourth"]):
                 before = ["first", "second", "third"][number]
@@ -167,7 +167,7 @@ def test_who_waits_for_a_generation_that_never_accepts_is_served_by_a_later_one(
         waiting = [pool.submit(answer, port, seconds=100) for _ in range(3)]
         wait_until(lambda: queued_at(port) == 3, "three wait in the queue")
         rotate(vault, running, "second")
-        running.line_with("generation 1 is gone and left 3 connections unaccepted: the next generation gets them")
+        running.line_with("generation 1 is gone and left 3 connections unaccepted: the next instance that is started gets them")
         assert answer(port) == "second"
         assert not any(one.done() for one in waiting)
         rotate(vault, running, "third")
@@ -180,7 +180,7 @@ def test_with_one_instance_at_a_time_clients_wait_for_the_next(vault: Vault, por
     """The socket outlives every instance: a restart is latency, not an error."""
     options = ["--env", "BOOT=0.3", "--env", "DRAINS=1", "--restart", "always", "--restart-delay", "200ms"]
     with started(vault, f"127.0.0.1:{port}", *options, strategy="restart") as running, ThreadPoolExecutor(40) as pool:
-        running.line_with("listening on .*: one socket for all generations, because one instance runs at a time")
+        running.line_with("listening on .*: one socket for all instances, because one instance runs at a time")
         running.line_with("generation 1 is up")
         assert answer(port) == "first"
         rotate(vault, running, "second")
@@ -266,7 +266,7 @@ def test_after_the_end_nobody_listens(vault: Vault, port: int, tmp_path: Path) -
     config.write_text(f"[socket web]\nlisten = 127.0.0.1:{port}\n[socket local]\nlisten = {path}\nmode = 0660\n")
     command = [TACET, "run", "-v", "-c", str(config), *vault.options, "--ready", "exec"]
     with Running([*command, "--", "/usr/bin/python3", "-c", APP]) as running:
-        running.line_with(f"listening on {path}: one socket for all generations, because it is a unix socket")
+        running.line_with(f"listening on {path}: one socket for all instances, because it is a unix socket")
         running.line_with("up:first")
         assert stat.S_IMODE(path.stat().st_mode) == 0o660
         assert answer(port) == "first"

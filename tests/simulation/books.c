@@ -187,10 +187,10 @@ void oracle_told(struct world *world, const struct fleet_event *event, const str
                 break;
         case FLEET_EMPTY:
                 for (size_t i = 0; i < SIM_INSTANCES_MAX; i++)
-                        if (world->instances[i].is_emptying &&
-                                world->instances[i].generation == event->generation)
+                        if (world->instances[i].is_emptying && world->instances[i].number == event->instance)
                                 world->instances[i].is_empty = true;
                 break;
+        case FLEET_CLEARED: /* nothing is left behind here */
         case FLEET_TICK:
                 break;
         case FLEET_SPAWNED:

@@ -78,9 +78,9 @@ static bool judge_spawn(struct world *world, const struct fleet_action *action) 
         return true;
 }
 
-static bool generation_has_share(const struct world *world, uint64_t generation) {
+static bool seat_has_share(const struct world *world, uint64_t generation, uint32_t slot) {
         for (size_t i = 0; i < world->share_count; i++)
-                if (world->shares[i].generation == generation)
+                if (world->shares[i].generation == generation && world->shares[i].slot == slot)
                         return true;
         return false;
 }
@@ -107,18 +107,15 @@ static bool judge_chosen_stop(struct world *world, const struct sim_instance *in
                                         world->now_ns - next->ready_ns >= proof_ns),
                         "stop of %llu before its successor has proved itself", (number)instance->number);
         }
-        if (s->is_steered && count_serving(world, instance->generation, false) == 1) {
-                REQUIRE(!generation_has_share(world, instance->generation),
-                        "stop of %llu, the last of generation %llu, while it gets connections",
-                        (number)instance->number, (number)instance->generation);
+        if (s->is_steered) {
+                REQUIRE(!seat_has_share(world, instance->generation, instance->slot),
+                        "stop of %llu, while it gets connections", (number)instance->number);
                 REQUIRE(instance->is_emptying || s->queue_timeout_ns == 0,
-                        "stop of %llu, the last of generation %llu, which was not emptied",
-                        (number)instance->number, (number)instance->generation);
+                        "stop of %llu, which was not emptied", (number)instance->number);
         }
         if (instance->is_emptying) {
                 REQUIRE(instance->is_empty || world->now_ns - instance->emptying_ns >= s->queue_timeout_ns,
-                        "stop of %llu, while connections wait for generation %llu", (number)instance->number,
-                        (number)instance->generation);
+                        "stop of %llu, while connections wait for it", (number)instance->number);
                 census.emptied++;
         }
         return true;
@@ -133,8 +130,8 @@ static bool judge_empty(struct world *world, const struct fleet_action *action) 
                         instance->slot == action->slot,
                 "%llu is emptied, and does not serve", (number)action->instance);
         REQUIRE(!instance->is_emptying, "%llu is emptied twice", (number)action->instance);
-        REQUIRE(!generation_has_share(world, action->generation),
-                "generation %llu is emptied while it gets connections", (number)action->generation);
+        REQUIRE(!seat_has_share(world, action->generation, action->slot),
+                "%llu is emptied while it gets connections", (number)action->instance);
         instance->is_emptying = true;
         instance->is_empty = false;
         instance->emptying_ns = world->now_ns;
@@ -297,26 +294,41 @@ static bool takes_connections(const struct world *world, const struct sim_instan
         return false;
 }
 
-/* New connections go to who has proved itself, or else to the only one in its slot; when there is nobody, to
- * the target. */
-static bool share_is_earned(const struct world *world, uint64_t generation) {
-        bool is_anybody = false;
-        struct fleet_view view;
-        fleet_look(&world->fleet, &view); /* the switch is said first, before the reason for it */
-        const bool must_prove = generation == view.target && view.phase != FLEET_PHASE_REVERTING;
+/* Who takes connections there and is of that generation; NULL: nobody. */
+static const struct sim_instance *seat_taker(
+        const struct world *world, uint64_t generation, uint32_t slot, bool *out_is_alone) {
+        const struct sim_instance *taker = NULL;
+        uint32_t here = 0;
         for (size_t i = 0; i < SIM_INSTANCES_MAX; i++) {
                 const struct sim_instance *one = &world->instances[i];
-                bool is_alone = true;
-                is_anybody |= takes_connections(world, one);
-                if (!takes_connections(world, one) || one->generation != generation)
+                if (one->slot != slot || !takes_connections(world, one))
                         continue;
-                for (size_t k = 0; k < SIM_INSTANCES_MAX; k++)
-                        is_alone &= k == i || world->instances[k].slot != one->slot ||
-                                    !takes_connections(world, &world->instances[k]);
-                if (one->is_available || is_alone || !must_prove)
-                        return true;
+                here++;
+                if (one->generation == generation && (!taker || one->is_available))
+                        taker = one;
         }
-        return !is_anybody && generation == view.target;
+        *out_is_alone = here == 1;
+        return taker;
+}
+
+static bool is_anybody_there(const struct world *world) {
+        for (size_t i = 0; i < SIM_INSTANCES_MAX; i++)
+                if (takes_connections(world, &world->instances[i]))
+                        return true;
+        return false;
+}
+
+/* New connections go to who has proved itself, or else to the only one in its slot; when there is nobody, to
+ * the target. */
+static bool share_is_earned(const struct world *world, const struct fleet_share *share) {
+        struct fleet_view view;
+        bool is_alone;
+        fleet_look(&world->fleet, &view); /* the switch is said first, before the reason for it */
+        const bool must_prove = share->generation == view.target && view.phase != FLEET_PHASE_REVERTING;
+        const struct sim_instance *taker = seat_taker(world, share->generation, share->slot, &is_alone);
+        if (taker)
+                return taker->is_available || is_alone || !must_prove;
+        return !is_anybody_there(world) && share->generation == view.target;
 }
 
 static bool judge_steer(struct world *world, const struct fleet_actions *actions) {
@@ -326,12 +338,39 @@ static bool judge_steer(struct world *world, const struct fleet_actions *actions
         world->share_count = actions->share_count;
         memcpy(world->shares, actions->shares, sizeof world->shares);
         for (size_t i = 0; i < actions->share_count; i++) {
-                const uint64_t generation = actions->shares[i].generation;
-                REQUIRE(actions->shares[i].weight > 0 && !world->generations[generation].is_dropped,
-                        "steer to generation %llu", (number)generation);
-                REQUIRE(share_is_earned(world, generation),
-                        "generation %llu gets connections before it has proved itself", (number)generation);
+                const struct fleet_share *share = &actions->shares[i];
+                REQUIRE(share->weight > 0 && !world->generations[share->generation].is_dropped &&
+                                share->slot < world->fleet.settings.replicas,
+                        "steer to generation %llu in slot %u", (number)share->generation, share->slot);
+                REQUIRE(share_is_earned(world, share),
+                        "generation %llu gets connections in slot %u before it has proved itself",
+                        (number)share->generation, share->slot);
+                for (size_t k = 0; k < i; k++)
+                        REQUIRE(share->slot != actions->shares[k].slot ||
+                                        share->generation != actions->shares[k].generation,
+                                "two shares of one seat");
         }
+        return true;
+}
+
+/* At any time: no slot that serves is left out, nobody gets more than another, and nothing goes to where
+ * nobody serves while somebody does elsewhere. */
+static bool judge_shares(struct world *world) {
+        bool has_share[FLEET_REPLICAS_MAX] = {false};
+        bool is_alone;
+        for (size_t i = 0; i < world->share_count; i++) {
+                const struct fleet_share *share = &world->shares[i];
+                has_share[share->slot] = true;
+                REQUIRE(world->is_canary || share->weight == world->shares[0].weight,
+                        "slot %u gets another part than slot %u", share->slot, world->shares[0].slot);
+                REQUIRE(seat_taker(world, share->generation, share->slot, &is_alone) ||
+                                !is_anybody_there(world),
+                        "connections go to slot %u, where nobody takes them", share->slot);
+        }
+        for (size_t i = 0; i < SIM_INSTANCES_MAX; i++)
+                REQUIRE(!takes_connections(world, &world->instances[i]) ||
+                                has_share[world->instances[i].slot],
+                        "slot %u serves and gets nothing", world->instances[i].slot);
         return true;
 }
 
@@ -507,7 +546,7 @@ static bool judge_rest(struct world *world) {
                                 one->is_killed,
                         "%llu keeps an old value in an emergency", (number)one->number);
         }
-        return !world->is_canary || judge_canary(world);
+        return (!world->is_canary || judge_canary(world)) && (world->share_count == 0 || judge_shares(world));
 }
 
 /* So many starts and wake-ups are enough for what happened. */

@@ -208,28 +208,17 @@ static void load_begin(struct world *world, uint32_t load) {
 }
 
 /* Who gets no more connections has an empty queue soon. Only who was told so is watched. */
-static void queue_watch(struct world *world, uint64_t generation) {
+static void queue_watch(struct world *world, const struct sim_instance *instance) {
         if (!mishap(world, 25))
-                world_post(world, 50 * NS_PER_MS + draw_ns(world, 100 * NS_PER_MS),
-                        (struct fleet_event){.kind = FLEET_EMPTY, .generation = generation});
+                post_about(world, instance, 50 * NS_PER_MS + draw_ns(world, 100 * NS_PER_MS), FLEET_EMPTY, 0);
 }
 
-static bool somebody_empties(const struct world *world, uint64_t generation) {
-        for (size_t i = 0; i < SIM_INSTANCES_MAX; i++)
-                if (world->instances[i].is_live && world->instances[i].is_emptying &&
-                        !world->instances[i].is_stopped && world->instances[i].generation == generation)
-                        return true;
-        return false;
-}
-
-/* Nobody of this generation empties any more: what the watch would have said it does not say. */
-static void queue_forget(struct world *world, uint64_t generation) {
+/* It empties no more: what the watch would have said it does not say. */
+static void queue_forget(struct world *world, uint64_t instance) {
         size_t kept = 0;
-        if (somebody_empties(world, generation))
-                return;
         for (size_t i = 0; i < world->pending_count; i++) {
                 const struct fleet_event *event = &world->pending[i].event;
-                if (event->kind != FLEET_EMPTY || event->generation != generation)
+                if (event->kind != FLEET_EMPTY || event->instance != instance)
                         world->pending[kept++] = world->pending[i];
         }
         world->pending_count = kept;
@@ -248,13 +237,13 @@ static void perform(struct world *world, const struct fleet_action *action) {
                 instance_signalled(world, action);
                 break;
         case FLEET_DO_EMPTY:
-                queue_watch(world, action->generation);
+                queue_watch(world, instance);
                 break;
         case FLEET_DO_RECALL:
-                queue_forget(world, action->generation);
+                queue_forget(world, action->instance);
                 break;
         case FLEET_DO_STOP:
-                queue_forget(world, instance->generation);
+                queue_forget(world, action->instance);
                 if (!instance->ignores_stop)
                         post_about(world, instance,
                                 (world_chance(world, 70) ? action->delay_ns : 0) +
@@ -318,10 +307,6 @@ static bool tell_stale(struct world *world) {
         struct fleet_event event = {.kind = kinds[world_random(world, 8)], .status = 1};
         event.instance = world->stale[world_random(world, world->stale_count)];
         event.load = world->load_live ? world->load_live - 1 : world->load_last;
-        if (event.kind == FLEET_EMPTY)
-                event.generation = world_random(world, world->generation_next + 1);
-        if (event.kind == FLEET_EMPTY && somebody_empties(world, event.generation))
-                return true;
         before = world->fleet;
         fleet_step(&world->fleet, &event, &actions);
         census.stale++;

@@ -145,7 +145,7 @@ struct world {
         int64_t spawn_ns[FLEET_REPLICAS_MAX];  /* the last one here, */
         uint64_t spawn_generation[FLEET_REPLICAS_MAX];
         bool spawn_failed[FLEET_REPLICAS_MAX]; /* and whether it failed */
-        struct fleet_share shares[FLEET_GENERATIONS_MAX];
+        struct fleet_share shares[FLEET_SHARES_MAX];
         size_t share_count;
         uint64_t share_weight;
 };

@@ -136,6 +136,15 @@ static inline bool report_is_step(enum fleet_report report) {
                report == FLEET_REPORT_STOPPED;
 }
 
+/* Where there is one slot, and where all get the same, neither has to be said. */
+static inline void trace_share(const struct fleet_share *share) {
+        trace_add(" g%llu", (unsigned long long)share->generation);
+        if (fleet.settings.replicas > 1)
+                trace_add("@%u", share->slot);
+        if (share->weight != 1)
+                trace_add(":%u", share->weight);
+}
+
 static inline void trace_action(const struct fleet_action *action) {
         const unsigned long long instance = action->instance;
         const unsigned long long generation = action->generation;
@@ -182,8 +191,7 @@ static inline void trace_action(const struct fleet_action *action) {
         case FLEET_DO_STEER:
                 trace_add("steer");
                 for (size_t i = 0; i < actions.share_count; i++)
-                        trace_add(" g%llu:%u", (unsigned long long)actions.shares[i].generation,
-                                actions.shares[i].weight);
+                        trace_share(&actions.shares[i]);
                 break;
         case FLEET_DO_REPORT:
                 trace_report(action);
@@ -278,8 +286,8 @@ static inline void rollback(void) {
         tell((struct fleet_event){.kind = FLEET_ROLLBACK});
 }
 
-static inline void queue_empty(uint64_t generation) {
-        tell((struct fleet_event){.kind = FLEET_EMPTY, .generation = generation});
+static inline void queue_empty(uint64_t instance) {
+        tell((struct fleet_event){.kind = FLEET_EMPTY, .instance = instance});
 }
 
 /* Time passes; the fleet is woken whenever it wants to be. */

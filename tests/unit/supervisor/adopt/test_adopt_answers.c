@@ -116,13 +116,14 @@ static void part_on_ended(struct child *child, int wait_status) {
 }
 
 static int child_run_as(child_part *part, uint64_t generation) {
+        const struct instance instance = {.number = 5, .generation = generation};
         int channel, status = -1;
         struct child child = {.on_ended = part_on_ended, .owner = &status};
         int64_t limit_ns = time_now_ns() + LIMIT_NS;
         struct error error = {0};
         pid_t pid;
 
-        assert_int_equal(adopt_prepare(&adopt, 5, generation, &channel, &error), 0);
+        assert_int_equal(adopt_prepare(&adopt, &instance, &channel, &error), 0);
         pid = fork();
         if (pid == 0) {
                 int fd = adopt_filter_install(false);
@@ -195,9 +196,11 @@ static void test_a_bind_gets_the_generations_socket_and_its_listen_is_the_sign(v
         assert_int_equal(child_run(binds_and_listens), 0);
         assert_true(is_ready());
         assert_int_equal(listeners.count, 1);
-        assert_int_equal(listeners.list[0].members[0].generation, 1);
+        assert_int_equal(listeners.list[0].members[0].seat.generation, 1);
         assert_true(queue_limit(listeners.list[0].members[0].fd) > 1); /* whatever it asked for */
-        assert_int_equal(listeners_descriptors(&listeners, 1, descriptors, &count, &error), 0);
+        assert_int_equal(listeners_descriptors(
+                                 &listeners, &(struct seat){.generation = 1}, descriptors, &count, &error),
+                0);
         assert_int_equal(count, 0); /* it was not declared, and is not handed over at the next start */
         assert_int_equal(child_run_as(binds_and_listens, 2), 0); /* beside the first */
         assert_int_equal(listeners.list[0].member_count, 2);

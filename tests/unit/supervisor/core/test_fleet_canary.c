@@ -25,34 +25,40 @@ static void test_a_canary_gets_its_share_and_the_rest_follows_when_its_time_is_o
         struct fleet_settings settings = settings_canary(2);
         (void)state;
         canary_up(&settings);
-        expect("steer g1:180 g2:20 (canary 3 later)");
+        expect("steer g1@0:90 g1@1:90 g2@0:20 (canary 3 later)");
         assert_int_equal(wakes_in(), 30 * S);
         later(29 * S);
         expect("");
         later(1 * S);
-        expect("steer g2:1 g1:1 (canary passed g2) stop 1");
+        expect("steer g2@0 g1@1 (canary passed g2) stop 1");
         exited(1, 0);
         expect("spawn 4 g2@1");
         ready(4);
         later(1 * S);
         exited(2, 0);
-        expect("steer g2:2 stop 2 (committed g2) drop g1");
+        expect("steer g2@0 g2@1 stop 2 (committed g2) drop g1");
 }
 
 /* Of a hundred new connections exactly so many, whatever the number of replicas. */
 static void test_the_share_of_a_canary_is_exact(void **state) {
         static const uint32_t percents[] = {1, 10, 33, 99};
         (void)state;
-        for (uint32_t replicas = 1; replicas <= 32; replicas += 31)
+        static const uint32_t counts[] = {1, 3, 32};
+        for (size_t k = 0; k < sizeof counts / sizeof counts[0]; k++)
                 for (size_t i = 0; i < sizeof percents / sizeof percents[0]; i++) {
-                        struct fleet_settings settings = settings_canary(replicas);
+                        struct fleet_settings settings = settings_canary(counts[k]);
                         settings.canary_percent = percents[i];
                         canary_up(&settings);
-                        const struct fleet_share *shares = fleet.shares;
-                        assert_int_equal(fleet.share_count, 2);
-                        assert_int_equal(shares[1].generation, 2);
-                        assert_int_equal(
-                                shares[1].weight * 100, (shares[0].weight + shares[1].weight) * percents[i]);
+                        const struct fleet_share *shares = fleet.shares, *canary = &shares[counts[k]];
+                        uint32_t all = 0;
+                        assert_int_equal(fleet.share_count, counts[k] + 1);
+                        for (size_t share = 0; share < fleet.share_count; share++)
+                                all += shares[share].weight;
+                        for (size_t share = 1; share < counts[k]; share++)
+                                assert_int_equal(shares[share].weight, shares[0].weight);
+                        assert_int_equal(canary->generation, 2);
+                        assert_int_equal(canary->slot, 0);
+                        assert_int_equal(canary->weight * 100, all * percents[i]);
                 }
 }
 
@@ -64,7 +70,7 @@ static void test_a_canary_that_fails_ends_the_rollout_whatever_failures_are_allo
         trace[0] = '\0';
         later(10 * S);
         exited(3, 1);
-        expect("steer g1:2 (failed 3 exited 1) (reverted g2 exited 1) (restored g1) drop g2");
+        expect("steer g1@0 g1@1 (failed 3 exited 1) (reverted g2 exited 1) (restored g1) drop g2");
 }
 
 static void test_an_unhealthy_canary_ends_the_rollout(void **state) {
@@ -74,7 +80,7 @@ static void test_an_unhealthy_canary_ends_the_rollout(void **state) {
         canary_up(&settings);
         expect("steer g1:90 g2:10 (canary 2 later)");
         unhealthy(2);
-        expect("steer g1:1 (failed 2 unhealthy) (reverted g2 unhealthy) stop 2");
+        expect("steer g1 (failed 2 unhealthy) (reverted g2 unhealthy) stop 2");
 }
 
 /* Until there is a canary the allowed failures count as in any rollout, and one slot tries at a time. */
@@ -91,9 +97,9 @@ static void test_before_the_canary_is_there_one_slot_tries_at_a_time(void **stat
         expect("(failed 5 exited 1) (retry 5 later) spawn 6 g2@1");
         ready(6);
         later(1 * S);
-        expect("steer g1:360 g2:40 (canary 6 later)");
+        expect("steer g1@0:90 g1@1:90 g1@2:90 g1@3:90 g2@1:40 (canary 6 later)");
         later(30 * S);
-        expect("steer g1:3 g2:1 (canary passed g2) spawn 7 g2@0 stop 2 spawn 8 g2@2");
+        expect("steer g1@0 g2@1 g1@2 g1@3 (canary passed g2) spawn 7 g2@0 stop 2 spawn 8 g2@2");
 }
 
 static void test_an_old_one_that_crashes_beside_the_canary_comes_back(void **state) {
@@ -104,7 +110,7 @@ static void test_an_old_one_that_crashes_beside_the_canary_comes_back(void **sta
         trace[0] = '\0';
         later(5 * S);
         exited(1, 1);
-        expect("steer g2:1 (failed 1 exited 1) (restart 1) spawn 3 g1");
+        expect("steer g2 (failed 1 exited 1) (restart 1) spawn 3 g1");
         ready(3);
         expect("steer g1:90 g2:10");
 }
@@ -117,7 +123,7 @@ static void test_another_slot_that_crashes_during_the_canary_is_filled_with_what
         trace[0] = '\0';
         later(5 * S);
         exited(2, 1);
-        expect("steer g1:180 g2:20 (failed 2 exited 1) (restart 2) spawn 5 g1@1");
+        expect("steer g1@0:90 g1@2:90 g2@0:20 (failed 2 exited 1) (restart 2) spawn 5 g1@1");
 }
 
 /* The proof is the time under clients: it is not cut short because the old one is gone. */
@@ -127,7 +133,7 @@ static void test_a_canary_that_is_alone_serves_its_time(void **state) {
         canary_up(&settings);
         trace[0] = '\0';
         exited(1, 0);
-        expect("steer g2:1 (failed 1 exited) spawn 3 g1");
+        expect("steer g2 (failed 1 exited) spawn 3 g1");
         exited(3, 0);
         later(29 * S);
         assert_null(strstr(trace, "committed"));
@@ -141,7 +147,7 @@ static void test_an_emergency_has_no_canary(void **state) {
         fleet_up(&settings);
         tell((struct fleet_event){.kind = FLEET_RELOAD, .is_emergency = true});
         loaded(2, 'b');
-        expect("load 2 steer g2:1 (rollout g2) stop 1 stop 2 spawn 3 g2@0");
+        expect("load 2 steer g2@0 (rollout g2) stop 1 stop 2 spawn 3 g2@0");
         exited(1, 0);
         ready(3);
         later(1 * S);
@@ -155,11 +161,11 @@ static void test_a_newer_generation_has_a_canary_of_its_own(void **state) {
         trace[0] = '\0';
         reload();
         loaded(3, 'c');
-        expect("load 3 steer g1:2 (superseded g2) (rollout g3) stop 3");
+        expect("load 3 steer g1@0 g1@1 (superseded g2) (rollout g3) stop 3");
         exited(3, 0);
         ready(4);
         later(1 * S);
-        expect("spawn 4 g3@0 drop g2 steer g1:180 g3:20 (canary 4 later)");
+        expect("spawn 4 g3@0 drop g2 steer g1@0:90 g1@1:90 g3@0:20 (canary 4 later)");
 }
 
 static void test_a_fleet_that_is_not_steered_has_no_canary(void **state) {
@@ -177,7 +183,8 @@ static void test_with_revert_off_a_failed_canary_halts(void **state) {
         canary_up(&settings);
         trace[0] = '\0';
         exited(3, 1);
-        expect("steer g1:2 (failed 3 exited 1) (halted g2 exited 1) (cancelled g2) (restored g1) drop g2");
+        expect("steer g1@0 g1@1 (failed 3 exited 1) (halted g2 exited 1) (cancelled g2) (restored g1) drop "
+               "g2");
 }
 
 static void test_halted_for_being_slow_a_canary_serves_as_its_slot_does(void **state) {
@@ -188,7 +195,7 @@ static void test_halted_for_being_slow_a_canary_serves_as_its_slot_does(void **s
         canary_up(&settings);
         trace[0] = '\0';
         later(9 * S);
-        expect("steer g2:1 g1:1 (halted g2 rollout too slow) stop 1");
+        expect("steer g2@0 g1@1 (halted g2 rollout too slow) stop 1");
         exited(1, 0);
         later(60 * S);
         expect("");

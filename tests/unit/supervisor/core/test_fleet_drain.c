@@ -165,7 +165,7 @@ static void test_every_step_of_a_rollout_is_told(void **state) {
         ready(2);
         expect("load 2 (rollout g2) spawn 2 g2 (ready 2)");
         later(1 * S);
-        expect("steer g2:1 (available 2) empty 1 g1");
+        expect("steer g2 (available 2) empty 1 g1");
         queue_empty(1);
         expect("(emptied 1) stop 1");
         exited(1, 0);
@@ -174,7 +174,7 @@ static void test_every_step_of_a_rollout_is_told(void **state) {
         loaded(3, 'c');
         ready(3);
         later(2 * S);
-        expect("load 3 (rollout g3) spawn 3 g3 (ready 3) steer g3:1 (available 3) empty 2 g2 (queue timeout "
+        expect("load 3 (rollout g3) spawn 3 g3 (ready 3) steer g3 (available 3) empty 2 g2 (queue timeout "
                "2) stop 2");
         exited(2, 0);
         exited(3, 0);

@@ -115,7 +115,7 @@ static void test_connections_are_steered_away_before_the_old_is_stopped(void **s
         ready(2);
         expect("load 2 (rollout g2) spawn 2 g2");
         later(1 * S);
-        expect("steer g2:1 empty 1 g1");
+        expect("steer g2 empty 1 g1");
         assert_int_equal(wakes_in(), 5 * S);
         queue_empty(2);
         expect("");
@@ -123,6 +123,76 @@ static void test_connections_are_steered_away_before_the_old_is_stopped(void **s
         expect("stop 1");
         exited(1, 0);
         expect("(committed g2) drop g1");
+}
+
+static void test_one_of_three_that_leaves_gets_nothing_while_the_others_serve(void **state) {
+        (void)state;
+        const struct fleet_settings settings = settings_steered(3);
+        fleet_up(&settings);
+        reload();
+        loaded(2, 'b');
+        ready(4);
+        trace[0] = '\0';
+        later(1 * S);
+        expect("steer g2@0 g1@1 g1@2 empty 1 g1");
+        queue_empty(2);
+        expect("");
+        queue_empty(1);
+        expect("stop 1");
+        exited(1, 0);
+        expect("spawn 5 g2@1");
+        ready(5);
+        later(1 * S);
+        expect("steer g2@0 g2@1 g1@2 empty 2 g1");
+}
+
+static void test_each_of_several_that_leave_is_stopped_when_its_own_queue_is_empty(void **state) {
+        (void)state;
+        struct fleet_settings settings = settings_steered(3);
+        settings.surge_max = 3;
+        fleet_up(&settings);
+        reload();
+        loaded(2, 'b');
+        ready(4);
+        ready(5);
+        trace[0] = '\0';
+        later(1 * S);
+        expect("steer g2@0 g2@1 g1@2 empty 1 g1 empty 2 g1");
+        queue_empty(2);
+        expect("stop 2");
+        queue_empty(1);
+        expect("stop 1");
+}
+
+static void test_one_that_crashes_gets_nothing_until_it_serves_again(void **state) {
+        (void)state;
+        struct fleet_settings settings = settings_steered(3);
+        settings.restart = FLEET_RESTART_ALWAYS;
+        fleet_up(&settings);
+        trace[0] = '\0';
+        exited(2, 1);
+        expect("steer g1@0 g1@2 (failed 2 exited 1) (restart 2) spawn 4 g1@1");
+        ready(4);
+        expect("steer g1@0 g1@1 g1@2");
+        exited(1, 1);
+        exited(3, 1);
+        trace[0] = '\0';
+        exited(4, 1); /* nobody serves: who comes waits where the others start */
+        expect("steer g1@0 g1@2 (failed 4 exited 1) (restart 4 later)");
+}
+
+static void test_when_all_have_crashed_who_comes_waits_for_each_of_them(void **state) {
+        (void)state;
+        struct fleet_settings settings = settings_steered(2);
+        settings.restart = FLEET_RESTART_ALWAYS;
+        fleet_up(&settings);
+        exited(1, 1);
+        exited(3, 1);
+        trace[0] = '\0';
+        exited(2, 1);
+        exited(4, 1);
+        expect("(failed 2 exited 1) (restart 2) spawn 4 g1@1 steer g1@0 g1@1 (failed 4 exited 1) (restart 4 "
+               "later)");
 }
 
 static void test_a_queue_that_does_not_empty_is_not_waited_for_without_end(void **state) {
@@ -133,7 +203,7 @@ static void test_a_queue_that_does_not_empty_is_not_waited_for_without_end(void 
         loaded(2, 'b');
         ready(2);
         later(6 * S);
-        expect("load 2 (rollout g2) spawn 2 g2 steer g2:1 empty 1 g1 stop 1");
+        expect("load 2 (rollout g2) spawn 2 g2 steer g2 empty 1 g1 stop 1");
 }
 
 static void test_an_old_one_that_drains_is_the_fastest_way_back(void **state) {
@@ -146,7 +216,7 @@ static void test_an_old_one_that_drains_is_the_fastest_way_back(void **state) {
         later(1 * S);
         trace[0] = '\0';
         exited(2, 1);
-        expect("steer g1:1 (failed 2 exited 1) (reverted g2 exited 1) recall 1 g1 (restored g1) drop g2");
+        expect("steer g1 (failed 2 exited 1) (reverted g2 exited 1) recall 1 g1 (restored g1) drop g2");
 }
 
 static void test_one_that_drains_and_is_unhealthy_is_not_taken_back(void **state) {
@@ -161,7 +231,7 @@ static void test_one_that_drains_and_is_unhealthy_is_not_taken_back(void **state
         trace[0] = '\0';
         unhealthy(1);
         exited(2, 1);
-        expect("stop 1 steer g1:1 (failed 2 exited 1) (reverted g2 exited 1) spawn 3 g1 drop g2");
+        expect("stop 1 steer g1 (failed 2 exited 1) (reverted g2 exited 1) spawn 3 g1 drop g2");
 }
 
 static void test_one_that_empties_to_make_room_is_not_taken_back(void **state) {
@@ -177,7 +247,7 @@ static void test_one_that_empties_to_make_room_is_not_taken_back(void **state) {
         unhealthy(2);
         expect("(failed 2 unhealthy) (retry 2 later) stop 2");
         later(500 * MS);
-        expect("steer g2:1 empty 1 g1");
+        expect("steer g2 empty 1 g1");
         queue_empty(1);
         expect("stop 1");
         exited(2, 0);
@@ -195,9 +265,10 @@ static void test_one_that_is_taken_back_does_not_hold_up_the_other_slots(void **
         exited(1, 0);
         ready(4);
         later(1 * S);
-        expect("load 2 (rollout g2) spawn 3 g2@0 steer g2:1 g1:1 stop 1 spawn 4 g2@1 steer g2:2 empty 2 g1");
+        expect("load 2 (rollout g2) spawn 3 g2@0 steer g2@0 g1@1 empty 1 g1 spawn 4 g2@1 steer g2@0 g2@1 "
+               "empty 2 g1");
         rollback();
-        expect("steer g2:1 g1:1 (cancelled g2) recall 2 g1 stop 4");
+        expect("steer g2@0 g1@1 (cancelled g2) recall 2 g1 empty 4 g2");
         exited(4, 0);
         expect("spawn 5 g1@0");
 }
@@ -222,10 +293,10 @@ static void test_one_that_drains_is_needed_when_its_own_successor_fails(void **s
         later(1 * S);
         ready(6);
         later(2 * S);
-        expect("steer g1:1 g3:1 steer g3:2 empty 4 g2");
+        expect("steer g1@0 g3@1 steer g3@0 g3@1 empty 4 g2");
         /* slot 0 has two that are available, so nobody is missed but in slot 1 */
         exited(5, 1);
-        expect("steer g3:1 g2:1 (failed 5 exited 1) (retry 5) recall 4 g2 spawn 7 g3@1");
+        expect("steer g3@0 g2@1 (failed 5 exited 1) (retry 5) recall 4 g2 spawn 7 g3@1");
 }
 
 static void test_shares_follow_the_replicas_of_each_generation(void **state) {
@@ -234,19 +305,20 @@ static void test_shares_follow_the_replicas_of_each_generation(void **state) {
         fleet_begin(&settings);
         start();
         loaded(1, 'a');
-        expect("load 1 steer g1:1 spawn 1 g1@0 spawn 2 g1@1");
+        expect("load 1 steer g1@0 g1@1 spawn 1 g1@0 spawn 2 g1@1");
         ready(1);
-        expect("");
+        expect("steer g1@0");
         ready(2);
-        expect("steer g1:2");
+        expect("steer g1@0 g1@1");
         later(1 * S);
         reload();
         loaded(2, 'b');
         ready(3);
         later(1 * S);
-        expect("(started g1) load 2 (rollout g2) spawn 3 g2@0 steer g2:1 g1:1 stop 1");
+        expect("(started g1) load 2 (rollout g2) spawn 3 g2@0 steer g2@0 g1@1 empty 1 g1");
         exited(3, 1);
-        expect("steer g1:1 (failed 3 exited 1) (reverted g2 exited 1) spawn 4 g1@0 drop g2");
+        expect("steer g1@0 g1@1 (failed 3 exited 1) (reverted g2 exited 1) recall 1 g1 (restored g1) drop "
+               "g2");
 }
 
 static void test_one_that_drains_comes_back_instead_of_a_second_one(void **state) {
@@ -261,7 +333,7 @@ static void test_one_that_drains_comes_back_instead_of_a_second_one(void **state
         later(1 * S);
         trace[0] = '\0';
         exited(2, 1);
-        expect("steer g1:1 (failed 2 exited 1) (halted g2 exited 1) recall 1 g1 (cancelled g2) (restored g1) "
+        expect("steer g1 (failed 2 exited 1) (halted g2 exited 1) recall 1 g1 (cancelled g2) (restored g1) "
                "drop g2");
 }
 
@@ -354,6 +426,10 @@ int main(void) {
                 cmocka_unit_test(test_an_old_one_that_ends_for_good_leaves_the_slot_to_the_new_one),
                 cmocka_unit_test(test_stop_during_a_handoff_stops_both_and_reports_the_one_that_served),
                 cmocka_unit_test(test_connections_are_steered_away_before_the_old_is_stopped),
+                cmocka_unit_test(test_one_of_three_that_leaves_gets_nothing_while_the_others_serve),
+                cmocka_unit_test(test_each_of_several_that_leave_is_stopped_when_its_own_queue_is_empty),
+                cmocka_unit_test(test_one_that_crashes_gets_nothing_until_it_serves_again),
+                cmocka_unit_test(test_when_all_have_crashed_who_comes_waits_for_each_of_them),
                 cmocka_unit_test(test_a_queue_that_does_not_empty_is_not_waited_for_without_end),
                 cmocka_unit_test(test_an_old_one_that_drains_is_the_fastest_way_back),
                 cmocka_unit_test(test_one_that_drains_and_is_unhealthy_is_not_taken_back),

@@ -119,23 +119,41 @@ static void test_a_generation_is_there_until_its_last_process_has_gone(void **st
         assert_false(instances_have(&instances, 7));
 }
 
-static void test_it_is_emptying_while_one_of_it_is_and_was_not_told_to_stop(void **state) {
+static void test_a_seat_is_taken_by_its_own_generation_in_its_own_slot(void **state) {
+        const struct seat seat = {.generation = 7, .slot = 2}, elsewhere = {.generation = 7, .slot = 1},
+                          older = {.generation = 6, .slot = 2};
+        struct instance *instance;
+
+        (void)state;
+        begin();
+        instance = put(1, 7);
+        instance->slot = 2;
+        assert_true(instances_have_seat(&instances, &seat));
+        assert_false(instances_have_seat(&instances, &elsewhere));
+        assert_false(instances_have_seat(&instances, &older));
+        instance->is_used = false;
+        assert_false(instances_have_seat(&instances, &seat));
+        instance->is_prepared = true;
+        assert_true(instances_have_seat(&instances, &seat));
+}
+
+static void test_one_is_emptying_until_it_is_told_to_stop_or_has_gone(void **state) {
         struct instance *instance, *other;
 
         (void)state;
         begin();
         instance = put(1, 7);
-        other = put(2, 8);
-        assert_false(instances_are_emptying(&instances, 7));
+        other = put(2, 7);
+        assert_false(instance_is_emptying(&instances, 1));
         instance->is_emptying = true;
-        assert_true(instances_are_emptying(&instances, 7));
-        assert_false(instances_are_emptying(&instances, 8));
+        assert_true(instance_is_emptying(&instances, 1));
+        assert_false(instance_is_emptying(&instances, 2));
         other->is_emptying = true;
         instance->is_ending = true;
-        assert_false(instances_are_emptying(&instances, 7));
-        assert_true(instances_are_emptying(&instances, 8));
+        assert_false(instance_is_emptying(&instances, 1));
+        assert_true(instance_is_emptying(&instances, 2));
         other->is_used = false;
-        assert_false(instances_are_emptying(&instances, 8));
+        assert_false(instance_is_emptying(&instances, 2));
 }
 
 int main(void) {
@@ -146,7 +164,8 @@ int main(void) {
                 cmocka_unit_test(test_a_full_table_has_no_place_until_somebody_leaves),
                 cmocka_unit_test(test_a_walk_meets_each_one_that_runs_once),
                 cmocka_unit_test(test_a_generation_is_there_until_its_last_process_has_gone),
-                cmocka_unit_test(test_it_is_emptying_while_one_of_it_is_and_was_not_told_to_stop),
+                cmocka_unit_test(test_a_seat_is_taken_by_its_own_generation_in_its_own_slot),
+                cmocka_unit_test(test_one_is_emptying_until_it_is_told_to_stop_or_has_gone),
         };
 
         return cmocka_run_group_tests_name("instances", tests, NULL, NULL);

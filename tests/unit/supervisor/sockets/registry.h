@@ -28,6 +28,10 @@
 
 #define ANSWER_MS 5000
 
+/* Where the first instance of a generation sits. */
+#define SEAT(number)           SEAT_AT(number, 0)
+#define SEAT_AT(number, place) (&(struct seat){.generation = (number), .slot = (place)})
+
 static struct loop loop;
 static struct facts facts;
 static struct instances instances;
@@ -102,24 +106,35 @@ static inline struct listener *web(void) {
         return &listeners.list[0];
 }
 
-/* The generation's first declared socket. */
-static inline int descriptor_of(uint64_t generation) {
+/* The first declared socket of an instance there. */
+static inline int descriptor_at(uint64_t generation, uint32_t slot) {
         struct launch_descriptor descriptors[LISTENERS_MAX];
         struct error error = {0};
         size_t count;
 
-        if (listeners_descriptors(&listeners, generation, descriptors, &count, &error) < 0)
+        if (listeners_descriptors(&listeners, SEAT_AT(generation, slot), descriptors, &count, &error) < 0)
                 fail_msg("%s", error.text);
         assert_int_equal(count, settings.declared_count);
         return descriptors[0].fd;
 }
 
-/* A process of that generation. */
-static inline void instance_put(size_t place, uint64_t generation) {
-        instances.list[place] = (struct instance){
-                .is_used = true, .instances = &instances, .number = place + 1, .generation = generation};
+static inline int descriptor_of(uint64_t generation) {
+        return descriptor_at(generation, 0);
+}
+
+/* A process of that generation, in that slot. */
+static inline void instance_put_at(size_t place, uint64_t generation, uint32_t slot) {
+        instances.list[place] = (struct instance){.is_used = true,
+                .instances = &instances,
+                .number = place + 1,
+                .generation = generation,
+                .slot = slot};
         if (instances.places <= place)
                 instances.places = place + 1;
+}
+
+static inline void instance_put(size_t place, uint64_t generation) {
+        instance_put_at(place, generation, 0);
 }
 
 static inline void steer(uint64_t first, uint32_t first_weight, uint64_t second, uint32_t second_weight) {
@@ -127,6 +142,15 @@ static inline void steer(uint64_t first, uint32_t first_weight, uint64_t second,
                 {.generation = second, .weight = second_weight}};
 
         listeners_steer(&listeners, shares, second_weight > 0 ? 2 : 1);
+}
+
+/* All of them get the same. */
+static inline void steer_to(size_t count, const struct seat *seats) {
+        struct fleet_share shares[FLEET_SHARES_MAX];
+
+        for (size_t i = 0; i < count; i++)
+                shares[i] = (struct fleet_share){seats[i].generation, seats[i].slot, 1};
+        listeners_steer(&listeners, shares, count);
 }
 
 static inline int client_connect(const char *host) {
@@ -152,7 +176,7 @@ static inline uint64_t accept_one(void) {
 
                 if (poll(&poll_fd, 1, 0) == 1) {
                         close(accept(poll_fd.fd, NULL, NULL));
-                        return web()->members[i].generation;
+                        return web()->members[i].seat.generation;
                 }
         }
         fail_msg("nobody got the connection");
@@ -180,7 +204,7 @@ static inline uint64_t probe_lands(uint64_t generation) {
         int result, code = 0;
         socklen_t length = sizeof code;
 
-        result = listeners_probe(&listeners, generation, NULL, &poll_fd.fd, &error);
+        result = listeners_probe(&listeners, SEAT(generation), NULL, &poll_fd.fd, &error);
         if (result != 0)
                 fail_msg("probe: %d %s", result, error.text);
         assert_int_equal(poll(&poll_fd, 1, ANSWER_MS), 1);

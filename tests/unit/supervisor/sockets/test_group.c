@@ -65,8 +65,8 @@ static void test_a_generation_without_a_socket_gets_one_when_it_is_steered_to(vo
         descriptor_of(1);
         steer(2, 1, 0, 0);
         fd = client_connect("127.0.0.1");
-        assert_int_equal(listeners_waiting(&listeners, 2), 1);
-        assert_int_equal(listeners_waiting(&listeners, 1), 0);
+        assert_int_equal(listeners_waiting(&listeners, SEAT(2)), 1);
+        assert_int_equal(listeners_waiting(&listeners, SEAT(1)), 0);
         assert_int_equal(accept_one(), 2);
         close(fd);
         registry_end();
@@ -84,11 +84,11 @@ static void test_the_next_generation_gets_the_queue_of_one_that_died(void **stat
         instance_put(0, 1);
         steer(2, 1, 0, 0);
         assert_int_not_equal(descriptor_of(2), first);
-        assert_int_equal(listeners_waiting(&listeners, 1), 1);
+        assert_int_equal(listeners_waiting(&listeners, SEAT(1)), 1);
         instances.list[0] = (struct instance){0};
         steer(3, 1, 0, 0);
         assert_int_equal(descriptor_of(3), first);
-        assert_int_equal(listeners_waiting(&listeners, 3), 1);
+        assert_int_equal(listeners_waiting(&listeners, SEAT(3)), 1);
         close(client);
         registry_end();
 }
@@ -126,7 +126,7 @@ static void test_a_socket_that_the_app_shut_down_leaves_its_place(void **state) 
         assert_int_equal(probe_lands(2), 2);
         assert_int_equal(web()->member_count, 2);
         assert_all_land("127.0.0.1", 10, 3);
-        assert_int_equal(listeners_waiting(&listeners, 1), 0);
+        assert_int_equal(listeners_waiting(&listeners, SEAT(1)), 0);
         registry_end();
 }
 
@@ -134,7 +134,7 @@ static void test_the_socket_of_a_generation_that_nobody_runs_is_closed(void **st
         (void)state;
         registry_start("127.0.0.1");
         descriptor_of(1);
-        descriptor_of(2);
+        descriptor_at(2, 1);
         descriptor_of(3);
         steer(3, 1, 0, 0);
         fleet.generations[0] = (struct fleet_generation){.is_used = true, .number = 3};
@@ -151,6 +151,53 @@ static void test_the_socket_of_a_generation_that_nobody_runs_is_closed(void **st
         listeners_settle(&listeners);
         assert_int_equal(web()->member_count, 1);
         assert_all_land("127.0.0.1", 5, 3);
+        registry_end();
+}
+
+/* The stable one's instances come back where its slot is still theirs. */
+static void test_a_seat_whose_slot_has_moved_on_is_closed_when_its_process_has_gone(void **state) {
+        (void)state;
+        registry_start("127.0.0.1");
+        descriptor_at(1, 0);
+        descriptor_at(1, 1);
+        descriptor_at(2, 0);
+        fleet.generations[0] = (struct fleet_generation){.is_used = true, .number = 2};
+        fleet.target = 0;
+        fleet.generations[1] = (struct fleet_generation){.is_used = true, .number = 1};
+        fleet.stable = 1;
+        instance_put_at(0, 1, 0);
+        steer_to(2, (const struct seat[]){{2, 0}, {1, 1}});
+        listeners_settle(&listeners);
+        assert_int_equal(web()->member_count, 3);
+        steer_to(1, (const struct seat[]){{2, 0}}); /* 1 has crashed in slot 1 */
+        instances.list[0].is_used = false;
+        listeners_settle(&listeners);
+        assert_int_equal(web()->member_count, 2);
+        assert_non_null(listener_member_of(web(), SEAT_AT(1, 1)));
+        assert_all_land("127.0.0.1", 5, 2);
+        registry_end();
+}
+
+/* As many as a fleet can have: each gets what is meant for it, also when some have left. */
+static void test_a_large_fleet_has_a_socket_for_each_instance(void **state) {
+        struct seat seats[FLEET_SHARES_MAX];
+
+        (void)state;
+        registry_start("127.0.0.1");
+        for (uint64_t number = 1; number <= FLEET_INSTANCES_MAX + 6; number++)
+                descriptor_of(number);
+        for (uint64_t number = 1; number <= FLEET_INSTANCES_MAX + 6; number += 7)
+                assert_int_equal(probe_lands(number), number);
+        for (size_t i = 0; i < FLEET_SHARES_MAX; i++)
+                seats[i] = (struct seat){.generation = 2 * i + 1};
+        steer_to(FLEET_SHARES_MAX, seats);
+        for (unsigned i = 0; i < 200; i++)
+                assert_int_equal(client_lands("127.0.0.1") % 2, 1);
+        for (uint64_t number = 2; number <= FLEET_INSTANCES_MAX; number += 2)
+                listeners_drop(&listeners, number);
+        for (unsigned i = 0; i < 200; i++)
+                assert_int_equal(client_lands("127.0.0.1") % 2, 1);
+        assert_int_equal(probe_lands(FLEET_INSTANCES_MAX + 6), FLEET_INSTANCES_MAX + 6);
         registry_end();
 }
 
@@ -227,6 +274,8 @@ int main(void) {
                 cmocka_unit_test(test_what_is_kept_for_later_is_bounded),
                 cmocka_unit_test(test_a_socket_that_the_app_shut_down_leaves_its_place),
                 cmocka_unit_test(test_the_socket_of_a_generation_that_nobody_runs_is_closed),
+                cmocka_unit_test(test_a_seat_whose_slot_has_moved_on_is_closed_when_its_process_has_gone),
+                cmocka_unit_test(test_a_large_fleet_has_a_socket_for_each_instance),
                 cmocka_unit_test(test_a_stranger_in_the_group_is_noticed),
                 cmocka_unit_test(test_who_listens_beside_the_group_is_no_stranger),
         };

@@ -21,18 +21,18 @@ static void test_an_app_that_binds_gets_the_socket_of_its_generation(void **stat
         registry_start("127.0.0.1");
         declared_fd = descriptor_of(1);
         address = web()->address;
-        assert_int_equal(listeners_adopt(&listeners, 1, &address, &options, &first, &error), 0);
+        assert_int_equal(listeners_adopt(&listeners, SEAT(1), &address, &options, &first, &error), 0);
         assert_int_equal(first, declared_fd);
         listeners_close(&listeners);
         settings.declared_count = 0;
         assert_false(listeners_are_steered(&listeners));
         rules.adopt_count = 1;
         assert_true(listeners_are_steered(&listeners)); /* it may come */
-        assert_int_equal(listeners_adopt(&listeners, 1, &address, &options, &first, &error), 0);
+        assert_int_equal(listeners_adopt(&listeners, SEAT(1), &address, &options, &first, &error), 0);
         assert_true(listeners_are_steered(&listeners));
-        assert_int_equal(listeners_adopt(&listeners, 1, &address, &options, &again, &error), 0);
+        assert_int_equal(listeners_adopt(&listeners, SEAT(1), &address, &options, &again, &error), 0);
         assert_int_equal(again, first);
-        assert_int_equal(listeners_adopt(&listeners, 2, &address, &options, &second, &error), 0);
+        assert_int_equal(listeners_adopt(&listeners, SEAT(2), &address, &options, &second, &error), 0);
         assert_int_not_equal(second, first);
         assert_int_equal(client_lands("127.0.0.1"), 1);
         steer(2, 1, 0, 0);
@@ -58,13 +58,13 @@ static void test_an_address_in_use_is_the_apps_own_error(void **state) {
         setsockopt(stranger, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
         assert_int_equal(bind(stranger, &address.generic, address.length), 0);
         assert_int_equal(listen(stranger, 5), 0);
-        assert_int_equal(listeners_adopt(&listeners, 1, &address, &options, &fd, &error), -1);
+        assert_int_equal(listeners_adopt(&listeners, SEAT(1), &address, &options, &fd, &error), -1);
         assert_int_equal(error.code, EADDRINUSE);
         assert_non_null(strstr(error.text, "127.0.0.1:"));
         assert_true(error.hint[0]);
         assert_int_equal(listeners.count, 0);
         close(stranger);
-        assert_int_equal(listeners_adopt(&listeners, 1, &address, &options, &fd, &error), 0);
+        assert_int_equal(listeners_adopt(&listeners, SEAT(1), &address, &options, &fd, &error), 0);
         registry_end();
 }
 
@@ -106,7 +106,7 @@ static void test_what_was_kept_is_for_the_app_that_binds_its_address(void **stat
         assert_true(listeners_has_kept(&listeners, &address));
         client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
         assert_int_equal(connect(client, &address.generic, address.length), 0);
-        assert_int_equal(listeners_adopt(&listeners, 1, &address, &options, &fd, &error), 0);
+        assert_int_equal(listeners_adopt(&listeners, SEAT(1), &address, &options, &fd, &error), 0);
         assert_int_equal(fd, kept.fd);
         assert_int_equal(listener_waiting(fd), 1);
         assert_false(listeners_has_kept(&listeners, &address));
@@ -114,7 +114,7 @@ static void test_what_was_kept_is_for_the_app_that_binds_its_address(void **stat
         assert_true(view.kept_cookie != 0);
         steer(1, 1, 0, 0);
         assert_int_equal(accept_one(), 1);
-        assert_int_equal(listeners_adopt(&listeners, 2, &address, &options, &fd, &error), 0);
+        assert_int_equal(listeners_adopt(&listeners, SEAT(2), &address, &options, &fd, &error), 0);
         steer(2, 1, 0, 0);
         assert_all_land("127.0.0.1", 20, 2);
         listeners_drop(&listeners, 1); /* although the manager has a copy of it */
@@ -135,7 +135,7 @@ static void test_what_was_kept_and_cannot_be_joined_is_replaced(void **state) {
         (void)state;
         kept.fd = kept_open(false, &copy);
         registry_start_with_kept(&kept, &address);
-        if (listeners_adopt(&listeners, 1, &address, &options, &fd, &error) < 0)
+        if (listeners_adopt(&listeners, SEAT(1), &address, &options, &fd, &error) < 0)
                 fail_msg("%s", error.text);
         assert_null(web()->why_shared);
         assert_true(listeners.kept[0].is_unwanted);
@@ -163,6 +163,44 @@ static void test_what_was_kept_yields_to_a_bind_that_nobody_answers(void **state
         registry_end();
 }
 
+static int adopt_at(uint64_t generation, uint32_t slot, const struct socket_address *address) {
+        const struct listener_options options = LISTENER_OPTIONS_DEFAULT;
+        struct error error = {0};
+        int fd;
+
+        if (listeners_adopt(&listeners, SEAT_AT(generation, slot), address, &options, &fd, &error) < 0)
+                fail_msg("%s", error.text);
+        return fd;
+}
+
+/* Only one of three binds it: nobody is sent to a socket that no app will come for. */
+static void test_an_address_that_one_instance_alone_binds_is_its_own(void **state) {
+        struct socket_address address = {0};
+        struct error error = {0};
+
+        (void)state;
+        registry_begin();
+        registry_open();
+        assert_int_equal(socket_address_parse("127.0.0.1:1", &address, &error), 0);
+        address.in4.sin_port = 0;
+        adopt_at(1, 0, &address);
+        address = web()->address;
+        steer_to(3, (const struct seat[]){{1, 0}, {1, 1}, {1, 2}});
+        assert_int_equal(web()->member_count, 1);
+        assert_int_equal(client_lands("127.0.0.1"), 1);
+        /* It has crashed: who comes waits for its successor. */
+        steer_to(2, (const struct seat[]){{1, 1}, {1, 2}});
+        assert_int_equal(web()->member_count, 1);
+        /* Of the next generation none has bound it yet; the one that does gets those who have come. */
+        steer_to(3, (const struct seat[]){{2, 0}, {2, 1}, {2, 2}});
+        int client = client_connect("127.0.0.1"), fd = adopt_at(2, 2, &address);
+        assert_int_equal(listeners_waiting(&listeners, SEAT_AT(2, 2)), 1);
+        assert_int_not_equal(adopt_at(2, 1, &address), fd);
+        assert_null(listener_member_of(web(), SEAT_AT(2, 0)));
+        close(client);
+        registry_end();
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_an_app_that_binds_gets_the_socket_of_its_generation),
@@ -170,6 +208,7 @@ int main(void) {
                 cmocka_unit_test(test_what_was_kept_is_for_the_app_that_binds_its_address),
                 cmocka_unit_test(test_what_was_kept_and_cannot_be_joined_is_replaced),
                 cmocka_unit_test(test_what_was_kept_yields_to_a_bind_that_nobody_answers),
+                cmocka_unit_test(test_an_address_that_one_instance_alone_binds_is_its_own),
         };
 
         log_setup(LOG_FORMAT_PLAIN, LOG_ERROR, "test");

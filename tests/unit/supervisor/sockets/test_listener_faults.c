@@ -37,7 +37,7 @@ static int descriptor_try(uint64_t generation, struct error *error) {
         struct launch_descriptor descriptors[LISTENERS_MAX];
         size_t count;
 
-        return listeners_descriptors(&listeners, generation, descriptors, &count, error) == 0
+        return listeners_descriptors(&listeners, SEAT(generation), descriptors, &count, error) == 0
                        ? descriptors[0].fd
                        : -1;
 }

@@ -49,7 +49,7 @@ static void assert_shared(const char *why) {
         assert_non_null(view.why_shared);
         assert_non_null(strstr(view.why_shared, why));
         assert_false(listeners_look(&listeners, 1, &view));
-        assert_int_equal(listeners_probe(&listeners, 1, NULL, &fd, &error), LISTENERS_SHARED);
+        assert_int_equal(listeners_probe(&listeners, SEAT(1), NULL, &fd, &error), LISTENERS_SHARED);
         assert_false(listeners_are_steered(&listeners));
         assert_false(listeners_can_probe(&settings, &rules, "web"));
         listeners_drop(&listeners, 1);
@@ -100,7 +100,7 @@ static void test_where_one_instance_runs_at_a_time_it_has_the_one_socket(void **
                 registry_open();
                 assert_int_equal(descriptor_of(1), descriptor_of(2));
                 assert_false(listeners_are_steered(&listeners));
-                assert_int_equal(listeners_probe(&listeners, 2, NULL, &poll_fd.fd, &error), 0);
+                assert_int_equal(listeners_probe(&listeners, SEAT(2), NULL, &poll_fd.fd, &error), 0);
                 assert_int_equal(poll(&poll_fd, 1, ANSWER_MS), 1);
                 accept_one();
                 close(poll_fd.fd);

@@ -89,7 +89,7 @@ static void queue_await_empty(uint64_t generation) {
         for (int looks = 0, empty = 0; looks < 5000 && empty < 10; looks++) {
                 listener_handshakes_look(web(), &handshakes);
                 empty = listener_handshakes_left(&handshakes) == 0 &&
-                                        listeners_waiting(&listeners, generation) == 0
+                                        listeners_waiting(&listeners, SEAT(generation)) == 0
                                 ? empty + 1
                                 : 0;
                 usleep(2000);
@@ -119,7 +119,7 @@ static void test_no_connection_is_lost_while_generations_come_and_go(void **stat
                         usleep(2000);
                 }
                 queue_await_empty(generation - 1);
-                assert_int_equal(listeners_waiting(&listeners, generation - 1), 0);
+                assert_int_equal(listeners_waiting(&listeners, SEAT(generation - 1)), 0);
                 child_end(servers[0], SIGTERM);
                 listeners_drop(&listeners, generation - 1);
                 servers[0] = servers[1];
@@ -145,10 +145,10 @@ static void test_a_probe_that_nobody_took_is_no_client_to_keep_a_socket_for(void
         descriptor_of(1);
         steer(1, 1, 0, 0);
         descriptor_of(2);
-        assert_int_equal(listeners_probe(&listeners, 2, NULL, &probe, &error), 0);
-        for (int tries = 0; listeners_waiting(&listeners, 2) < 1 && tries < 2000; tries++)
+        assert_int_equal(listeners_probe(&listeners, SEAT(2), NULL, &probe, &error), 0);
+        for (int tries = 0; listeners_waiting(&listeners, SEAT(2)) < 1 && tries < 2000; tries++)
                 usleep(1000);
-        assert_int_equal(listeners_waiting(&listeners, 2), 1);
+        assert_int_equal(listeners_waiting(&listeners, SEAT(2)), 1);
         close(probe);
         listeners_drop(&listeners, 2);
         assert_int_equal(web()->member_count, 1);
@@ -164,7 +164,7 @@ static void test_a_queue_is_counted_and_survives_its_generation(void **state) {
         steer(1, 1, 0, 0);
         for (int i = 0; i < 3; i++)
                 clients[i] = client_connect("127.0.0.1");
-        assert_int_equal(listeners_waiting(&listeners, 1), 3);
+        assert_int_equal(listeners_waiting(&listeners, SEAT(1)), 3);
         descriptor_of(2);
         steer(2, 1, 0, 0);
         listeners_drop(&listeners, 1);
@@ -172,7 +172,7 @@ static void test_a_queue_is_counted_and_survives_its_generation(void **state) {
         assert_true(web()->members[0].is_spare);
         /* The next one gets them, and nobody else does. */
         assert_int_equal(descriptor_of(3), old);
-        assert_int_equal(listeners_waiting(&listeners, 3), 3);
+        assert_int_equal(listeners_waiting(&listeners, SEAT(3)), 3);
         for (int i = 0; i < 3; i++) {
                 assert_int_equal(accept_one(), 3);
                 close(clients[i]);
@@ -208,7 +208,7 @@ static void test_a_kernel_that_moves_queues_is_let_do_it(void **state) {
         steer(2, 1, 0, 0);
         listeners_drop(&listeners, 1);
         assert_int_equal(web()->member_count, 1);
-        assert_int_equal(listeners_waiting(&listeners, 2), 1);
+        assert_int_equal(listeners_waiting(&listeners, SEAT(2)), 1);
         assert_int_equal(accept_one(), 2);
         close(client);
         assert_all_land("127.0.0.1", 5, 2);
@@ -224,7 +224,7 @@ static void test_a_kernel_that_moves_queues_is_let_do_it(void **state) {
 static void follow(bool is_emptying) {
         instances.list[0].is_emptying = is_emptying;
         if (is_emptying)
-                listeners_empty(&listeners, 1);
+                listeners_empty(&listeners, &instances.list[0]);
         listeners_settle(&listeners);
 }
 
@@ -257,12 +257,90 @@ static void test_an_empty_queue_is_said_when_it_was_quiet_long_enough(void **sta
         assert_true(turn_until_said(5 * NS_PER_S) >= settings.queue_quiet_ns);
         assert_int_equal(facts.count, 1);
         assert_int_equal(facts.list[0].kind, FLEET_EMPTY);
-        assert_int_equal(facts.list[0].generation, 1);
+        assert_int_equal(facts.list[0].instance, 1);
         listeners_settle(&listeners);
         assert_false(listeners.watch.is_set);
         follow(false);
         follow(true);
         assert_true(listeners.watch.is_set);
+        registry_end();
+}
+
+/* Its siblings go on, and who waits there is nothing to it. */
+static void test_one_of_three_empties_for_itself(void **state) {
+        int client;
+
+        (void)state;
+        registry_start("127.0.0.1");
+        for (uint32_t slot = 0; slot < 3; slot++) {
+                descriptor_at(1, slot);
+                instance_put_at(slot, 1, slot);
+        }
+        steer_to(1, (const struct seat[]){{1, 1}});
+        client = client_connect("127.0.0.1");
+        assert_int_equal(listeners_waiting(&listeners, SEAT_AT(1, 1)), 1);
+        assert_int_equal(listeners_waiting(&listeners, SEAT_AT(1, 0)), 0);
+        follow(true);
+        turn_until_said(5 * NS_PER_S);
+        assert_int_equal(facts.count, 1);
+        assert_int_equal(facts.list[0].instance, 1);
+        instances.list[1].is_emptying = true;
+        listeners_empty(&listeners, &instances.list[1]);
+        facts_forget(&facts);
+        turn_until_said(100 * NS_PER_MS);
+        assert_int_equal(facts.count, 0);
+        accept_one();
+        turn_until_said(5 * NS_PER_S);
+        assert_int_equal(facts.count, 1);
+        assert_int_equal(facts.list[0].instance, 2);
+        close(client);
+        registry_end();
+}
+
+/* Between two lives nobody else gets it, and no new connection comes to it. */
+static void test_the_queue_of_one_that_crashed_waits_for_its_successor(void **state) {
+        int client, own;
+
+        (void)state;
+        registry_start("127.0.0.1");
+        fleet.generations[0] = (struct fleet_generation){.is_used = true, .number = 1};
+        fleet.target = fleet.stable = 0;
+        descriptor_at(1, 0);
+        own = descriptor_at(1, 1);
+        descriptor_at(1, 2);
+        steer_to(1, (const struct seat[]){{1, 1}});
+        client = client_connect("127.0.0.1");
+        steer_to(2, (const struct seat[]){{1, 0}, {1, 2}});
+        instance_put_at(0, 1, 0);
+        instance_put_at(2, 1, 2);
+        listeners_settle(&listeners);
+        assert_int_equal(web()->member_count, 3);
+        for (unsigned i = 0; i < 20; i++)
+                close(client_connect("127.0.0.1"));
+        assert_int_equal(listeners_waiting(&listeners, SEAT_AT(1, 1)), 1);
+        assert_int_equal(descriptor_at(1, 1), own);
+        steer_to(3, (const struct seat[]){{1, 0}, {1, 1}, {1, 2}});
+        assert_int_equal(listeners_waiting(&listeners, SEAT_AT(1, 1)), 1);
+        close(client);
+        registry_end();
+}
+
+/* Another generation begins in that slot first: it is as good. */
+static void test_who_waits_in_a_slot_is_served_by_whoever_comes_to_it_next(void **state) {
+        int client, own;
+
+        (void)state;
+        registry_start("127.0.0.1");
+        own = descriptor_at(1, 1);
+        instance_put_at(0, 1, 0);
+        steer_to(1, (const struct seat[]){{1, 1}});
+        client = client_connect("127.0.0.1");
+        descriptor_at(1, 0);
+        steer_to(1, (const struct seat[]){{1, 0}});
+        assert_int_not_equal(descriptor_at(2, 0), own);
+        assert_int_equal(descriptor_at(2, 1), own);
+        assert_int_equal(listeners_waiting(&listeners, SEAT_AT(2, 1)), 1);
+        close(client);
         registry_end();
 }
 
@@ -322,6 +400,9 @@ int main(void) {
                 cmocka_unit_test(test_a_queue_is_counted_and_survives_its_generation),
                 cmocka_unit_test(test_a_kernel_that_moves_queues_is_let_do_it),
                 cmocka_unit_test(test_an_empty_queue_is_said_when_it_was_quiet_long_enough),
+                cmocka_unit_test(test_one_of_three_empties_for_itself),
+                cmocka_unit_test(test_the_queue_of_one_that_crashed_waits_for_its_successor),
+                cmocka_unit_test(test_who_waits_in_a_slot_is_served_by_whoever_comes_to_it_next),
                 cmocka_unit_test(test_a_handshake_that_began_before_the_switch_is_waited_for),
                 cmocka_unit_test(test_a_client_that_does_not_answer_is_not_waited_for),
         };

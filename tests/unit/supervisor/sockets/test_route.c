@@ -95,15 +95,15 @@ static void test_every_probe_comes_from_a_port_of_its_own(void **state) {
         registry_start("127.0.0.1");
         descriptor_of(1);
         descriptor_of(2);
-        assert_int_equal(listeners_probe(&listeners, 1, "web", &first, &error), 0);
+        assert_int_equal(listeners_probe(&listeners, SEAT(1), "web", &first, &error), 0);
         assert_int_equal(accept_one(), 1);
-        assert_int_equal(listeners_probe(&listeners, 1, "web", &second, &error), 0);
+        assert_int_equal(listeners_probe(&listeners, SEAT(1), "web", &second, &error), 0);
         assert_int_equal(accept_one(), 1);
         assert_int_not_equal(port_of(first), port_of(second));
         close(first);
         close(second);
-        assert_int_equal(listeners_probe(&listeners, 7, "web", &second, &error), LISTENERS_UNKNOWN);
-        assert_int_equal(listeners_probe(&listeners, 1, "other", &second, &error), LISTENERS_UNKNOWN);
+        assert_int_equal(listeners_probe(&listeners, SEAT(7), "web", &second, &error), LISTENERS_UNKNOWN);
+        assert_int_equal(listeners_probe(&listeners, SEAT(1), "other", &second, &error), LISTENERS_UNKNOWN);
         registry_end();
 }
 
@@ -126,7 +126,7 @@ static void probe_and_end(enum order order, int *out_server) {
         char byte;
         int fd;
 
-        if (listeners_probe(&listeners, 1, NULL, &fd, &error) != 0)
+        if (listeners_probe(&listeners, SEAT(1), NULL, &fd, &error) != 0)
                 fail_msg("%s", error.text);
         *out_server = accept_now();
         if (order == SERVER_FIRST)
@@ -178,7 +178,7 @@ static void test_a_stranger_on_the_port_of_the_probe_is_a_client(void **state) {
         steer(1, 1, 0, 0);
         assert_int_equal(probe_lands(2), 2);
         for (size_t words = 5; words <= 8; words++) {
-                uint16_t port = listener_member_of(web(), 2)->probe_port;
+                uint16_t port = listener_member_of(web(), SEAT(2))->probe_port;
 
                 client_address++;
                 segment_send(wire, words, port, FLAG_SYN, 0);
