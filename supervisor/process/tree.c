@@ -1,7 +1,7 @@
 /* The trees of processes that instances make: see tree.h.
  *
- * Called by instance/ in the supervisor. Nothing here waits: what is left of an instance is looked
- * at again by a timer, which runs only as long as something is left. The other instances go on meanwhile. */
+ * Called by instance/ in the supervisor. Nothing here waits: a timer looks again for the processes that an
+ * instance left behind, as long as there are some. */
 
 #include "supervisor/process/tree.h"
 
@@ -18,10 +18,10 @@
 
 #define PAUSE_FIRST_NS (10 * NS_PER_MS)
 #define PAUSE_MAX_NS   (5 * NS_PER_S)
-#define KILL_TRIES     10 /* what does not die of this sits in the kernel */
-#define REMOVE_TRIES   10 /* of a cgroup in which nobody is */
+#define KILL_TRIES     10 /* a process that survives them is in uninterruptible sleep */
+#define REMOVE_TRIES   10 /* of a cgroup that has no process any more */
 
-/* Apart from the supervisor's other tables: most have no use for it. */
+/* Not in struct trees: with other kill modes its pages are never touched. */
 static struct tree_rest all_rests[FLEET_INSTANCES_MAX];
 
 static const char *tree_name(uint64_t number, char out[static TREE_NAME_BYTES]) {
@@ -65,13 +65,14 @@ void tree_dismiss(const struct trees *trees, uint64_t number) {
                 (void)cgroup_remove(trees->base_fd, tree_name(number, name));
 }
 
-/* Is the number that the instance had another one's by now? */
+/* True when a later instance has the pid that instance `number` had. */
 static bool pid_is_taken(const struct trees *trees, pid_t pid, uint64_t number) {
         const struct instance *other = instance_by_pid(trees->instances, pid);
 
         return other && other->number != number;
 }
 
+/* Signal the tree; 0 only counts. Returns how many processes there are, as far as can be seen. */
 static long cgroup_tree_signal(const struct trees *trees, uint64_t number, int signal) {
         char name[TREE_NAME_BYTES];
 
@@ -87,7 +88,7 @@ static long descent_signal(const struct trees *trees, pid_t pid, uint64_t number
         if (pid_is_taken(trees, pid, number))
                 return 0;
         found = descendants_signal_tree(pid, is_alive, signal);
-        if (found < 0) /* no /proc: the group at least */
+        if (found < 0) /* no /proc: at least the process group */
                 found = trees->settings.has_groups && kill(-pid, signal) == 0;
         return found;
 }
@@ -101,7 +102,6 @@ void tree_kill(const struct trees *trees, const struct instance *instance) {
                 (void)descent_signal(trees, instance->pid, instance->number, true, SIGKILL);
 }
 
-/* Signal what is left; 0 only counts. Returns how many there are, at least as far as can be seen. */
 static long rest_signal(const struct tree_rest *rest, int signal) {
         if (rest->has_cgroup)
                 return cgroup_tree_signal(rest->trees, rest->number, signal);
@@ -127,7 +127,7 @@ static void rest_wait(struct tree_rest *rest, int64_t now_ns) {
                 rest->kill_ns > now_ns && rest->kill_ns < next_ns ? rest->kill_ns : next_ns);
 }
 
-/* Nobody is there any more. */
+/* No process is left: remove the cgroup, and forget it. */
 static void rest_end(struct tree_rest *rest, int64_t now_ns) {
         if (rest_remove(rest)) {
                 rest_forget(rest);
@@ -140,14 +140,14 @@ static void rest_end(struct tree_rest *rest, int64_t now_ns) {
         }
 }
 
-static void rest_say(const struct tree_rest *rest, enum log_level level, const char *what) {
+static void rest_log(const struct tree_rest *rest, enum log_level level, const char *what) {
         if (rest->trees->settings.has_replicas)
                 log_write(level, "processes that replica %u left behind %s", rest->slot, what);
         else
                 log_write(level, "processes that the app left behind %s", what);
 }
 
-static void rest_look(struct tree_rest *rest) {
+static void rest_check(struct tree_rest *rest) {
         const int64_t now_ns = time_now_ns();
 
         if (rest_signal(rest, 0) <= 0) {
@@ -155,19 +155,19 @@ static void rest_look(struct tree_rest *rest) {
                 return;
         }
         if (!rest->was_told) {
-                rest_say(rest, LOG_INFO, "are told to end");
+                rest_log(rest, LOG_INFO, "are told to end");
                 rest->was_told = true;
                 rest->kill_ns = time_add(now_ns, rest->trees->settings.remaining_timeout_ns);
                 (void)rest_signal(rest, SIGTERM);
                 (void)rest_signal(rest, SIGCONT);
         } else if (now_ns >= rest->kill_ns) {
                 if (rest->kills == KILL_TRIES) {
-                        rest_say(rest, LOG_ERROR, "do not die of SIGKILL");
+                        rest_log(rest, LOG_ERROR, "do not die of SIGKILL");
                         rest_forget(rest);
                         return;
                 }
                 if (rest->kills++ == 0) {
-                        rest_say(rest, LOG_WARNING, "did not end: killing them");
+                        rest_log(rest, LOG_WARNING, "did not end: killing them");
                         rest->pause_ns = PAUSE_FIRST_NS;
                 }
                 (void)rest_signal(rest, SIGKILL);
@@ -176,7 +176,7 @@ static void rest_look(struct tree_rest *rest) {
 }
 
 static void rest_on_due(struct loop_timer *timer) {
-        rest_look(timer->owner);
+        rest_check(timer->owner);
 }
 
 void tree_ended(struct trees *trees, const struct instance *instance) {
@@ -187,7 +187,7 @@ void tree_ended(struct trees *trees, const struct instance *instance) {
         for (size_t i = 0; !rest && i < FLEET_INSTANCES_MAX; i++)
                 if (!trees->rests[i].is_used)
                         rest = &trees->rests[i];
-        if (!rest) { /* so many at a time do not end in peace */
+        if (!rest) { /* the table is full: no time for SIGTERM */
                 tree_kill(trees, instance);
                 return;
         }
@@ -201,7 +201,7 @@ void tree_ended(struct trees *trees, const struct instance *instance) {
                 .pause_ns = PAUSE_FIRST_NS,
                 .timer = {.on_due = rest_on_due, .owner = rest},
         };
-        rest_look(rest);
+        rest_check(rest);
 }
 
 void trees_close(struct trees *trees) {
