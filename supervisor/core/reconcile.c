@@ -173,7 +173,7 @@ static bool slot_clear(struct fleet *fleet, struct fleet_actions *actions, struc
         return has_moved;
 }
 
-/* Both generations are in this slot: instance_retire the old instance once the new one is available and the
+/* Both generations are in this slot: retire the old instance once the new one is available and the
  * time to hold the old one is over. */
 static bool slot_relieve(struct fleet *fleet, struct fleet_actions *actions, const struct fleet_slot *slot,
         struct fleet_instance *target, struct fleet_instance *other) {
