@@ -13,6 +13,7 @@ static const struct {
         enum log_level level;
         const char *text;
 } report_texts[] = {
+        [FLEET_REPORT_LOAD_CANCELLED] = {LOG_NOTICE, "going back: the load of the secrets is given up"},
         [FLEET_REPORT_LOAD_FAILED] = {LOG_ERROR, "secrets not loaded; nothing was changed"},
         [FLEET_REPORT_UNCHANGED] = {LOG_NOTICE, "secrets unchanged: generation %g goes on, nothing restarts"},
         [FLEET_REPORT_REFUSED] = {LOG_WARNING,

@@ -50,6 +50,8 @@ static enum control_result ticket_hear_unchanged(
 /* What the load brought. */
 static enum control_result ticket_hear_load(
         struct control_ticket *ticket, const struct fleet *fleet, const struct fleet_action *report) {
+        if (report->report == FLEET_REPORT_LOAD_CANCELLED)
+                return CONTROL_SUPERSEDED; /* somebody has gone back instead */
         if (load_finished(fleet) < ticket->load)
                 return CONTROL_PENDING;
         if (report->report == FLEET_REPORT_LOAD_FAILED)

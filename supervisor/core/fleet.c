@@ -177,6 +177,25 @@ static void empty_event(struct fleet *fleet, struct fleet_actions *actions, uint
                 }
 }
 
+/* A load that is asked for, or runs, is for an emergency: nobody goes back to what has to go. */
+static bool is_emergency_wanted(const struct fleet *fleet) {
+        return (fleet->is_loading && fleet->is_load_emergency) ||
+               (fleet->is_wanted && fleet->is_wanted_emergency);
+}
+
+static void rollback_event(struct fleet *fleet, struct fleet_actions *actions) {
+        if (fleet->is_stopping)
+                return;
+        if (is_emergency_wanted(fleet) || !rollout_has_way_back(fleet)) {
+                report_generation(actions, FLEET_REPORT_NO_PREVIOUS, 0);
+                return;
+        }
+        if (fleet->is_loading || fleet->is_wanted)
+                action_add(actions, FLEET_DO_REPORT)->report = FLEET_REPORT_LOAD_CANCELLED;
+        load_cancel(fleet, actions);
+        rollout_back(fleet, actions);
+}
+
 static void event_apply(struct fleet *fleet, struct fleet_actions *actions, const struct fleet_event *event) {
         switch (event->kind) {
         case FLEET_TICK:
@@ -207,11 +226,7 @@ static void event_apply(struct fleet *fleet, struct fleet_actions *actions, cons
                 empty_event(fleet, actions, event->generation);
                 break;
         case FLEET_ROLLBACK:
-                if (fleet->is_stopping)
-                        break;
-                if (fleet->target >= 0)
-                        load_cancel(fleet, actions);
-                rollout_back(fleet, actions);
+                rollback_event(fleet, actions);
                 break;
         case FLEET_STOP:
                 stop_event(fleet, actions, event);

@@ -54,6 +54,14 @@ static void target_leave(struct fleet *fleet, int32_t to) {
         fleet->left_ns = fleet->now_ns;
 }
 
+/* Every slot runs the target: it is not rejected any more, and nothing newer was left for it if it is the
+ * newest. */
+static void target_accept(struct fleet *fleet) {
+        digest_forgive(fleet, fleet->generations[fleet->target].digest);
+        if (generation_number(fleet, fleet->target) >= fleet->left)
+                fleet->left = 0;
+}
+
 /* Make generation `index` the target. */
 static void rollout_aim(struct fleet *fleet, int32_t index) {
         fleet->target = index;
@@ -205,21 +213,29 @@ void rollout_fail(struct fleet *fleet, struct fleet_actions *actions, const stru
         fleet->is_reverting = true;
 }
 
+static bool has_previous(const struct fleet *fleet) {
+        return fleet->previous >= 0 && fleet->stable >= 0;
+}
+
+bool rollout_has_way_back(const struct fleet *fleet) {
+        return fleet_is_rolling(fleet) || fleet->is_halted || fleet->is_reverting || has_previous(fleet);
+}
+
 void rollout_back(struct fleet *fleet, struct fleet_actions *actions) {
         if (fleet_is_rolling(fleet)) {
                 target_leave(fleet, fleet->stable);
                 rollout_cancel(fleet, actions);
         } else if (fleet->is_halted) {
                 rollout_resume(fleet, actions);
-        } else if (fleet->previous >= 0 && fleet->stable >= 0) {
+        } else if (fleet->is_reverting) { /* on the way already: not one further */
+                report_generation(actions, FLEET_REPORT_RESUMED, generation_number(fleet, fleet->target));
+        } else {
                 const int32_t index = fleet->previous;
                 target_leave(fleet, index);
                 previous_forget(fleet);
                 rollout_aim(fleet, index);
                 digest_forgive(fleet, fleet->generations[index].digest);
                 report_generation(actions, FLEET_REPORT_ROLLOUT, generation_number(fleet, index));
-        } else {
-                report_generation(actions, FLEET_REPORT_NO_PREVIOUS, 0);
         }
 }
 
@@ -301,6 +317,7 @@ bool rollout_settle(struct fleet *fleet, struct fleet_actions *actions) {
         }
         rollout_aim(fleet, fleet->target);
         fleet->is_up = true;
+        target_accept(fleet);
         report_generation(actions, FLEET_REPORT_RESTORED, generation_number(fleet, fleet->target));
         return true;
 }

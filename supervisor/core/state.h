@@ -144,6 +144,9 @@ void rollout_fail(struct fleet *fleet, struct fleet_actions *actions, const stru
 void rollout_halt(struct fleet *fleet, struct fleet_actions *actions, const struct fleet_failure *failure);
 
 /* ROLLBACK: see FLEET_ROLLBACK. */
+
+/* Is there anything to go back to, or a way back that runs? */
+bool rollout_has_way_back(const struct fleet *fleet);
 void rollout_back(struct fleet *fleet, struct fleet_actions *actions);
 
 /* End a rollout, a way back or the first start that has reached its target. Returns true when one ended. */

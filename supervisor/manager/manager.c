@@ -257,6 +257,7 @@ void manager_report(struct manager *manager, const struct fleet_action *action, 
         case FLEET_REPORT_AVAILABLE:
         case FLEET_REPORT_CANARY:
         case FLEET_REPORT_CANARY_PASSED:
+        case FLEET_REPORT_LOAD_CANCELLED:
         case FLEET_REPORT_EMPTIED:
         case FLEET_REPORT_QUEUE_TIMEOUT:
         case FLEET_REPORT_STOPPED:

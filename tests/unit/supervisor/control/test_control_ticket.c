@@ -408,6 +408,29 @@ static void test_what_was_left_does_not_overtake_a_rollback(void **state) {
         expect_result(0, "pending");
 }
 
+static void test_a_rotation_whose_load_a_rollback_gives_up_is_told(void **state) {
+        (void)state;
+        begin_with_two();
+        ask(false);
+        ask_back();
+        expect_result(0, "superseded");
+        expect_result(1, "pending");
+}
+
+static void test_a_rollback_with_nothing_before_leaves_a_load_alone(void **state) {
+        (void)state;
+        begin();
+        ask(false);
+        ask_back();
+        expect_result(0, "pending");
+        expect_result(1, "no_previous");
+        loaded(2, 'b');
+        exited(1, 0);
+        ready(2);
+        later(1 * S);
+        expect_result(0, "committed");
+}
+
 static void test_a_rollback_that_is_halted_is_told(void **state) {
         struct fleet_settings settings = settings_handoff(1);
 
@@ -454,6 +477,8 @@ int main(void) {
                 cmocka_unit_test(test_a_second_rollback_calls_off_the_first),
                 cmocka_unit_test(test_what_others_asked_for_is_no_answer),
                 cmocka_unit_test(test_what_was_left_does_not_overtake_a_rollback),
+                cmocka_unit_test(test_a_rotation_whose_load_a_rollback_gives_up_is_told),
+                cmocka_unit_test(test_a_rollback_with_nothing_before_leaves_a_load_alone),
                 cmocka_unit_test(test_a_rollback_that_is_halted_is_told),
         };
 
