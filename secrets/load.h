@@ -41,6 +41,7 @@ struct load_result {
         size_t item_count;
         bool is_unlocked;  /* some plaintext page could not be locked */
         char warning[256]; /* e.g. a plaintext source readable by others; empty as a rule */
+        char note[256];    /* what was passed over on purpose: keys among the secrets; empty as a rule */
 };
 
 /* Free and close what *result holds. */

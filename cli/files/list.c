@@ -136,6 +136,7 @@ static int list_run(char **argv, struct error *error) {
                         &(struct dialect_input){.text = secret_view(file.text),
                                 .file = file.path,
                                 .arena = &arena,
+                                .may_hold_identities = true,
                                 .list = &listing.list},
                         error);
         listing.has_key = age_fingerprint_key(&file.ring.keys, listing.key);

@@ -106,7 +106,9 @@ int secret_file_lock(struct secret_file *file, struct arena *arena, struct error
 int secret_file_check(
         const struct secret_file *file, struct bytes text, struct arena *arena, struct error *error) {
         struct secret_list list = {0};
-        struct dialect_input input = {.text = text, .file = file->path, .arena = arena, .list = &list};
+        /* Whether identities are meant is said where the file is a source, which is not known here. */
+        struct dialect_input input = {
+                .text = text, .file = file->path, .arena = arena, .list = &list, .may_hold_identities = true};
         size_t mark = arena->used;
         int result = document_parse(dialect_guess(file, text), &input, error);
 

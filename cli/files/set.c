@@ -277,6 +277,11 @@ static int change_run(
         /* Before the lock: a person may take minutes to type it. */
         if (change == change_set && value_get(&request, &arena, &value, error) < 0)
                 return -1;
+        if (change == change_set && age_text_has_identity(secret_view(value)))
+                cli_warn("the value of %s is an age identity, a private key: 'tacet run' refuses it unless "
+                         "the "
+                         "source says age_identities = yes",
+                        request.names[0]);
         if (change == change_set && !value.length)
                 return error_set(error, 0, "the value of %s is empty: nothing was changed", request.names[0]);
         if (file_change(&file, &request, change, value, &arena, &recipients, error) < 0)

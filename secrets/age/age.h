@@ -55,6 +55,11 @@ struct age_input {
  * column, never a character of a key. */
 int age_keys_add(struct age_keys *keys, const struct age_input *input, struct error *error);
 
+/* True when `text` holds an age identity in the clear: AGE-SECRET-KEY-1..., AGE-SECRET-KEY-PQ-1... or
+ * AGE-PLUGIN-NAME-1..., in any case, where a line begins (blanks before it do not count), or anywhere when
+ * as much follows as a key has. OpenSSH keys do not count: they have other uses. */
+bool age_text_has_identity(struct bytes text);
+
 /* Add a passphrase. `passphrase` must stay valid as long as `keys`. */
 int age_keys_add_passphrase(
         struct age_keys *keys, struct secret_bytes passphrase, struct arena *arena, struct error *error);

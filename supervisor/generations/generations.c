@@ -104,6 +104,8 @@ static void result_log(const struct generation *generation, const struct load_re
                                                 : "held in memfd_secret");
         if (result->is_unlocked)
                 log_write(LOG_INFO, "some of the loader's memory could not be locked: raise RLIMIT_MEMLOCK");
+        if (result->note[0])
+                log_write(LOG_INFO, "%s", result->note);
         if (result->warning[0])
                 log_write(LOG_WARNING, "%s", result->warning);
 }
