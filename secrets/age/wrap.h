@@ -120,6 +120,9 @@ int scrypt_refuse_cost(uint64_t log_n, const struct age_limits *limits, struct e
 
 /* ---- SSH texts (ssh.c) ---- */
 
+/* The first four bytes of a hash of the key: what a stanza names its recipient by. */
+void ssh_tag(const uint8_t wire[static SSH_WIRE_BYTES], uint8_t out[static SSH_TAG_BYTES]);
+
 /* Parse the base64 word of an `ssh-ed25519 AAAA...` line. */
 int ssh_recipient_parse(struct bytes word, struct age_recipient *out, struct error *error);
 
