@@ -273,6 +273,16 @@ int identities_load(
         return result;
 }
 
+int identities_add_beside_passphrase(
+        struct age_keys *keys, const struct key_options *options, struct arena *arena, struct error *error) {
+        struct key_options named = {0};
+
+        for (size_t i = 0; i < options->identity_count; i++)
+                if (!spec_is_passphrase(options->identities[i]))
+                        named.identities[named.identity_count++] = options->identities[i];
+        return identities_add(keys, &named, true, arena, error) < 0 ? -1 : 0;
+}
+
 int key_ring_load(struct key_ring *ring, const struct key_options *options,
         const struct age_description *file, const char *path, struct arena *arena, struct error *error) {
         int result;

@@ -51,7 +51,7 @@ void key_options_forget_environment(const struct key_options *options);
 /* Everything that may open a file. The keys lie in the arena that they were loaded into. */
 struct key_ring {
         struct age_keys keys;
-        struct secret_bytes passphrase; /* the one in `keys` */
+        struct secret_bytes passphrase; /* the last one in `keys` */
         bool has_passphrase;
 };
 
@@ -71,6 +71,11 @@ int key_ring_load(struct key_ring *ring, const struct key_options *options,
  * passphrase would lock nothing. *out lies in `arena`. Returns 0 or -1 with error. */
 int passphrase_read_file(
         const char *path, struct arena *arena, struct secret_bytes *out, struct error *error);
+
+/* The identities that a person has beside the passphrase that opens a file: every -i that names one, else the
+ * default one; none is no error. Adds them to `keys`. Returns 0 or -1 with error. */
+int identities_add_beside_passphrase(
+        struct age_keys *keys, const struct key_options *options, struct arena *arena, struct error *error);
 
 /* Identities alone: every -i, else the default one. --passphrase-file is not looked at; a -i that names a
  * passphrase opens identity files.

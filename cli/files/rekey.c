@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cli/files/audience.h"
+#include "cli/files/change.h"
 #include "cli/files/keys.h"
 #include "cli/common/options.h"
 #include "cli/files/recipients.h"
@@ -29,6 +31,8 @@ static const struct option_spec specs[] = {
                 .value = "FILE",
                 .help = "lock it with the passphrase in FILE instead",
                 OPTION_KEEPS(struct rekey_request, passphrase_file)},
+        OPTION_SPEC_LOCK_OUT(struct rekey_request, recipients),
+        OPTION_SPEC_YES(struct rekey_request, recipients),
         OPTION_SPEC_IDENTITY(struct rekey_request, keys),
         OPTION_SPEC_PASSPHRASE_FILE(struct rekey_request, keys),
         OPTION_SPEC_HELP,
@@ -85,8 +89,10 @@ static int rekey_run(char **argv, struct error *error) {
         if (result < 0)
                 return -1;
         /* After decrypting, which shows that the ring opens it: that may decide whom it is for. */
-        if (!request.passphrase_file && recipients_choose(&recipients, &request.recipients, request.path,
-                                                &file.sealed, &file.ring, &arena, error) < 0)
+        if (request.passphrase_file ? change_confirm(&recipients, CHANGE_PASSPHRASE, &request.recipients,
+                                              &file, &request.keys, &arena, error) < 0
+                                    : audience_choose(&recipients, &request.recipients, &request.keys, &file,
+                                              &arena, error) < 0)
                 return -1;
         if (secret_file_save(&file, &recipients, secret_view(file.text), error) < 0)
                 return -1;

@@ -52,7 +52,7 @@ int secret_file_prepare(struct secret_file *file, const char *path, const struct
         if (fd < 0 && errno == ENOENT) {
                 file->is_new = true;
                 /* No default identity and no question: whom a new file is for has to be said, see
-                 * recipients_choose(). */
+                 * audience_choose(). */
                 if (!options->identity_count && !options->passphrase_file)
                         return SECRET_FILE_NEW;
                 file->description.has_passphrase = !options->identity_count;

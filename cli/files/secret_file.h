@@ -6,7 +6,6 @@
 #include <stddef.h>
 
 #include "cli/files/keys.h"
-#include "cli/files/recipients.h"
 #include "lib/atomic_file.h"
 #include "lib/error.h"
 #include "lib/secret_memory.h"
