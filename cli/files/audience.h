@@ -10,9 +10,9 @@
 #include "lib/secret_memory.h"
 #include "secrets/age/age.h"
 
-/* Choose whom a locked file is for that is written again, in the order of RECIPIENTS_NOTES. Who could open
- * it before is never left out silently: when it cannot be known that is an error, and what changes goes
- * through change_confirm().
+/* Choose whom a locked file is for that is written again, in the order of RECIPIENTS_NOTES; --add and
+ * --remove change the former ones. Who could open it before is never left out silently: when it cannot be
+ * known that is an error, and what changes goes through change_confirm().
  * recipients   zero-initialised; what is added lies in `arena`
  * options      of the command line, as `keys`
  * file         after secret_file_lock(); a new one is for the identities or the passphrase given with -i

@@ -73,6 +73,13 @@ static int name_open(int folder, const char *path, const char *name, struct erro
         return fd < 0 ? error_set(error, errno, "open '%s'", path) : fd_take(&fd);
 }
 
+bool beside_is_there(const struct secret_file *file) {
+        struct stat status;
+
+        return fstatat(file->file.directory, BESIDE_NAME, &status, AT_SYMLINK_NOFOLLOW) == 0 ||
+               errno != ENOENT;
+}
+
 int beside_recipients_add(struct age_recipients *recipients, const struct secret_file *file,
         struct arena *arena, struct error *error) {
         const char *name = file->file.name;
@@ -80,9 +87,8 @@ int beside_recipients_add(struct age_recipients *recipients, const struct secret
         char folder[PATH_MAX], path[PATH_MAX];
         CLEANUP_FD int fd = -1;
         struct secret_bytes text;
-        struct stat status;
 
-        if (fstatat(file->file.directory, BESIDE_NAME, &status, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT)
+        if (!beside_is_there(file))
                 return BESIDE_NONE;
         snprintf(folder, sizeof folder, "%.*s", folder_length > 1 ? folder_length - 1 : folder_length,
                 file->file.path);

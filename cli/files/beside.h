@@ -3,6 +3,8 @@
 /* The file `.age-recipients`: whom the files beside it are for, as the people who own the folder wrote it
  * down. */
 
+#include <stdbool.h>
+
 #include "cli/files/secret_file.h"
 #include "lib/error.h"
 #include "lib/secret_memory.h"
@@ -10,6 +12,9 @@
 
 #define BESIDE_NAME ".age-recipients"
 #define BESIDE_NONE 1 /* there is no such file */
+
+/* True when there is such a file, whatever it holds. */
+bool beside_is_there(const struct secret_file *file);
 
 /* Add the recipients that are listed beside a locked file.
  * recipients   what is added lies in `arena`

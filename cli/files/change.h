@@ -12,7 +12,7 @@
 /* Where the recipients to come are from: decides what counts as being locked out, and what is advised. */
 enum change_origin {
         CHANGE_KEPT,      /* the file's own */
-        CHANGE_NAMED,     /* -r, -R */
+        CHANGE_NAMED,     /* -r, -R, --add, --remove */
         CHANGE_BESIDE,    /* .age-recipients */
         CHANGE_PASSPHRASE /* --new-passphrase-file: who has it is not locked out */
 };

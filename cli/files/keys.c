@@ -287,13 +287,16 @@ int key_ring_load(struct key_ring *ring, const struct key_options *options,
         const struct age_description *file, const char *path, struct arena *arena, struct error *error) {
         int result;
 
-        *ring = (struct key_ring){0};
-        if (ring_add_given_passphrases(ring, options, arena, error) < 0)
+        if (!ring->has_given && ring_add_given_passphrases(ring, options, arena, error) < 0)
                 return -1;
+        ring->has_given = true;
         /* Such a file has no other stanza (age, section scrypt), so identities could not open it. */
         if (file->has_passphrase)
                 return ring->has_passphrase ? 0 : ring_ask_passphrase(ring, path, arena, error);
+        if (ring->has_identities)
+                return 0;
         result = identities_add(&ring->keys, options, ring->has_passphrase, arena, error);
+        ring->has_identities = result == 0;
         if (result != 1)
                 return result;
         error_set(error, 0, "no identity to open '%s' with", path);

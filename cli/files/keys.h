@@ -53,12 +53,14 @@ struct key_ring {
         struct age_keys keys;
         struct secret_bytes passphrase; /* the last one in `keys` */
         bool has_passphrase;
+        bool has_given, has_identities; /* collected already: a ring can go from file to file */
 };
 
 /* Collect what can open `path`: every passphrase and identity that was given, else the default identity; a
  * passphrase is asked for at the terminal where the file needs one and none was given. Nothing is opened with
  * them yet.
- * ring    overwritten; its keys lie in `arena`
+ * ring    zero-initialised, or as an earlier file left it: what it has is not read again, since a descriptor
+ *         gives a key once; its keys lie in `arena`
  * file    what is known of it without a key: decides whether a passphrase is asked for
  * path    for messages and the prompt
  * Returns 0 or -1 with error: nothing was given (the hint says how, EXIT_STATUS_USAGE), a key file that is

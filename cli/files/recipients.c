@@ -28,6 +28,18 @@ int recipient_options_take_file(void *member, const struct option_reader *reader
         return option_append(options->files, &options->file_count, reader, error);
 }
 
+int recipient_options_take_added(void *member, const struct option_reader *reader, struct error *error) {
+        struct recipient_options *options = member;
+
+        return option_append(options->added, &options->added_count, reader, error);
+}
+
+int recipient_options_take_removed(void *member, const struct option_reader *reader, struct error *error) {
+        struct recipient_options *options = member;
+
+        return option_append(options->removed, &options->removed_count, reader, error);
+}
+
 int recipients_add_options(struct age_recipients *recipients, const struct recipient_options *options,
         struct arena *arena, struct error *error) {
         for (size_t i = 0; i < options->text_count; i++)

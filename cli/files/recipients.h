@@ -54,12 +54,20 @@ struct recipient_options {
         size_t text_count;
         const char *files[RECIPIENT_OPTIONS_MAX]; /* -R */
         size_t file_count;
+        const char *added[RECIPIENT_OPTIONS_MAX]; /* --add, of rekey */
+        size_t added_count;
+        const char *removed[RECIPIENT_OPTIONS_MAX]; /* --remove, of rekey */
+        size_t removed_count;
         bool may_lock_out, is_sure; /* --lock-myself-out, --yes */
 };
 
 /* The takers of -r and -R: note it in a struct recipient_options; nothing is opened yet. -1: too many. */
 int recipient_options_take_text(void *member, const struct option_reader *reader, struct error *error);
 int recipient_options_take_file(void *member, const struct option_reader *reader, struct error *error);
+
+/* The same of --add and --remove. */
+int recipient_options_take_added(void *member, const struct option_reader *reader, struct error *error);
+int recipient_options_take_removed(void *member, const struct option_reader *reader, struct error *error);
 
 /* Add all of -r and -R.
  * recipients   zero-initialised or added to before; what is added lies in `arena`

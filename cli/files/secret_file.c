@@ -47,7 +47,10 @@ int secret_file_prepare(struct secret_file *file, const char *path, const struct
         struct arena *arena, struct error *error) {
         CLEANUP_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 
+        const struct key_ring ring = file->ring;
+
         *file = SECRET_FILE_INIT;
+        file->ring = ring;
         file->path = path;
         if (fd < 0 && errno == ENOENT) {
                 file->is_new = true;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -224,3 +225,57 @@ def test_a_person_is_asked_and_a_script_is_told(folder: Folder) -> None:
         assert screen.process.wait(30) == 0
         assert "[y/N]" not in screen.text
     assert reads(folder, "other.txt")
+
+
+# ---- rekey ----
+
+
+def test_rekey_adds_and_removes_where_the_former_ones_are_known(folder: Folder) -> None:
+    one, two = key(folder, "one.txt"), key(folder, "two.txt")
+    folder.tacet("rekey", *KEY, "--add", one, "secrets.age")
+    assert reads(folder, "key.txt")
+    assert reads(folder, "one.txt")
+    # For two, of which one is nobody that tacet could name.
+    assert "does not say who they are" in folder.fail("rekey", *KEY, "--add", two, "secrets.age", status=64)
+    # Unless both keys are at hand.
+    folder.tacet("rekey", *KEY, "-i", "one.txt", "--add", two, "secrets.age")
+    assert all(reads(folder, name) for name in ("key.txt", "one.txt", "two.txt"))
+    folder.write(".age-recipients", f"{folder.recipient}\n{one}\n", 0o644)
+    message = folder.fail("rekey", *KEY, "--remove", two, "secrets.age", status=64)
+    assert "it is for 3, and the 2 of .age-recipients beside it are not the same" in message
+    folder.write(".age-recipients", f"{folder.recipient}\n{one}\n{two}\n", 0o644)
+    said = folder.tacet("rekey", *KEY, "--remove", two, "secrets.age").stderr.decode()
+    assert ".age-recipients beside 'secrets.age' stays as it is: change it as well" in said
+    assert not reads(folder, "two.txt")
+    assert reads(folder, "one.txt")
+    folder.write(".age-recipients", f"{folder.recipient}\n{one}\n", 0o644)
+    assert f"'secrets.age' is not for {two}" in folder.fail("rekey", *KEY, "--remove", two, "secrets.age", status=65)
+    message = folder.fail("rekey", *KEY, "--remove", folder.recipient, "secrets.age", status=64)
+    assert "would not open with your key any more" in message
+    assert "--add and --remove change" in folder.fail("rekey", *KEY, "--add", one, "-r", two, "secrets.age", status=64)
+    folder.write("pass", "correct horse\n")
+    folder.tacet("rekey", *KEY, "--new-passphrase-file", "pass", "secrets.age")
+    message = folder.fail("rekey", "--passphrase-file", "pass", "--add", one, "secrets.age", status=64)
+    assert "locked with a passphrase, which must stay alone" in message
+
+
+def test_rekey_takes_several_files_each_whole_or_not_at_all(folder: Folder) -> None:
+    other = key(folder, "other.txt")
+    for name in ("a.age", "b.age", "c.age"):
+        shutil.copy(folder.path / "secrets.age", folder.path / name)
+    foreign = folder.tacet("encrypt", "-r", other, stdin=b"A=1\n").stdout
+    (folder.path / "b.age").write_bytes(foreign)
+    files = ("a.age", "b.age", "none.age", "c.age")
+    # A key that can be read only once is enough for all.
+    identity = (folder.path / "key.txt").read_bytes()
+    named = ("-i", "-", "-r", folder.recipient, "-r", other)
+    done = folder.tacet("rekey", *named, *files, stdin=identity, status=65)
+    said = done.stderr.decode()
+    assert "b.age: none of the given keys" in said
+    assert "'none.age' does not exist" in said
+    assert "2 of 4 files stay as they were" in said
+    assert (folder.path / "b.age").read_bytes() == foreign
+    assert all(reads(folder, name, file) for name in ("key.txt", "other.txt") for file in ("a.age", "c.age"))
+    folder.tacet("rekey", *KEY, "-r", folder.recipient, "a.age", "c.age")
+    assert not reads(folder, "other.txt", "c.age")
+    assert "no file is named" in folder.fail("rekey", *KEY, status=64)
