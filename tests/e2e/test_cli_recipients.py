@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -279,3 +280,22 @@ def test_rekey_takes_several_files_each_whole_or_not_at_all(folder: Folder) -> N
     folder.tacet("rekey", *KEY, "-r", folder.recipient, "a.age", "c.age")
     assert not reads(folder, "other.txt", "c.age")
     assert "no file is named" in folder.fail("rekey", *KEY, status=64)
+
+
+# ---- list ----
+
+
+def test_list_says_for_how_many_a_file_is(folder: Folder) -> None:
+    def listed(*options: str) -> tuple[int, bool]:
+        data = json.loads(folder.tacet("list", "--json", *options, "secrets.age").stdout)
+        return data["recipients"], data["passphrase"]
+
+    assert folder.tacet("list", *KEY, "secrets.age").stderr == b"tacet: 'secrets.age' is encrypted for 1 recipient\n"
+    assert listed(*KEY) == (1, False)
+    folder.tacet("rekey", *KEY, "--add", key(folder, "other.txt"), "secrets.age")
+    assert b"is encrypted for 2 recipients" in folder.tacet("list", *KEY, "secrets.age").stderr
+    assert listed(*KEY) == (2, False)
+    folder.write("pass", "correct horse\n")
+    folder.tacet("rekey", *KEY, "--new-passphrase-file", "pass", "secrets.age")
+    assert b"is locked with a passphrase" in folder.tacet("list", "--passphrase-file", "pass", "secrets.age").stderr
+    assert listed("--passphrase-file", "pass") == (0, True)

@@ -75,6 +75,7 @@ def test_one_final_line_end_is_left_out_unless_raw(folder: Folder) -> None:
         listed = json.loads(folder.tacet("list", "-i", "key.txt", "--json", "secrets.age").stdout)
         fingerprint = listed["variables"][0].pop("fingerprint")
         assert re.fullmatch("[0-9a-f]{8}", fingerprint)
+        assert (listed.pop("recipients"), listed.pop("passphrase")) == (1, False)
         assert listed == {"file": "secrets.age", "variables": [{"name": "V", "bytes": size, "line": 1}]}
 
 
