@@ -1,9 +1,9 @@
 /* The loader: a forked child that lives for one load and is the only process that parses foreign bytes.
  *
- * In this order: give up the parent's descriptors, read every key and source into the locked arena (looking
- * at nothing), confine itself (confine.c), and only then decrypt, parse, merge, check, seal, report and exit.
- * Whatever a crafted file does to the code after the confinement, it can reach nothing: no file, socket,
- * program or process.
+ * In this order: read every key, close the parent's descriptors, read every source into the locked arena
+ * (parsing nothing), confine itself (confine.c), and only then decrypt, parse, merge, check, seal, report and
+ * exit. Whatever a crafted file does to the code after the confinement, it can reach nothing: no file,
+ * socket, program or process.
  *
  * It ends itself: a timer sends SIGKILL, which cannot be blocked, when the deadline is over, and the kernel
  * does the same when the parent dies. All signals stay blocked as the parent had them. Nothing is wiped at

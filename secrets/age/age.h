@@ -64,7 +64,7 @@ int age_keys_add_passphrase(
 int age_open(const struct age_input *input, const struct age_keys *keys, struct secret_bytes *out,
         struct error *error);
 
-/* What can be told of a file without any key. */
+/* What age_describe() reads of a file without any key. It returns 0, or -1 with error, which names `name`. */
 struct age_description {
         bool is_armored;
         bool has_passphrase;      /* its only stanza is scrypt */

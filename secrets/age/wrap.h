@@ -126,8 +126,14 @@ int ssh_recipient_parse(struct bytes word, struct age_recipient *out, struct err
 /* Parse an unencrypted OpenSSH private key file; `arena` holds the decoded file meanwhile. */
 int ssh_key_parse(struct bytes text, struct age_key *out, struct arena *arena, struct error *error);
 
-/* ---- hybrid (hybrid.c); without libsodium 1.0.22 these say so ---- */
+/* ---- hybrid (hybrid.c), which needs libsodium 1.0.22 at build time ---- */
+
+/* Set the error that this build has no hybrid keys; returns -1. */
 int hybrid_refuse(struct error *error);
+
+/* The public key of a seed. Returns 0, or -1 with error. */
 int hybrid_public(const uint8_t seed[static HYBRID_SEED_BYTES], uint8_t out[static HYBRID_PUBLIC_BYTES],
         struct error *error);
+
+/* True when this build has hybrid keys. */
 bool hybrid_is_built_in(void);

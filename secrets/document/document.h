@@ -44,6 +44,7 @@ struct secret_list {
         size_t room;
 };
 
+/* Append an entry; the list grows in the arena. Returns 0, or -1 with error. */
 int secret_list_add(
         struct secret_list *list, struct secret_entry entry, struct arena *arena, struct error *error);
 

@@ -1,7 +1,7 @@
 #pragma once
 
-/* What the loader has in hand when it confines itself: the raw bytes of every source and key, not looked at
- * yet. Internal to secrets/. */
+/* What the loader has read when it confines itself: the raw bytes of every source and key, not parsed yet.
+ * Internal to secrets/. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -59,8 +59,15 @@ const char *gathered_text(struct gathered *gathered, struct error *error, const 
 
 /* source.c: read every source. Opens files and sockets; before confinement. */
 int sources_gather(struct gathered *gathered, struct error *error);
+
+/* Check the source's URI without opening anything. Returns 0, or -1 with error. */
 int source_check(const struct load_source *source, struct error *error);
+
+/* The dialect of the source's document `text`: the configured one, else the one that its scheme or text
+ * implies. */
 const struct dialect *source_dialect(const struct load_source *source, struct bytes text);
+
+/* True when the source's scheme says that its bytes are encrypted. */
 bool source_is_age(const struct load_source *source);
 
 /* Say in *error which source it was; returns -1. */
@@ -72,19 +79,27 @@ int directory_gather(
 
 /* key.c: read every key. Must come first: it may read inherited descriptors. */
 int keys_gather(struct gathered *gathered, struct error *error);
+
+/* Check the key's form without opening anything. Returns 0, or -1 with error. */
 int key_check(const struct load_key *key, struct error *error);
-/* Fails when a key is a descriptor that is not open: asked before anything else could take its number. */
+
+/* Fails when a key is a descriptor that is not open: called before another file could get its number. */
 int key_check_open(const struct load_key *key, struct error *error);
+
+/* True for a key `env:NAME`; *name is that variable's. */
 bool key_is_environment(const struct load_key *key, const char **name);
 
+/* True for a source `env:PREFIX`; *prefix is what its variables begin with. */
 bool source_is_environment(const struct load_source *source, const char **prefix);
 
 /* environment.c: the variables that begin with `prefix`, from the capture of an earlier load or from our
  * own. */
 int environment_gather(struct gathered *gathered, uint16_t index, const char *prefix, struct error *error);
+
+/* True after environment_wiped_note(). */
 bool environment_was_wiped(void);
 
-/* What the environment held is gone from it (wipe.h): the error for a variable that is missed says so. */
+/* Note that variables were wiped from the environment (wipe.h): the error for a missing one says so. */
 void environment_wiped_note(void);
 
 /* The key under which captured values are sealed where memfd_secret cannot be had: derived from the parent's

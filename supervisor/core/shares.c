@@ -1,8 +1,8 @@
 /* Which generation gets how many of the new connections, in a fleet where every generation has its own
- * listening sockets.
+ * listening sockets. Called by fleet.c at the end of a step.
  *
- * A slot speaks for one generation: the target's once it is available there, else the one that still serves.
- * The switch is said before anything else in a step, so that an old instance is never told to stop while it
+ * A slot adds one to the weight of one generation: the target once it is available there, else the one that
+ * still serves. STEER is the first action of a step, so that an old instance is never told to stop while it
  * gets new connections. */
 
 #include <string.h>
@@ -22,12 +22,13 @@ bool steer_is_last(const struct fleet *fleet, const struct fleet_instance *insta
         return true;
 }
 
-static const struct fleet_instance *slot_speaker(struct fleet *fleet, struct fleet_slot *slot) {
+/* The instance whose generation gets this slot's part of new connections; NULL when none is ready. */
+static const struct fleet_instance *slot_serving(struct fleet *fleet, struct fleet_slot *slot) {
         const struct fleet_instance *target = slot_target(fleet, slot);
         const struct fleet_instance *other = slot_other(fleet, slot);
         if (fleet->canary == CANARY_RUNS && other && instance_is_ready(other))
                 return other; /* the canary has its own share */
-        /* On the way back what is ready need not prove itself again. */
+        /* On the way back the target has proved itself before: ready is enough. */
         if (target && (instance_is_available(target) || (fleet->is_reverting && instance_is_ready(target))))
                 return target;
         if (other && instance_is_ready(other))
@@ -38,7 +39,7 @@ static const struct fleet_instance *slot_speaker(struct fleet *fleet, struct fle
 static size_t shares_count(struct fleet *fleet, struct fleet_share shares[FLEET_GENERATIONS_MAX]) {
         size_t count = 0;
         for (uint32_t i = 0; i < fleet->settings.replicas; i++) {
-                const struct fleet_instance *speaker = slot_speaker(fleet, &fleet->slots[i]);
+                const struct fleet_instance *speaker = slot_serving(fleet, &fleet->slots[i]);
                 size_t found = 0;
                 if (!speaker)
                         continue;
@@ -50,15 +51,15 @@ static size_t shares_count(struct fleet *fleet, struct fleet_share shares[FLEET_
                         shares[count++] = (struct fleet_share){.generation = speaker->generation};
                 shares[found].weight++;
         }
-        /* Nobody serves: who comes waits where the next one will. */
+        /* No instance serves: new connections wait in the accept queue of the target. */
         if (count == 0)
                 shares[count++] = (struct fleet_share){
                         .generation = generation_number(fleet, fleet->target), .weight = 1};
         return count;
 }
 
-/* Exactly so many of a hundred new connections for the target, the rest as it would be without it. Nobody
- * else there: all. */
+/* Give the target canary_percent of new connections, and divide the rest as without the target. Where no
+ * other generation serves, the target gets all. Returns the new count. */
 static size_t shares_scale(
         const struct fleet *fleet, struct fleet_share shares[FLEET_GENERATIONS_MAX], size_t count) {
         const uint64_t target = generation_number(fleet, fleet->target);

@@ -1,8 +1,8 @@
 /* Where a health check connects to: see probe.h. Runs in the supervisor; nothing here waits.
  *
- * The private socket of the instance, if it has one. Else the generation's own listening socket on its real
- * port, which no client reaches yet (listeners_probe). Else, where generations never overlap (also because
- * adopting was wanted, but is not to be had here), the address itself: then only one can answer. */
+ * To the private socket of the instance, if it has one. Else to the generation's own listening socket at its
+ * real port, which no client reaches yet (listeners_probe). Else, where generations never overlap (also
+ * because adopting does not work here), to the address itself: only one instance can answer there. */
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -15,7 +15,7 @@
 #include "supervisor/health/health.h"
 #include "supervisor/sockets/listeners.h"
 
-static int connect_to(
+static int socket_connect(
         int family, const struct sockaddr *address, socklen_t length, int *out_fd, struct error *error) {
         CLEANUP_FD int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
@@ -27,13 +27,13 @@ static int connect_to(
         return 0;
 }
 
-/* An address that listens everywhere is reached on the loopback. */
+/* Connect to the address; to loopback, where it is that of all interfaces. */
 static int address_connect(struct socket_address address, int *out_fd, struct error *error) {
         if (address.generic.sa_family == AF_INET && address.in4.sin_addr.s_addr == htonl(INADDR_ANY))
                 address.in4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
         if (address.generic.sa_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&address.in6.sin6_addr))
                 address.in6.sin6_addr = in6addr_loopback;
-        return connect_to(address.generic.sa_family, &address.generic, address.length, out_fd, error);
+        return socket_connect(address.generic.sa_family, &address.generic, address.length, out_fd, error);
 }
 
 static int shared_connect(
@@ -69,13 +69,13 @@ int probe_connection_state(int fd) {
         return info.tcpi_state != TCP_SYN_SENT;
 }
 
-/* Is its connection still being made? Then the route to the app is needed (listeners_probe). */
+/* Is the probe still connecting? Then it needs the route to its generation (listeners_probe). */
 static bool probe_is_connecting(const struct probe *probe) {
         return probe->is_running && probe->connection >= 0 && probe_connection_state(probe->connection) == 0;
 }
 
-/* The generation's reserved port leads one connection at a time (listeners_probe). */
-static bool is_route_in_use(const struct health_watch *watch) {
+/* Is another instance's probe connecting by the generation's route? It leads one connection at a time. */
+static bool route_is_in_use(const struct health_watch *watch) {
         struct health *health = watch->health;
         struct instance *other = NULL;
         size_t next = 0;
@@ -96,11 +96,11 @@ int probe_reach(const struct health_watch *watch, const struct probe_settings *s
 
         *out_counts = false;
         if (watch->address_length)
-                return connect_to(AF_UNIX, (const struct sockaddr *)&watch->address, watch->address_length,
-                        out_fd, error);
+                return socket_connect(AF_UNIX, (const struct sockaddr *)&watch->address,
+                        watch->address_length, out_fd, error);
         if (settings->address)
                 return address_connect(*settings->address, out_fd, error);
-        if (is_route_in_use(watch))
+        if (route_is_in_use(watch))
                 return PROBE_LATER;
         switch (listeners_probe(
                 rooms->listeners, watch->instance->generation, settings->listener, out_fd, error)) {

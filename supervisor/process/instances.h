@@ -1,8 +1,8 @@
 #pragma once
 
-/* The instances that run: one process each that a FLEET_DO_SPAWN made, and what everybody may know of it.
+/* The instances that run: one process each that a FLEET_DO_SPAWN made, and what all rooms may know of it.
  *
- * What a room keeps of an instance for itself lies in an array of that room, at the instance's place. */
+ * What only one room needs of an instance lies in an array of that room, at the instance's place. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -19,15 +19,15 @@ struct instances;
 
 struct instance {
         bool is_used;
-        bool is_prepared; /* its process waits until it is known what for; is_used is not set yet */
+        bool is_prepared; /* its shim waits to be told which app to become; is_used is not set yet */
         bool is_reported; /* SPAWNED or SPAWN_FAILED has been said */
         bool has_failure; /* `failure` came through the status pipe */
         bool is_stopped;  /* by SIGSTOP or its like, as far as waitpid has told */
-        bool is_ending;   /* was sent its stop signal, or what comes before it */
+        bool is_ending;   /* was sent its stop signal, or the drain signal before it */
         bool is_emptying; /* gets no new connection: its generation's accept queue runs empty */
         bool has_cgroup;  /* of its own: tree.h */
         struct instances *instances;
-        pid_t pid; /* stays what it was when the process has been reaped, until the place is used again */
+        pid_t pid; /* kept after the process was reaped, until the place is used again */
         uint64_t number;
         uint32_t slot;
         uint64_t generation;
@@ -41,7 +41,7 @@ struct instance {
 
 /* All zero is an empty one. */
 struct instances {
-        size_t places; /* of `list` that were ever used: the others are not even looked at */
+        size_t places; /* of `list` that were ever used: loops end there */
         signs_handler *on_complete;
         void *owner; /* of on_complete */
         struct instance list[FLEET_INSTANCES_MAX];
@@ -51,17 +51,19 @@ struct instances {
 struct instance *instance_by_pid(struct instances *instances, pid_t pid);
 struct instance *instance_by_number(struct instances *instances, uint64_t number);
 
-/* The first one at `place` or behind it; NULL when there is none. For loops: the next one is behind
- * instance_place() of this one. */
+/* The first used instance at `place` or behind it; NULL when there is none. For loops: go on with
+ * instance_place() + 1 of the one that was returned. */
 struct instance *instance_from(struct instances *instances, size_t place);
 
-/* A place for one more; NULL when all are used. It is not taken before is_used is set. */
+/* A place for one more instance; NULL when all are used. The caller takes it by setting is_used or
+ * is_prepared. */
 struct instance *instance_unused(struct instances *instances);
 
-/* Index into the arrays of rooms: below FLEET_INSTANCES_MAX. */
+/* The instance's index in the arrays of rooms: below FLEET_INSTANCES_MAX. */
 size_t instance_place(const struct instance *instance);
 
-/* Is there a process of the generation, prepared, ready or not, told to stop or not? Or one that is
- * emptying? */
+/* True when there is an instance of the generation in any state, prepared ones included. */
 bool instances_have(const struct instances *instances, uint64_t generation);
+
+/* True when an instance of the generation is emptying. */
 bool instances_are_emptying(const struct instances *instances, uint64_t generation);

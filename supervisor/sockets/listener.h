@@ -1,6 +1,6 @@
 #pragma once
 
-/* What the files of the registry share; everybody else includes listeners.h. */
+/* What the files of this folder share; other folders include listeners.h. */
 
 #include <assert.h>
 #include <sys/stat.h>
@@ -21,8 +21,8 @@ struct listener_member {
         uint64_t generation;
         uint8_t tag;       /* that its connections inherit: tags.c; 0: none */
         bool is_spare;     /* of no generation: the next one gets it */
-        bool is_permanent; /* somebody else holds it too, so closing it does not take it out of the group */
-        /* connections were steered to it: what waits in its queue is more than our own probes */
+        bool is_permanent; /* the service manager has a copy: closing ours does not end the socket */
+        /* connections were steered to it: its queue may hold clients, not only our own probes */
         bool had_clients;
         uint32_t weight;
         /* a bound socket that keeps the port of the last probe from others; -1: there was none */
@@ -36,22 +36,23 @@ struct listener {
         struct socket_address address;
         int backlog, ipv6_only;
         bool is_free;           /* IP_FREEBIND */
-        bool leaves_file;       /* somebody else keeps the socket: its file outlives us */
+        bool leaves_file;       /* the service manager keeps the socket: its file stays at our end */
         const char *why_shared; /* NULL: a group with a socket per generation; else one socket for all */
         uint8_t tag_last;       /* that was given to a member */
         bool is_stale;          /* the kernel goes by older weights or ports than the members say */
         size_t member_count;    /* shared: 1 */
         struct listener_member members[LISTENER_MEMBERS_MAX];
-        unsigned stranger_count; /* of the last look: sockets of others on our address */
+        unsigned stranger_count; /* sockets of others on our address, when last counted */
         uint64_t kept_cookie;    /* see struct listener_view */
         dev_t file_device;       /* unix paths: the file that we made; inode 0: none */
         ino_t file_inode;
 };
 
-/* Connections that were half open at the switch, by what the kernel calls them. */
+/* Connections that were half open at the switch, by their cookies (SO_COOKIE). */
 #define LISTENER_HANDSHAKES_MAX 512
 struct listener_handshakes {
-        size_t count, kept;
+        size_t count;
+        size_t seen; /* so many at the front were found half open again */
         uint64_t cookies[LISTENER_HANDSHAKES_MAX];
 };
 
@@ -59,9 +60,9 @@ struct listener_handshakes {
 struct listener_emptying {
         bool is_used;
         bool is_told;   /* FLEET_EMPTY was sent */
-        bool has_noted; /* handshakes: which there were at the switch */
+        bool has_noted; /* `handshakes` has those of the switch */
         uint64_t generation;
-        int64_t empty_since_ns; /* NS_FOREVER: it was not empty when it was looked at last */
+        int64_t empty_since_ns; /* NS_FOREVER: the queue was not empty when last read */
         struct listener_handshakes handshakes;
 };
 
@@ -81,10 +82,10 @@ struct listeners {
         struct listeners_rooms rooms;
         size_t count;             /* of list */
         size_t share_count;       /* of shares: of the last STEER */
-        size_t kept_count;        /* of kept: all that came back, also what is gone */
-        uint16_t probe_port_last; /* the next probe's is looked for below it */
+        size_t kept_count;        /* of kept: all that the service manager kept, taken or shut down */
+        uint16_t probe_port_last; /* the next probe's is the next free one below it */
         struct loop_timer watch;
-        struct loop_timer again; /* wakes up for what is stale */
+        struct loop_timer again; /* wakes the loop up to attach programs that are stale */
         struct listener_emptying emptyings[FLEET_GENERATIONS_MAX];
         struct fleet_share shares[FLEET_GENERATIONS_MAX];
         struct listener list[LISTENERS_MAX];
@@ -94,8 +95,8 @@ struct listeners {
 
 /* ---- open.c: making sockets ---- */
 
-/* A socket bound to the listener's address and listening. `is_first`: nobody else may be there; later ones
- * join. */
+/* Open a socket that is bound to the listener's address and listens. `is_first`: no other socket may have the
+ * address; later ones join the group. *out_fd is the caller's. Returns 0, or -1 with error. */
 int listener_socket_open(struct listener *listener, bool is_first, int *out_fd, struct error *error);
 
 /* The file of a unix socket: see struct listener_settings. */
@@ -105,13 +106,15 @@ struct listener_file {
         uid_t user;
         gid_t group;
 };
+
+/* The same for a unix socket; a file that a process which is gone has left is removed before. */
 int listener_local_open(
         struct listener *listener, const struct listener_file *file, int *out_fd, struct error *error);
 
 /* Remove the file of a unix socket at the end, if it is still the one that was made. */
 void listener_local_remove(const struct listener *listener);
 
-/* Can another socket join the one that we were given? Returns NULL, or why not. */
+/* Can another socket join the group of `fd`, which the service manager passed? Returns NULL, or why not. */
 const char *listener_inherited_check(const struct listener *listener, int fd);
 
 /* ---- group.c: members and their order ---- */
@@ -119,26 +122,27 @@ const char *listener_inherited_check(const struct listener *listener, int fd);
 /* The member of `generation`; NULL when there is none. */
 struct listener_member *listener_member_of(struct listener *listener, uint64_t generation);
 
-/* The same, made if there is none: a spare one, else a new socket at the end. NULL with error. */
+/* The same; where there is none, a spare member becomes it, or a new socket at the end. NULL with error. */
 struct listener_member *listener_member_need(
         struct listener *listener, uint64_t generation, struct error *error);
 
-/* Put a socket that listens at the end of the list. */
+/* Add a socket that listens at the end of the list; the caller has checked that there is room. */
 struct listener_member *listener_member_add(struct listener *listener, int take_fd, uint64_t generation);
 
 /* The generation is gone: close its member, or keep it as a spare one. */
 void listener_member_drop(struct listener *listener, uint64_t generation);
 
-/* Take note of members that an app has shut down, which left the group by that. */
+/* Forget members that an app has shut down: the kernel took them out of the group. */
 void listener_members_check(struct listener *listener);
 
-/* Have the kernel go by the members' weights and probe ports as they are now. Returns 0, or -1 with error:
- * nothing changed, and listeners_settle() tries it again until it is done. */
+/* Attach a program with the members' present weights and probe ports. Returns 0, or -1 with error: nothing
+ * changed, and listeners_settle() tries again until it succeeds. */
 int listener_program_set(struct listener *listener, struct error *error);
 
-/* Where probes of this listener come from, for the program. */
+/* Write the source addresses of this listener's probes to *out; its other members stay as they are. */
 void listener_probe_sources(const struct listener *listener, struct steering *out);
 
+/* True when listen(2) was called on the socket, and it was not shut down. */
 bool listener_is_listening(int fd);
 
 /* Connections in the accept queue of a tcp listener, or -1. */
@@ -149,14 +153,15 @@ long listener_waiting(int fd);
 /* Take over settings->kept; before any socket is opened. */
 void listener_kept_read(struct listeners *listeners);
 
-/* The kept socket for a listener that is about to be opened, or -1. A kept one that cannot be used is shut
- * down. */
+/* The kept socket for a listener that is about to be opened, or -1. The descriptor is the caller's. A kept
+ * socket of that address that cannot be used is shut down. */
 int listener_kept_take(struct listeners *listeners, struct listener *listener);
 
-/* Shut down what stands in the way of this address. Returns whether there was anything. */
+/* Shut down kept sockets that may make a bind to this address fail (NULL: all). Returns true when there was
+ * one. */
 bool listener_kept_clear(struct listeners *listeners, const struct socket_address *address);
 
-/* A generation has proved itself: nobody will come for what is left. */
+/* Once a generation is stable, shut down the kept sockets that its app did not bind. */
 void listener_kept_settle(struct listeners *listeners);
 
 /* ---- diag.c ---- */
@@ -200,10 +205,11 @@ const uint8_t *listener_attribute_find(
 
 /* ---- handshakes.c ---- */
 
-/* Write down what is half open at the port of a listener. */
+/* Note the connections that are half open at the listener's port. */
 void listener_handshakes_note(const struct listener *listener, struct listener_handshakes *handshakes);
 
-/* See who of them still is; after all listeners have been looked at: forget the others. Returns how many are
- * left. */
+/* Mark those of the noted connections that are still half open at the listener's port. */
 void listener_handshakes_look(const struct listener *listener, struct listener_handshakes *handshakes);
+
+/* After all listeners: forget what was not marked. Returns how many are left. */
 size_t listener_handshakes_left(struct listener_handshakes *handshakes);

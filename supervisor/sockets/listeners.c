@@ -1,9 +1,9 @@
-/* The registry of listening sockets: see listeners.h. Called where the core's actions are performed
- * (perform.c), where an instance is started (instance/equip.c), where one binds (adopt/bind.c), and by the
- * health checks. In the supervisor's process alone.
+/* The registry of listening sockets: see listeners.h. Called in the supervisor where the core's actions are
+ * performed (perform.c), an instance is started (instance/equip.c) or binds (adopt/bind.c), and by the health
+ * checks.
  *
- * A socket is opened before there is a generation (so that an address in use is said at the start): it is
- * spare until the first one comes. An error after the start is said, and leaves things as they are: the old
+ * A socket is opened before there is a generation, so that an address in use is an error of the start: it is
+ * spare until the first generation comes. An error after the start is logged and changes nothing: the old
  * generation goes on. */
 
 #include "supervisor/sockets/listeners.h"
@@ -35,7 +35,7 @@ static struct listener *listener_new(struct listeners *listeners, const struct s
         return listener;
 }
 
-/* As a member of no generation yet. Registered only now: what failed before has left nothing. */
+/* Add the socket as a spare member, and count the listener. Until here a failure leaves nothing behind. */
 static int listener_register(struct listeners *listeners, struct listener *listener, int take_fd,
         bool is_inherited, struct error *error) {
         struct listener_member *member = listener_member_add(listener, take_fd, 0);
@@ -77,7 +77,7 @@ static int listener_socket(struct listener *listener, const struct listener_file
         return listener_socket_open(listener, true, out_fd, error);
 }
 
-/* From the store, else new. What an app of our former life had bound may be in the way of a new one. */
+/* A kept socket, else a new one. A bind that fails because of a kept socket is tried again without that. */
 static int listener_find(struct listeners *listeners, struct listener *listener,
         const struct listener_file *file, int inherited_fd, int *out_fd, struct error *error) {
         if (!listener->is_declared && (*out_fd = listener_kept_take(listeners, listener)) >= 0)
@@ -89,7 +89,7 @@ static int listener_find(struct listeners *listeners, struct listener *listener,
         return listener_socket(listener, file, inherited_fd, out_fd, error);
 }
 
-/* The kernel cuts a longer queue without a word. */
+/* Warn of a backlog above net.core.somaxconn: the kernel reduces it without an error (listen(2)). */
 static void backlog_check(const struct listener *listener) {
         CLEANUP_FD int fd = open("/proc/sys/net/core/somaxconn", O_RDONLY | O_CLOEXEC);
         char text[16] = "";
@@ -198,19 +198,19 @@ static struct listener *listener_make(struct listeners *listeners, const struct 
         return listener;
 }
 
-static void member_weigh(struct listener_member *member, uint32_t weight) {
+static void member_set_weight(struct listener_member *member, uint32_t weight) {
         member->weight = weight;
         member->had_clients |= weight > 0;
 }
 
-/* What was steered before there was this socket holds for it too. */
+/* Give a socket that is newer than the last STEER the weight that its generation got there. */
 static int member_catch_up(const struct listeners *listeners, struct listener *listener, uint64_t generation,
         struct error *error) {
         struct listener_member *member = listener_member_of(listener, generation);
 
         for (size_t i = 0; member && member->weight == 0 && i < listeners->share_count; i++)
                 if (listeners->shares[i].generation == generation) {
-                        member_weigh(member, listeners->shares[i].weight);
+                        member_set_weight(member, listeners->shares[i].weight);
                         return listener_program_set(listener, error);
                 }
         return 0;
@@ -227,7 +227,7 @@ int listeners_adopt(struct listeners *listeners, uint64_t generation, const stru
         return listener->why_shared ? 0 : member_catch_up(listeners, listener, generation, error);
 }
 
-/* Clients were steered to it, and nobody is left who could accept them. */
+/* True when clients were steered to the member, and its generation has no process that could accept them. */
 static bool member_is_orphan(const struct listeners *listeners, const struct listener_member *member) {
         return !member->is_spare && member->had_clients &&
                !instances_have(listeners->rooms.instances, member->generation);
@@ -241,9 +241,8 @@ bool listeners_have_orphans(const struct listeners *listeners) {
         return false;
 }
 
-/* Its instances have died, nobody else serves, and the next generation is to come for all who connect: also
- * for those who wait already, so it gets the very socket. A generation of which a process lives keeps its
- * own: it may accept yet. */
+/* Give the generation the socket of one without any process, with the clients that wait in its accept queue.
+ * A generation that has a process keeps its socket: it may still accept. Returns false when there is none. */
 static bool member_inherit(
         const struct listeners *listeners, struct listener *listener, uint64_t generation) {
         struct listener_member *best = NULL;
@@ -263,7 +262,7 @@ static bool member_inherit(
         return true;
 }
 
-/* A generation that has no socket here yet gets one: who comes waits in its queue. */
+/* Make sure that the generation has a socket: where no instance serves yet, connections wait in its queue. */
 static bool member_provide(
         const struct listeners *listeners, struct listener *listener, uint64_t generation) {
         struct error error = {0};
@@ -290,7 +289,7 @@ static void listener_steer(const struct listeners *listeners, struct listener *l
                 listener->members[i].weight = 0;
         for (size_t i = 0; i < count; i++)
                 if ((member = listener_member_of(listener, shares[i].generation)))
-                        member_weigh(member, shares[i].weight);
+                        member_set_weight(member, shares[i].weight);
         if (listener_program_set(listener, &error) < 0)
                 log_error(LOG_ERROR, &error);
         listener_strangers_look(listener);

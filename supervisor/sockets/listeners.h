@@ -1,12 +1,12 @@
 #pragma once
 
-/* The listening sockets: opened by the supervisor, handed to instances, never touched by their end.
+/* The listening sockets: opened by the supervisor, inherited by instances, open beyond the end of those.
  *
- * A tcp address has one SO_REUSEPORT group with one socket per generation, and a program (core/steering.h)
- * that says which of them gets a new connection. What cannot have a group (unix, udp, a socket that came
+ * A tcp address has one SO_REUSEPORT group with one socket per generation, and a program (steering.h) that
+ * says which of them gets a new connection. What cannot have a group (unix, udp, a socket that was passed
  * without SO_REUSEPORT, `shared = yes`) is one socket that all generations share.
  *
- * Everything here belongs to the supervisor's process and returns at once. */
+ * All functions run in the supervisor and return at once. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -24,7 +24,7 @@ struct listeners;
 
 #define LISTENERS_MAX 32
 
-/* One socket that is opened before the app starts and outlives it: [socket NAME]. */
+/* One socket that is opened before the app starts and stays open after its end: [socket NAME]. */
 struct listener_settings {
         const char *name; /* what LISTEN_FDNAMES calls it */
         struct socket_address address;
@@ -36,17 +36,17 @@ struct listener_settings {
         int ipv6_only;    /* 1 or 0; -1: what the address says, else the system's default */
         bool is_free;     /* bound although no interface has the address (yet) */
         bool is_shared;   /* one socket for all generations, even where each could have its own */
-        int inherited_fd; /* it is open already: a service manager gave it. Taken. -1: to be opened */
+        int inherited_fd; /* passed by a service manager, taken; -1: to be opened */
 };
 
-/* A listener that a service manager keeps for the next supervisor (FDSTORE) has this before its name there,
- * so that what the manager gives by itself is told from what comes back. */
+/* Prefix of the name of a listener that a service manager keeps for the next supervisor (FDSTORE): sockets
+ * that the manager opened itself have none. */
 #define LISTENER_KEPT_PREFIX "tacet-kept."
 
-/* The same of one that an app had bound itself; its address follows. */
+/* Prefix for the socket of an address that an app had bound; the address follows. */
 #define LISTENER_ADOPTED_PREFIX "tacet-adopted."
 
-/* One of those, come back. */
+/* One that an app had bound, passed back to us by the service manager. */
 struct kept_descriptor {
         int fd;           /* taken */
         const char *name; /* in the store, with the prefix; borrowed for as long as the program runs */
@@ -68,7 +68,7 @@ struct socket_settings {
 
 /* How a socket that an app asked for (bind) is to be made. */
 struct listener_options {
-        const char *name; /* for the log; borrowed for the call; NULL: its address says enough */
+        const char *name; /* for the log; borrowed for the call; NULL: its address */
         int backlog;      /* 0: 4096; the app's own listen(2) changes it */
         int ipv6_only;    /* what the app set: 1 or 0; -1: the system's default */
         bool is_shared;   /* never a group */
@@ -77,12 +77,12 @@ struct listener_options {
 };
 #define LISTENER_OPTIONS_DEFAULT ((struct listener_options){.ipv6_only = -1})
 
-/* One socket that an app of our former life had bound, kept by the service manager: for the app that binds it
- * again. */
+/* One socket that an app of the supervisor before us had bound, kept by the service manager for the app that
+ * binds its address again. */
 struct listener_kept {
         const char *name; /* in the store; borrowed */
         int fd;           /* -1: taken, or shut down */
-        bool is_unwanted; /* shut down: the manager may let go of it, too */
+        bool is_unwanted; /* shut down: the service manager is to close it, too */
         struct socket_address address;
 };
 
@@ -95,35 +95,35 @@ struct listeners_rooms {
         const struct socket_rules *rules;
 };
 
-/* Look at what came back (settings->kept), after listeners_open and before the first app is started: what no
- * app may bind any more goes. */
+/* Shut down those of settings->kept that no app may bind any more. After listeners_open, before the first app
+ * is started. */
 void listeners_kept_begin(struct listeners *listeners);
 
-/* Somebody binds there without us, or what binds cannot be seen: nothing of ours may stand in its way. NULL:
- * everywhere. */
+/* A bind to this address (NULL: to any) is not answered by us: shut down kept sockets that would make it
+ * fail. */
 void listeners_kept_yield(struct listeners *listeners, const struct socket_address *address);
 
-/* Does one wait for an app that binds this address? */
+/* True when a kept socket waits for an app that binds this address. */
 bool listeners_has_kept(const struct listeners *listeners, const struct socket_address *address);
 
-/* Open what `settings` (borrowed) declare. `listeners` is all zero. Once, before the first spawn. Returns 0,
- * or -1 with error. */
+/* Open the sockets that `settings` (borrowed) declare. `listeners` is all zero. Once, before the first spawn.
+ * Returns 0, or -1 with error. */
 int listeners_open(struct listeners *listeners, const struct listeners_rooms *rooms,
         const struct socket_settings *settings, struct error *error);
 
-/* Has some listener a socket per generation, or may one that is adopted later? Then the fleet is steered
- * (fleet.h). Call it after listeners_open. */
+/* True when a listener has a socket per generation, or one that is adopted later may: then the fleet is
+ * steered (fleet.h). Call it after listeners_open. */
 bool listeners_are_steered(const struct listeners *listeners);
 
-/* The sockets that were declared, for an instance of `generation`, in their order, made where they are not
- * there yet. `out` has LISTENERS_MAX places; the descriptors stay the registry's. Returns 0, or -1 with
- * error: then the instance must not start. */
+/* The declared sockets for an instance of `generation`, in their order; missing ones are opened. `out` has
+ * LISTENERS_MAX places; the descriptors are borrowed. Returns 0, or -1 with error: then the instance must not
+ * start. */
 int listeners_descriptors(struct listeners *listeners, uint64_t generation, struct launch_descriptor *out,
         size_t *count, struct error *error);
 
 /* The socket of `generation` for an address that an app wants to bind, found or made, already listening.
- * *out_fd stays the registry's. Returns 0, or -1 with error (error->code EADDRINUSE, EADDRNOTAVAIL, ... is
- * what bind(2) said). */
+ * *out_fd is borrowed. Returns 0, or -1 with error, whose code is that of bind(2) (EADDRINUSE, EADDRNOTAVAIL,
+ * ...). */
 int listeners_adopt(struct listeners *listeners, uint64_t generation, const struct socket_address *address,
         const struct listener_options *options, int *out_fd, struct error *error);
 
@@ -146,66 +146,65 @@ size_t listeners_requests(const struct listeners *listeners, uint64_t instance);
  * socket of its own yet gets that one. */
 bool listeners_have_orphans(const struct listeners *listeners);
 
-/* FLEET_DO_DROP: the generation is gone, and its sockets with it, but for one in whose queue somebody waits:
- * the next new generation gets that. */
+/* FLEET_DO_DROP: close the generation's sockets, but not one whose accept queue still holds connections: the
+ * next new generation gets that. */
 void listeners_drop(struct listeners *listeners, uint64_t generation);
 
-/* Call after each round of events: begins and ends the watch on the accept queues of what drains
- * (FLEET_EMPTY), and lets go of sockets of generations that have no instance any more. Costs nothing while
- * nothing rolls. */
+/* Call after each turn of the loop: ends the watch on accept queues of generations that are not emptying any
+ * more, attaches programs that are stale, and closes sockets of generations without instances. Cheap while
+ * there is nothing to do. */
 void listeners_settle(struct listeners *listeners);
 
 /* Connections in the accept queues of `generation`; those of shared sockets are not counted. */
 long listeners_waiting(const struct listeners *listeners, uint64_t generation);
 
-/* A non-blocking tcp socket that connects (or has connected) to the listener `name` (NULL: the first that is
- * steered) such that `generation` alone can answer. *out_fd is the caller's; on_readable for EPOLLOUT tells
- * when it stands, SO_ERROR how; leave it by leaving_begin(). The route to the generation is that of the last
- * such connection: one that does not stand yet when the next begins must be given up, or its SYN, sent again,
- * goes astray. Returns 0; LISTENERS_BUSY when no port was free; LISTENERS_SHARED when the listener cannot
- * tell generations apart; LISTENERS_UNKNOWN when there is none; -1 with error. */
+/* Open a non-blocking tcp socket that connects (or has connected) to the listener `name` (NULL: the first
+ * that is steered), so that only `generation` can answer. *out_fd is the caller's: EPOLLOUT says that
+ * connecting is over, SO_ERROR how it went; end the connection by health/closing.h. A generation has one
+ * route, that of its latest such connection: give one that is still connecting up before the next begins, or
+ * its SYN, sent again, reaches another generation. Returns 0; LISTENERS_BUSY when no port was free;
+ * LISTENERS_SHARED when the listener has one socket for all generations; LISTENERS_UNKNOWN when there is
+ * none; -1 with error. */
 enum { LISTENERS_BUSY = 1, LISTENERS_SHARED, LISTENERS_UNKNOWN };
 int listeners_probe(
         struct listeners *listeners, uint64_t generation, const char *name, int *out_fd, struct error *error);
 
-/* Would listeners_probe() reach one generation alone, at a declared socket (NULL: at any)? For the
- * configuration, before the start. */
+/* Will listeners_probe() be able to reach a single generation at the declared socket `name` (NULL: at any)?
+ * For checking the configuration, before the start. */
 bool listeners_can_probe(
         const struct socket_settings *settings, const struct socket_rules *rules, const char *name);
 
-/* Leave the file of the unix socket with this index where it is at the end: somebody else keeps the
+/* Do not remove the file of the unix socket with this index at the end: the service manager keeps the
  * socket. */
 void listeners_leave_file(struct listeners *listeners, size_t index);
 
-/* How many there are; how many shares the last STEER had is in the fleet. */
+/* How many listeners there are, declared and adopted. */
 size_t listeners_count(const struct listeners *listeners);
 
-/* Sockets for which no app has come, and which whoever kept them may let go of: each is named once. Returns
- * NULL when there is none left; the name is borrowed. listeners_unwanted_done() takes note that it was let go
- * of. */
+/* The name of a kept socket that was shut down, so that the service manager can close its copy; borrowed.
+ * NULL: there is none. listeners_unwanted_done() notes that this was done for that name. */
 const char *listeners_unwanted(const struct listeners *listeners);
 void listeners_unwanted_done(struct listeners *listeners, const char *name);
 
-/* For `status` and for whoever keeps sockets over our own end (FDSTORE). */
+/* For `status`, and for the service manager that keeps sockets beyond our end (FDSTORE). */
 struct listener_view {
         const char *name;
         char address[SOCKET_ADDRESS_TEXT_BYTES];
         const char *why_shared; /* NULL: steered */
         bool is_declared;
-        uint64_t kept_cookie; /* SO_COOKIE of the socket that came back for an app; 0: it is a new one */
+        uint64_t kept_cookie; /* SO_COOKIE of the kept socket that an app took; 0: the socket is new */
         size_t member_count;
         struct {
                 uint64_t generation;
-                bool is_spare;   /* of no generation: waits for the next one, see listeners_drop */
+                bool is_spare;   /* of no generation: the next one gets it, see listeners_drop */
                 int fd;          /* borrowed */
-                long waiting;    /* in the accept queue; -1: not to be told (shared) */
+                long waiting;    /* connections in the accept queue; -1: unknown */
                 uint32_t weight; /* of its share of new connections */
         } members[LISTENER_MEMBERS_MAX];
 };
 
-/* The listener with this index; false when there is none: go on until then. */
+/* Describe the listener with this index, from 0. Returns false when there is none, which ends a loop. */
 bool listeners_look(const struct listeners *listeners, size_t index, struct listener_view *out);
 
-/* The app has ended for good: refuse what still comes, remove the files of unix sockets that are still
- * ours. */
+/* The app has ended for good: close all sockets, and remove those files of unix sockets that we made. */
 void listeners_close(struct listeners *listeners);

@@ -1,9 +1,9 @@
-/* The accept queues of generations that emptying, and the sockets of those that are gone: listeners_settle().
+/* The accept queues of generations that are emptying, and the sockets of those that are gone. Called in the
+ * supervisor by its loop (listeners_settle()) and by a timer, which runs only while a generation is emptying.
  *
  * A generation whose last instance is to be stopped gets no new connection any more, but some may have begun
  * their handshake before the switch, and some may wait to be accepted. When those handshakes are over and its
- * queue, looked at every few milliseconds, has been empty for queue_quiet, the core hears of it. Only while
- * an instance drains: else nothing wakes up here. */
+ * queue, read every few milliseconds, has been empty for queue_quiet, FLEET_EMPTY is pushed. */
 
 #include "lib/duration.h"
 #include "lib/log.h"
@@ -35,18 +35,18 @@ static void emptying_begin(struct listeners *listeners, uint64_t generation) {
         }
 }
 
-/* Once, at the first look: the switch that goes with it has been made by then. */
+/* Once, when the queue is first read: STEER has been performed by then. */
 static void handshakes_note(struct listeners *listeners, struct listener_emptying *emptying) {
         if (emptying->has_noted)
                 return;
         emptying->has_noted = true;
-        emptying->handshakes.count = emptying->handshakes.kept = 0;
+        emptying->handshakes.count = emptying->handshakes.seen = 0;
         for (size_t i = 0; i < listeners->count; i++)
                 if (!listeners->list[i].why_shared)
                         listener_handshakes_note(&listeners->list[i], &emptying->handshakes);
 }
 
-static bool has_handshakes(struct listeners *listeners, struct listener_emptying *emptying) {
+static bool emptying_has_handshakes(struct listeners *listeners, struct listener_emptying *emptying) {
         if (emptying->handshakes.count == 0)
                 return false;
         for (size_t i = 0; i < listeners->count; i++)
@@ -55,22 +55,22 @@ static bool has_handshakes(struct listeners *listeners, struct listener_emptying
         return listener_handshakes_left(&emptying->handshakes) > 0;
 }
 
-static bool are_stale(const struct listeners *listeners) {
+static bool programs_are_stale(const struct listeners *listeners) {
         for (size_t i = 0; i < listeners->count; i++)
                 if (listeners->list[i].is_stale)
                         return true;
         return false;
 }
 
-/* Returns how soon somebody has to look again; NS_FOREVER: never. */
-static int64_t emptying_look(
+/* Check one generation. Returns after how many ns it has to be checked again; NS_FOREVER: never. */
+static int64_t emptying_check(
         struct listeners *listeners, struct listener_emptying *emptying, int64_t now_ns) {
         bool is_late;
 
         if (!emptying->is_used || emptying->is_told)
                 return NS_FOREVER;
         handshakes_note(listeners, emptying);
-        is_late = has_handshakes(listeners, emptying) || are_stale(listeners);
+        is_late = emptying_has_handshakes(listeners, emptying) || programs_are_stale(listeners);
         if (is_late || listeners_waiting(listeners, emptying->generation) > 0) {
                 emptying->empty_since_ns = NS_FOREVER;
                 return is_late ? HANDSHAKE_EVERY_NS : LOOK_EVERY_NS;
@@ -91,7 +91,7 @@ static void watch_on_due(struct loop_timer *timer) {
         int64_t soonest_ns = NS_FOREVER;
 
         for (size_t i = 0; i < FLEET_GENERATIONS_MAX; i++) {
-                int64_t next_ns = emptying_look(listeners, &listeners->emptyings[i], now_ns);
+                int64_t next_ns = emptying_check(listeners, &listeners->emptyings[i], now_ns);
 
                 soonest_ns = next_ns < soonest_ns ? next_ns : soonest_ns;
         }
@@ -108,7 +108,7 @@ void listeners_empty(struct listeners *listeners, uint64_t generation) {
         loop_timer_set(listeners->rooms.loop, &listeners->watch, time_now_ns());
 }
 
-/* Whoever was recalled, or has gone, is not watched any more. */
+/* End the watch on generations that were recalled or are gone. */
 static void emptyings_end(struct listeners *listeners) {
         for (size_t i = 0; i < FLEET_GENERATIONS_MAX; i++)
                 if (listeners->emptyings[i].is_used && !instances_are_emptying(listeners->rooms.instances,
@@ -116,8 +116,9 @@ static void emptyings_end(struct listeners *listeners) {
                         listeners->emptyings[i].is_used = false;
 }
 
-/* Will nobody come back for it? The target's and the stable one's instances may be between two lives. */
-static bool is_over(const struct listeners *listeners, const struct fleet_view *view,
+/* True when the member is not needed any more: its generation has no process, and is neither the target nor
+ * the stable one, whose instances may be restarting. */
+static bool member_is_over(const struct listeners *listeners, const struct fleet_view *view,
         const struct listener_member *member) {
         uint64_t generation = member->generation;
 
@@ -134,17 +135,17 @@ static void members_release(struct listeners *listeners, struct listener *listen
                 return;
         fleet_look(listeners->rooms.fleet, &view);
         for (size_t i = listener->member_count; i-- > 0;)
-                if (i < listener->member_count && is_over(listeners, &view, &listener->members[i]))
+                if (i < listener->member_count && member_is_over(listeners, &view, &listener->members[i]))
                         listener_member_drop(listener, listener->members[i].generation);
 }
 
-/* Nothing to do but to wake up: what is stale is tried again after every turn. */
+/* Only wakes the loop up: stale programs are attached again after every turn. */
 static void again_on_due(struct loop_timer *timer) {
         (void)timer;
 }
 
-/* Where the kernel had no memory for the last program it still sends clients to whom the one before named:
- * until that is mended nobody who drains is taken for idle. The failure was said when it happened. */
+/* Where the kernel had no memory for the last program, it still goes by the one before: until a new one is
+ * attached, no queue counts as empty. The failure was logged when it happened. */
 static void programs_renew(struct listeners *listeners) {
         struct error error;
 
@@ -152,7 +153,7 @@ static void programs_renew(struct listeners *listeners) {
                 if (listeners->list[i].is_stale && listener_program_set(&listeners->list[i], &error) == 0)
                         log_write(LOG_NOTICE, "the connections of '%s' are steered again",
                                 listeners->list[i].name);
-        if (!are_stale(listeners) || listeners->again.is_set)
+        if (!programs_are_stale(listeners) || listeners->again.is_set)
                 return;
         listeners->again.on_due = again_on_due;
         loop_timer_set(listeners->rooms.loop, &listeners->again, time_now_ns() + STEER_AGAIN_NS);
