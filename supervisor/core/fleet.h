@@ -154,8 +154,8 @@ enum fleet_action_kind {
         /* slot, instance, generation: its accept queue is empty. Look at its connections, and tell FLEET_IDLE
          * when no request runs any more. Ends as the watch of EMPTY does */
         FLEET_DO_DRAIN,
-        /* slot, instance, generation: it was emptying or draining and serves again. A STEER that sends it connections
-         * stands before this, too */
+        /* slot, instance, generation: it was emptying or draining and serves again. A STEER that sends it
+         * connections stands before this, too */
         FLEET_DO_RECALL,
         /* instance: stop signal, then SIGCONT (to its shim, if the app does not run yet). delay_ns: drain for
          * so long before it. is_delivered: the app has the signal already. May come again without a delay:

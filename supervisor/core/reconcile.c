@@ -68,7 +68,7 @@ static bool slot_recall(struct fleet *fleet, struct fleet_actions *actions, stru
         bool has_moved = false;
         for (size_t place = 0; place < 2; place++) {
                 struct fleet_instance *instance = &slot->pair[place];
-                if (!instance_is_finishing(instance) || fleet->is_emergency || !is_needed_again(fleet, slot))
+                if (!instance_is_finishing(instance) || fleet->is_emergency || !slot_needs_recall(fleet, slot))
                         continue;
                 instance_recall(fleet, actions, slot, instance);
                 has_moved = true;
@@ -96,7 +96,7 @@ static bool slot_bring(
                         return true;
                 }
         if (!instance || slot_is_clearing(slot) || backoff_earliest(slot, generation) > fleet->now_ns ||
-                (!slot_is_empty(slot) && !has_surge_room(fleet)))
+                (!slot_is_empty(slot) && !fleet_has_surge_room(fleet)))
                 return false;
         *instance = (struct fleet_instance){
                 .state = INSTANCE_SPAWNING,

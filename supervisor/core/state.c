@@ -8,8 +8,8 @@
 
 #include "supervisor/core/state.h"
 
-/* A step says at most: EMPTY, DRAIN, RECALL, STOP, KILL or SPAWN once per place, DROP per generation, and one each
- * of CANCEL_LOAD, LOAD, STEER and EXIT. Reports may not use that room. */
+/* A step says at most: EMPTY, DRAIN, RECALL, STOP, KILL or SPAWN once per place, DROP per generation, and one
+ * each of CANCEL_LOAD, LOAD, STEER and EXIT. Reports may not use that room. */
 #define DECISIONS_MAX (FLEET_INSTANCES_MAX + FLEET_GENERATIONS_MAX + 4)
 static_assert(FLEET_ACTIONS_MAX >= 2 * DECISIONS_MAX, "room for every decision and a report with each");
 
@@ -247,7 +247,7 @@ void instance_drain(struct fleet *fleet, struct fleet_actions *actions, const st
         instance->state = INSTANCE_DRAINING;
         instance->draining_ns = fleet->now_ns;
         instance->deadline_ns = ladder_after(fleet, fleet->settings.drain_timeout_ns);
-        instance_act(fleet, actions, FLEET_DO_DRAIN, slot, instance);
+        instance_action_add(fleet, actions, FLEET_DO_DRAIN, slot, instance);
 }
 
 void instance_recall(struct fleet *fleet, struct fleet_actions *actions, const struct fleet_slot *slot,

@@ -1,7 +1,7 @@
 /* The trees of processes that instances make: see tree.h.
  *
- * Called by instance/ in the supervisor. Nothing here waits: a timer looks again for the processes that an
- * instance left behind, as long as there are some. */
+ * Called by instance/ in the supervisor. Nothing here waits: what is left of an instance is looked
+ * at again by a timer, which runs only as long as something is left. The other instances go on meanwhile. */
 
 #include "supervisor/process/tree.h"
 
@@ -22,7 +22,7 @@
 #define KILL_TRIES       10                /* what does not die of this sits in the kernel */
 #define REMOVE_TRIES     10                /* of a cgroup in which nobody is */
 
-/* Not in struct trees: with other kill modes its pages are never touched. */
+/* Apart from the supervisor's other tables: most have no use for it. */
 static struct tree_rest all_rests[FLEET_INSTANCES_MAX];
 
 static const char *tree_name(uint64_t number, char out[static TREE_NAME_BYTES]) {
@@ -153,6 +153,7 @@ void tree_kill(const struct trees *trees, const struct instance *instance) {
                 (void)descent_signal(trees, &tree, instance->number, SIGKILL);
 }
 
+/* Signal what is left; 0 only counts. Returns how many there are, at least as far as can be seen. */
 static long rest_signal(const struct tree_rest *rest, int signal) {
         const struct descendant_tree tree = {.root = rest->pid, .claim = rest_claims, .owner = rest};
 
@@ -186,7 +187,7 @@ static void rest_wait(struct tree_rest *rest, int64_t now_ns) {
                 rest->kill_ns > now_ns && rest->kill_ns < next_ns ? rest->kill_ns : next_ns);
 }
 
-/* No process is left: remove the cgroup, and forget it. */
+/* Nobody is there any more. */
 static void rest_end(struct tree_rest *rest, int64_t now_ns) {
         if (rest_remove(rest)) {
                 rest_forget(rest);
@@ -234,7 +235,7 @@ static bool rest_force(struct tree_rest *rest) {
         return true;
 }
 
-static void rest_check(struct tree_rest *rest) {
+static void rest_look(struct tree_rest *rest) {
         const int64_t now_ns = time_now_ns();
 
         rest->count = rest_signal(rest, 0);
@@ -252,7 +253,7 @@ static void rest_check(struct tree_rest *rest) {
 }
 
 static void rest_on_due(struct loop_timer *timer) {
-        rest_check(timer->owner);
+        rest_look(timer->owner);
 }
 
 static struct tree_rest *rest_of(const struct trees *trees, uint64_t number) {

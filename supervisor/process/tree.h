@@ -38,18 +38,18 @@ struct tree_settings {
         bool kills;                   /* kill_mode = tree */
         bool ends_leftovers;          /* leftovers = end; in an emergency they always are */
         bool has_groups;              /* every instance leads a process group of its own */
-        bool has_replicas;            /* messages name the replica */
+        bool has_replicas;            /* messages say which */
         int64_t remaining_timeout_ns; /* TERM to KILL for what an instance left behind */
 };
 
-/* The processes that an instance left behind when it ended. */
+/* What is left of an instance that has ended. */
 struct tree_rest {
         bool is_used;
         bool is_awaited; /* the core has been told of it: CLEARED is owed */
         bool is_of_emergency;
         struct trees *trees;
-        bool has_cgroup; /* else they are found by /proc */
-        pid_t pid;       /* of the instance, reaped */
+        bool has_cgroup; /* else by descent */
+        pid_t pid;       /* that the instance had */
         uint64_t number;
         uint32_t slot;
         uint64_t started_ticks;
@@ -64,18 +64,18 @@ struct tree_rest {
 struct trees {
         struct tree_rooms rooms;
         struct tree_settings settings;
-        int base_fd; /* our own cgroup, in which those of the instances are made; -1: trees by /proc */
+        int base_fd; /* our own cgroup, in which those of the instances are made; -1: by descent */
         struct tree_rest *rests; /* FLEET_INSTANCES_MAX */
 };
 
 /* At start. Never fails: what cannot be had is said in the log. */
 void trees_open(struct trees *trees, const struct tree_rooms *rooms, const struct tree_settings *settings);
 
-/* Make the cgroup for instance `number`, before its start. Returns a descriptor of cgroup.procs for
- * launch_spec.cgroup_fd, which the caller closes; 0: the instance has no cgroup. */
+/* Before a start. Returns a descriptor of cgroup.procs for launch_spec.cgroup_fd, to be closed by the caller;
+ * 0: none. */
 int tree_prepare(const struct trees *trees, uint64_t number);
 
-/* Remove the cgroup of an instance whose start failed before there was a process. */
+/* The start has failed before there was a process. */
 void tree_dismiss(const struct trees *trees, uint64_t number);
 
 /* KILL, now, to the instance's whole tree (kill_mode = tree). */
@@ -91,5 +91,5 @@ void tree_rest_kill(struct trees *trees, uint64_t number);
 /* How many processes it has left behind that have not ended yet, as far as can be told. */
 long tree_rest_count(const struct trees *trees, uint64_t number);
 
-/* At the very end, when all instances and errands have ended: remove the cgroups. */
+/* At the very end, when everybody is gone: remove the cgroups. */
 void trees_close(struct trees *trees);

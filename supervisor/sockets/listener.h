@@ -173,8 +173,8 @@ typedef void listener_diag_handler(void *context, const struct inet_diag_msg *me
 bool listener_diag_each(
         uint8_t family, uint16_t port, uint32_t states, listener_diag_handler *on_socket, void *context);
 
-/* The same with the attributes that the kernel adds (struct nlattr, one after the other): `extensions` is a mask of
- * 1 << (INET_DIAG_... - 1). */
+/* The same with the attributes that the kernel adds (struct nlattr, one after the other): `extensions` is a
+ * mask of 1 << (INET_DIAG_... - 1). */
 struct listener_diag_request {
         uint8_t family;
         uint16_t port;
@@ -192,11 +192,12 @@ void listener_strangers_look(struct listener *listener);
 
 /* ---- tags.c ---- */
 
-/* Give the member a tag that no other member of the listener has: the connections that are made from now on carry
- * it. Where the kernel has no room for one, member->tag stays 0. */
+/* Give the member a tag that no other member of the listener has: the connections that are made from now on
+ * carry it. Where the kernel has no room for one, member->tag stays 0. */
 void listener_tag_set(struct listener *listener, struct listener_member *member);
 
-/* The tag that a connection carries, from the kernel's attributes; -1: it does not say (before Linux 5.10). */
+/* The tag that a connection carries, from the kernel's attributes; -1: it does not say (before Linux
+ * 5.10). */
 int listener_tag_read(const uint8_t *attributes, size_t length);
 
 /* The attribute of that kind, as far as it goes; NULL: it is not there. */

@@ -135,8 +135,8 @@ void listeners_steer(struct listeners *listeners, const struct fleet_share *shar
  * hold. */
 void listeners_empty(struct listeners *listeners, uint64_t generation);
 
-/* FLEET_DO_DRAIN: look at the connections that the instance has taken, and push FLEET_IDLE when no request runs any
- * more, or none can be seen. Ends by itself when the instance is not emptying any more. */
+/* FLEET_DO_DRAIN: look at the connections that the instance has taken, and push FLEET_IDLE when no request
+ * runs any more, or none can be seen. Ends by itself when the instance is not emptying any more. */
 void listeners_drain(struct listeners *listeners, const struct instance *instance);
 
 /* How many requests of an instance that drains ran at the last look. */
