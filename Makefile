@@ -152,7 +152,7 @@ build/tests/tools/%: tests/tools/%.c
 	$(say) TOOL $<
 	mkdir -p $(@D)
 	$(MUSL_CC) -std=gnu17 -O2 -Wall -Wextra -Werror -D_GNU_SOURCE -static -s -o $@ $(filter %.c,$^)
-build/tests/tools/load: tests/tools/load/report.c tests/tools/load/report.h
+build/tests/tools/load: $(wildcard tests/tools/load/*.[ch])
 
 include tests/simulation/simulation.mk
 
