@@ -48,6 +48,7 @@ enum config_session {
         CONFIG_SESSION_COUNT,
 };
 enum config_kill_mode { CONFIG_KILL_PROCESS, CONFIG_KILL_GROUP, CONFIG_KILL_TREE };
+enum config_leftovers { CONFIG_LEFTOVERS_END, CONFIG_LEFTOVERS_KEEP };
 enum config_exit_when { CONFIG_EXIT_MAIN, CONFIG_EXIT_ALL };
 enum config_strategy { CONFIG_STRATEGY_RESTART, CONFIG_STRATEGY_HANDOFF, CONFIG_STRATEGY_SIGNAL };
 enum config_ready {
@@ -118,6 +119,7 @@ struct config_service {
         int32_t drain_signal; /* 0: none */
         int64_t drain_time_ns;
         enum config_kill_mode kill_mode;
+        enum config_leftovers leftovers;
         enum config_exit_when exit_when;
         int64_t remaining_timeout_ns;
         int32_t parent_death_signal; /* 0: none */
@@ -137,8 +139,8 @@ struct config_rollout {
         int32_t ready_fd; /* CONFIG_UNSET: none */
         int64_t min_healthy_ns, ready_timeout_ns;
         int32_t failures;
-        int64_t hold_ns, queue_quiet_ns, queue_timeout_ns, progress_timeout_ns, emergency_timeout_ns,
-                keep_previous_ns;
+        int64_t hold_ns, queue_quiet_ns, queue_timeout_ns, drain_timeout_ns, drain_settle_ns,
+                progress_timeout_ns, emergency_timeout_ns, keep_previous_ns;
         enum config_revert revert;
         int64_t watch_delay_ns;
         struct config_portion canary; /* of new connections */

@@ -43,6 +43,11 @@ static const struct schema_word restart_words[] = {
         {"always", CONFIG_RESTART_ALWAYS, NULL},
         {0},
 };
+static const struct schema_word leftovers_words[] = {
+        {"end", CONFIG_LEFTOVERS_END, NULL},
+        {"keep", CONFIG_LEFTOVERS_KEEP, NULL},
+        {0},
+};
 static const struct schema_word kill_words[] = {
         {"process", CONFIG_KILL_PROCESS, NULL},
         {"group", CONFIG_KILL_GROUP, NULL},
@@ -192,6 +197,8 @@ const struct schema_row schema_rows[] = {
                 "time the app has to finish its work before stop_signal", RANGE(0, 86400 * NS_PER_S)),
         ROW("service", "kill_mode", SCHEMA_ENUM, AT(service.kill_mode), "process", FILE_RUN, "kill-mode",
                 "who gets signals, and who is killed in the end", .words = kill_words),
+        ROW("service", "leftovers", SCHEMA_ENUM, AT(service.leftovers), "end", FILE_RUN, "leftovers",
+                "what becomes of processes that outlive the app's main process", .words = leftovers_words),
         ROW("service", "exit_when", SCHEMA_ENUM, AT(service.exit_when), "main", FILE_RUN, "exit-when",
                 "end with the app's main process, or when every descendant has ended", .words = exit_words),
         ROW("service", "remaining_timeout", SCHEMA_DURATION, AT(service.remaining_timeout_ns), "5s", FILE_RUN,
@@ -244,6 +251,12 @@ const struct schema_row schema_rows[] = {
         ROW("rollout", "queue_timeout", SCHEMA_DURATION, AT(rollout.queue_timeout_ns), "5s", FILE_RUN,
                 "queue-timeout", "longest wait for the old instance to accept what waits",
                 RANGE(0, 3600 * NS_PER_S)),
+        ROW("rollout", "drain_timeout", SCHEMA_DURATION, AT(rollout.drain_timeout_ns), "10s", FILE_RUN,
+                "drain-timeout", "longest wait for the requests that the old instance has taken; 0: none",
+                RANGE(0, 86400 * NS_PER_S)),
+        ROW("rollout", "drain_settle", SCHEMA_DURATION, AT(rollout.drain_settle_ns), "1s", FILE_RUN,
+                "drain-settle", "time in which a connection that has moved may be busy all the same",
+                RANGE(0, 60 * NS_PER_S)),
         ROW("rollout", "progress_timeout", SCHEMA_DURATION, AT(rollout.progress_timeout_ns), "infinity",
                 FILE_RUN, "progress-timeout", "longest time of a whole rotation before it goes back",
                 RANGE(NS_PER_MS, NS_FOREVER)),

@@ -126,6 +126,8 @@ static void emptying_perform(
 static void instance_perform(struct supervisor *supervisor, const struct fleet_action *action) {
         struct instance *instance = instance_by_number(&supervisor->instances, action->instance);
 
+        if (!instance && action->kind == FLEET_DO_KILL)
+                tree_rest_kill(&supervisor->trees, action->instance);
         if (!instance)
                 return;
         if (action->kind == FLEET_DO_STOP)
@@ -134,6 +136,8 @@ static void instance_perform(struct supervisor *supervisor, const struct fleet_a
                 launcher_reload(&supervisor->launcher, instance, action->generation);
         else if (action->kind == FLEET_DO_KILL)
                 launcher_kill(&supervisor->launcher, instance);
+        else if (action->kind == FLEET_DO_DRAIN)
+                listeners_drain(&supervisor->listeners, instance);
         else
                 emptying_perform(supervisor, instance, action);
 }
@@ -152,6 +156,7 @@ static void action_perform(struct supervisor *supervisor, const struct fleet_act
                 return;
         case FLEET_DO_SIGNAL:
         case FLEET_DO_EMPTY:
+        case FLEET_DO_DRAIN:
         case FLEET_DO_RECALL:
         case FLEET_DO_STOP:
         case FLEET_DO_KILL:

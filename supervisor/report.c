@@ -45,7 +45,10 @@ static const struct {
         [FLEET_REPORT_CANARY_PASSED] = {LOG_NOTICE, "rotation to generation %g: the canary has passed"},
         [FLEET_REPORT_EMPTIED] = {LOG_INFO, "%i has an empty accept queue"},
         [FLEET_REPORT_QUEUE_TIMEOUT] = {LOG_WARNING,
-                "%i still has connections in its accept queue, and is stopped all the same"},
+                "%i still has connections in its accept queue; going on all the same"},
+        [FLEET_REPORT_DRAINED] = {LOG_INFO, "%i has no request that runs"},
+        [FLEET_REPORT_DRAIN_TIMEOUT] = {LOG_WARNING,
+                "%i still has requests that run after drain_timeout, and is stopped all the same"},
         [FLEET_REPORT_STOPPED] = {LOG_NOTICE, "%i has stopped"},
 };
 

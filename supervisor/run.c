@@ -197,7 +197,13 @@ static void start_early(struct supervisor *supervisor) {
 
 static int process_rooms_open(struct supervisor *supervisor, struct error *error) {
         const struct supervisor_settings *settings = supervisor->settings;
-        const struct tree_settings tree = {.is_on = settings->kills_tree,
+        const struct tree_rooms tree_rooms = {.loop = &supervisor->loop,
+                .facts = &supervisor->facts,
+                .children = &supervisor->children,
+                .instances = &supervisor->instances,
+                .fleet = &supervisor->fleet};
+        const struct tree_settings tree = {.kills = settings->kills_tree,
+                .ends_leftovers = settings->ends_leftovers,
                 .has_groups = settings->launch.session != LAUNCH_SAME_GROUP,
                 .has_replicas = settings->fleet.replicas > 1,
                 .remaining_timeout_ns = settings->remaining_timeout_ns};
@@ -210,7 +216,7 @@ static int process_rooms_open(struct supervisor *supervisor, struct error *error
         errands_open(&supervisor->errands, &supervisor->loop, &supervisor->children);
         if (notify_listen(&supervisor->notify, &notify, &settings->notify, error) < 0)
                 return -1;
-        trees_open(&supervisor->trees, &supervisor->loop, &supervisor->instances, &tree);
+        trees_open(&supervisor->trees, &tree_rooms, &tree);
         return 0;
 }
 
@@ -237,6 +243,7 @@ static int control_room_open(struct supervisor *supervisor, struct error *error)
                 .facts = &supervisor->facts,
                 .fleet = &supervisor->fleet,
                 .instances = &supervisor->instances,
+                .trees = &supervisor->trees,
                 .notify = &supervisor->notify,
                 .listeners = &supervisor->listeners,
                 .rules = &supervisor->rules,

@@ -35,7 +35,8 @@ struct supervisor_settings {
         int drain_signal;             /* sent fleet.drain_ns before it; 0: none */
         int reload_signal;            /* tells the app to read its secrets again (fleet.is_signalled) */
         bool signals_group;           /* signals go to the app's process group instead of the app alone */
-        bool kills_tree;              /* all processes that an instance has started end with it */
+        bool kills_tree;              /* KILL to an instance is KILL to everything that it has started */
+        bool ends_leftovers;          /* what an instance left behind ends before another takes its place */
         bool is_subreaper;            /* adopt orphans also when not PID 1 (prctl(2)); PID 1 always does */
         bool waits_for_all;           /* after the app's end wait until every descendant has left by itself */
         bool ends_group;              /* after the app's end send TERM to what is left of its process group */

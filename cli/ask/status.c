@@ -16,6 +16,7 @@
 /* A supervisor answers within a turn of its loop; only one that is stopped takes longer. */
 #define ANSWER_TIMEOUT_NS (10 * NS_PER_S)
 #define TEXT_BYTES        256
+#define LEFTOVERS_BYTES   64
 
 struct status_request {
         struct control_where where;
@@ -51,6 +52,15 @@ static const char *number_text(const json_t *object, const char *key, char out[s
         return out;
 }
 
+/* What an instance that has ended left behind, or nothing. */
+static const char *leftovers_text(const json_t *instance, char out[static LEFTOVERS_BYTES]) {
+        out[0] = '\0';
+        if (json_is_integer(json_object_get(instance, "leftovers")))
+                snprintf(out, LEFTOVERS_BYTES, "ended; processes left: %lld",
+                        number_of(instance, "leftovers"));
+        return out;
+}
+
 static void summary_print(const json_t *reply) {
         char text[TEXT_BYTES], stable[24], target[24];
 
@@ -82,6 +92,7 @@ static void summary_print(const json_t *reply) {
 
 static void instances_print(const json_t *instances, const char *strong, const char *plain) {
         char state[TEXT_BYTES], status[TEXT_BYTES], age[32], pid[24];
+        char leftovers[LEFTOVERS_BYTES];
         const json_t *instance;
         size_t i;
 
@@ -93,11 +104,12 @@ static void instances_print(const json_t *instances, const char *strong, const c
                  * noise. */
                 int64_t age_ms = json_integer_value(json_object_get(instance, "age_ms"));
 
-                printf("%-4lld  %-9s  %10lld  %8s  %8s  %s\n", number_of(instance, "slot"),
+                printf("%-4lld  %-9s  %10lld  %8s  %8s  %s%s\n", number_of(instance, "slot"),
                         control_text(instance, "state", state, sizeof state),
                         number_of(instance, "generation"), number_text(instance, "pid", pid),
                         duration_format(age_ms < 10000 ? age_ms * NS_PER_MS : age_ms / 1000 * NS_PER_S, age),
-                        control_text(instance, "status", status, sizeof status));
+                        control_text(instance, "status", status, sizeof status),
+                        leftovers_text(instance, leftovers));
         }
 }
 

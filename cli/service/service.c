@@ -133,6 +133,7 @@ static void fleet_fill(struct fleet_settings *out, const struct config *config) 
                 .healthy_min_ns = rollout->min_healthy_ns,
                 .hold_ns = rollout->hold_ns,
                 .queue_timeout_ns = rollout->queue_timeout_ns,
+                .drain_timeout_ns = rollout->drain_timeout_ns,
                 .canary_percent = rollout->canary.value,
                 .canary_ns = rollout->canary_time_ns,
                 .is_signalled = rollout->strategy == CONFIG_STRATEGY_SIGNAL,
@@ -201,6 +202,8 @@ static void supervision_fill(
 
         out->load = load;
         out->sockets.queue_quiet_ns = rollout->queue_quiet_ns;
+        out->sockets.drain = (struct drain_settings){
+                .timeout_ns = rollout->drain_timeout_ns, .settle_ns = rollout->drain_settle_ns};
         out->control_path = config->control.path;
         out->watch_delay_ns = rollout->watch_delay_ns;
         out->stop_signal = service->stop_signal;
@@ -208,6 +211,8 @@ static void supervision_fill(
         out->reload_signal = rollout->reload_signal;
         out->signals_group = service->kill_mode == CONFIG_KILL_GROUP;
         out->kills_tree = service->kill_mode == CONFIG_KILL_TREE;
+        out->ends_leftovers =
+                service->leftovers == CONFIG_LEFTOVERS_END && service->exit_when != CONFIG_EXIT_ALL;
         out->is_subreaper = true;
         out->waits_for_all = service->exit_when == CONFIG_EXIT_ALL;
         out->remaining_timeout_ns = service->remaining_timeout_ns;

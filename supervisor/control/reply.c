@@ -16,9 +16,12 @@ static const char interface_tacet[] =
         "# The control socket of a tacet supervisor. No method returns a secret or the name of one.\n"
         "interface io.tacet\n"
         "\n"
-        "# state: spawning, booting, ready, available, emptying, stopping, killed; status: the app's own "
-        "words\n"
-        "type Instance (slot: int, state: string, generation: int, pid: ?int, age_ms: int, status: ?string)\n"
+        "# state: spawning, booting, ready, available, emptying, stopping, killed, clearing; status: the "
+        "app's "
+        "own words\n"
+        "# leftovers: while clearing, how many processes it left behind that have not ended yet\n"
+        "type Instance (slot: int, state: string, generation: int, pid: ?int, age_ms: int, status: ?string,\n"
+        "  leftovers: ?int)\n"
         "\n"
         "# A listening socket. reason: why all generations share it; else each has a member of its own.\n"
         "type Member (generation: ?int, weight: int, waiting: ?int)\n"
@@ -114,11 +117,14 @@ static json_t *instance_json(
         const struct control_rooms *rooms, uint32_t slot, const struct fleet_instance *known) {
         const struct instance *instance = instance_by_number(rooms->instances, known->number);
 
-        return json_pack("{s:I, s:s, s:I, s:o, s:I, s:o}", "slot", (json_int_t)slot, "state",
+        const long leftovers = tree_rest_count(rooms->trees, known->number);
+
+        return json_pack("{s:I, s:s, s:I, s:o, s:I, s:o, s:o}", "slot", (json_int_t)slot, "state",
                 instance_state_name(known->state), "generation", (json_int_t)known->generation, "pid",
                 number_or_null(instance ? (uint64_t)instance->pid : 0, instance != NULL), "age_ms",
                 milliseconds(time_now_ns() - known->started_ns), "status",
-                text_or_null(instance ? notify_status(rooms->notify, instance) : NULL));
+                text_or_null(instance ? notify_status(rooms->notify, instance) : NULL), "leftovers",
+                number_or_null((uint64_t)leftovers, leftovers > 0));
 }
 
 static json_t *instances_json(const struct control_rooms *rooms) {

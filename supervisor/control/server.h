@@ -14,6 +14,7 @@
 #include "supervisor/generations/generations.h"
 #include "supervisor/notify/notify.h"
 #include "supervisor/process/instances.h"
+#include "supervisor/process/tree.h"
 #include "supervisor/sockets/listeners.h"
 
 /* The rooms that this one asks; all borrowed. */
@@ -22,6 +23,7 @@ struct control_rooms {
         struct facts *facts;
         const struct fleet *fleet;
         struct instances *instances;
+        const struct trees *trees;
         const struct notify *notify;
         const struct listeners *listeners;
         const struct socket_rules *rules;

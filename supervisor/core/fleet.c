@@ -65,27 +65,40 @@ static struct fleet_instance *instance_find(
         return NULL;
 }
 
-/* The instance has ended, or was never started. */
+/* The instance is no more, or (`has_leftovers`) only what it left behind. */
 static void instance_gone(struct fleet *fleet, struct fleet_actions *actions, struct fleet_slot *slot,
-        struct fleet_instance *instance, const struct fleet_failure *failure) {
+        struct fleet_instance *instance, const struct fleet_failure *failure, bool has_leftovers) {
         struct fleet_instance gone = *instance;
         const bool was_asked = !instance_is_staying(instance);
         const bool was_told = instance->state >= INSTANCE_STOPPING;
-        memset(instance, 0, sizeof *instance);
+        if (has_leftovers)
+                instance_clear(instance);
+        else
+                memset(instance, 0, sizeof *instance);
         if (fleet->is_stopping || slot->has_ended || !was_asked)
                 slot_note_status(fleet, slot, &gone, failure->status);
         if (!was_asked && !fleet->is_stopping)
                 instance_failed(fleet, actions, slot, &gone, failure);
         else if (!gone.has_failed)
                 backoff_forget(fleet, slot, &gone);
-        if (was_told)
+        if (was_told && !has_leftovers)
                 report_instance(fleet, actions, FLEET_REPORT_STOPPED, slot, &gone);
+}
+
+/* What the instance left behind is no more. */
+static void instance_cleared(struct fleet *fleet, struct fleet_actions *actions,
+        const struct fleet_slot *slot, struct fleet_instance *instance) {
+        if (instance->state != INSTANCE_CLEARING)
+                return;
+        if (instance->was_told)
+                report_instance(fleet, actions, FLEET_REPORT_STOPPED, slot, instance);
+        memset(instance, 0, sizeof *instance);
 }
 
 static void instance_unhealthy(struct fleet *fleet, struct fleet_actions *actions, struct fleet_slot *slot,
         struct fleet_instance *instance) {
         const struct fleet_failure failure = {.reason = FLEET_REASON_UNHEALTHY};
-        if (instance->state == INSTANCE_EMPTYING) {
+        if (instance_is_finishing(instance)) {
                 instance->is_unhealthy = true;
                 instance_stop(fleet, actions, instance); /* no RECALL of an unhealthy instance */
         }
@@ -114,6 +127,14 @@ static void instance_ready(struct fleet *fleet, struct fleet_actions *actions, s
         report_instance(fleet, actions, FLEET_REPORT_READY, slot, instance);
 }
 
+static void instance_drained(struct fleet *fleet, struct fleet_actions *actions,
+        const struct fleet_slot *slot, struct fleet_instance *instance, enum fleet_report report) {
+        if (instance->state != INSTANCE_DRAINING)
+                return;
+        report_instance(fleet, actions, report, slot, instance);
+        instance_stop(fleet, actions, instance);
+}
+
 static void instance_event(
         struct fleet *fleet, struct fleet_actions *actions, const struct fleet_event *event) {
         struct fleet_slot *slot = NULL;
@@ -127,7 +148,7 @@ static void instance_event(
         } else if (event->kind == FLEET_SPAWN_FAILED) {
                 failure.reason = FLEET_REASON_SPAWN;
                 failure.is_permanent = event->is_permanent;
-                instance_gone(fleet, actions, slot, instance, &failure);
+                instance_gone(fleet, actions, slot, instance, &failure, false);
         } else if (event->kind == FLEET_READY) {
                 instance_ready(fleet, actions, slot, instance);
         } else if (event->kind == FLEET_EXTEND) {
@@ -136,9 +157,13 @@ static void instance_event(
                         instance->deadline_ns = extended_ns;
         } else if (event->kind == FLEET_UNHEALTHY) {
                 instance_unhealthy(fleet, actions, slot, instance);
-        } else if (event->kind == FLEET_EXITED) {
+        } else if (event->kind == FLEET_EXITED && instance->state != INSTANCE_CLEARING) {
                 failure.status += event->is_signal ? SIGNAL_STATUS_BASE : 0;
-                instance_gone(fleet, actions, slot, instance, &failure);
+                instance_gone(fleet, actions, slot, instance, &failure, event->has_leftovers);
+        } else if (event->kind == FLEET_IDLE) {
+                instance_drained(fleet, actions, slot, instance, FLEET_REPORT_DRAINED);
+        } else if (event->kind == FLEET_CLEARED) {
+                instance_cleared(fleet, actions, slot, instance);
         }
 }
 
@@ -164,7 +189,7 @@ static void stop_event(struct fleet *fleet, struct fleet_actions *actions, const
 static void instance_emptied(struct fleet *fleet, struct fleet_actions *actions,
         const struct fleet_slot *slot, struct fleet_instance *instance, enum fleet_report report) {
         report_instance(fleet, actions, report, slot, instance);
-        instance_stop(fleet, actions, instance);
+        instance_drain(fleet, actions, slot, instance);
 }
 
 static void empty_event(struct fleet *fleet, struct fleet_actions *actions, uint64_t generation) {
@@ -220,6 +245,8 @@ static void event_apply(struct fleet *fleet, struct fleet_actions *actions, cons
         case FLEET_EXTEND:
         case FLEET_UNHEALTHY:
         case FLEET_EXITED:
+        case FLEET_CLEARED:
+        case FLEET_IDLE:
                 instance_event(fleet, actions, event);
                 break;
         case FLEET_EMPTY:
@@ -263,12 +290,18 @@ static void instance_expire(struct fleet *fleet, struct fleet_actions *actions, 
         case INSTANCE_EMPTYING:
                 instance_emptied(fleet, actions, slot, instance, FLEET_REPORT_QUEUE_TIMEOUT);
                 break;
+        case INSTANCE_DRAINING:
+                instance_drained(fleet, actions, slot, instance, FLEET_REPORT_DRAIN_TIMEOUT);
+                break;
         case INSTANCE_STOPPING:
                 report_instance(fleet, actions, FLEET_REPORT_STOP_TIMEOUT, slot, instance);
                 instance_kill(fleet, actions, instance);
                 break;
         case INSTANCE_KILLED:
                 report_instance(fleet, actions, FLEET_REPORT_STUCK, slot, instance);
+                instance_kill(fleet, actions, instance);
+                break;
+        case INSTANCE_CLEARING:
                 instance_kill(fleet, actions, instance);
                 break;
         }

@@ -16,8 +16,9 @@
  *   - FLEET_START first. One fleet_step at a time: a fact that performing an action brings at once
  *     (SPAWN_FAILED of a refused fork) is queued and sent after all actions of that step were performed.
  *   - Every SPAWN is answered by SPAWNED or SPAWN_FAILED, and every instance that was not answered by
- *     SPAWN_FAILED ends with EXITED. After SPAWN_FAILED no EXITED is needed for it (one that comes is
- *     ignored).
+ *     SPAWN_FAILED ends with
+ *     EXITED, and with CLEARED after it where EXITED said has_leftovers. After SPAWN_FAILED no EXITED is
+ *     needed for it (one that comes is ignored).
  *   - Every LOAD is answered by LOADED or LOAD_FAILED with its load number, at the latest after
  *     load_timeout_ns (else the core cancels it). Generation numbers grow: the caller takes the next one when
  *     a result comes. After CANCEL_LOAD no answer is needed; a LOADED that still comes is answered by DROP.
@@ -66,8 +67,10 @@ struct fleet_settings {
         int64_t canary_ns;        /* how long the canary has its share before the rollout goes on; 0: none */
         /* steered: longest wait for EMPTY before the last old instance is stopped */
         int64_t queue_timeout_ns;
-        int64_t drain_ns;             /* how long an instance may finish its work before its stop signal */
-        int64_t stop_timeout_ns;      /* stop signal to KILL */
+        /* steered: longest wait for IDLE after that; 0: none */
+        int64_t drain_timeout_ns;
+        int64_t drain_ns;        /* how long one that serves may finish its work before its stop signal */
+        int64_t stop_timeout_ns; /* stop signal to KILL */
         int64_t emergency_timeout_ns; /* the same in an emergency rollout (the smaller of both counts) */
         int64_t progress_timeout_ns;  /* longest time of a whole rollout; 0: no limit */
         /* how long the previous generation is kept for ROLLBACK; 0: dropped at commit */
@@ -97,13 +100,17 @@ enum fleet_event_kind {
         FLEET_READY,     /* instance; without any readiness protocol send it together with SPAWNED */
         FLEET_EXTEND,    /* instance asks for `delay_ns` from now to become ready (EXTEND_TIMEOUT_USEC) */
         FLEET_UNHEALTHY, /* instance: its probes failed as often as they may; final for this instance */
-        FLEET_EXITED,    /* instance, is_signal, status: exit code or signal number, reaped */
-        FLEET_EMPTY,     /* generation: since EMPTY its accept queue has been empty long enough */
-        /* Go back. In an idle fleet: to the previous generation, by a rollout (ROLLOUT, then COMMITTED or how
-         * else a rollout ends). While a rollout runs: to the generation that it started from (CANCELLED, then
-         * RESTORED). Halted on the way back: go on with that (RESUMED, then RESTORED). Content that was left
-         * like this is REFUSED until it changes or somebody forces it. The generation that was left becomes
-         * `previous` with the commit, so a second ROLLBACK goes forward again */
+        /* instance, is_signal, status: exit code or signal number, reaped; has_leftovers: processes that it
+         * started live on and are being ended, CLEARED follows when nothing is left */
+        FLEET_EXITED,
+        FLEET_CLEARED, /* instance: nothing that it started is left */
+        FLEET_EMPTY,   /* generation: since EMPTY its accept queue has been empty long enough */
+        FLEET_IDLE,    /* instance: since DRAIN no request of it runs any more */
+        /* go back to the generation before, by a rollout of its own (ROLLOUT, then COMMITTED or what else a
+         * rollout ends in); of one that runs: to the one it started from (CANCELLED, then RESTORED); of one
+         * that halted on its way back: go on with that (RESUMED, then RESTORED). What is left so is REFUSED
+         * until it changes or somebody forces it. The generation that was left becomes `previous` with the
+         * commit: a further one goes forward again */
         FLEET_ROLLBACK,
         /* signal: the signal that asked for the end (0: none); is_hard: KILL now; is_at_once: without
          * draining; is_delivered: the instances have that signal already */
@@ -126,6 +133,7 @@ struct fleet_event {
         bool is_quiet;
         bool is_permanent;
         bool is_signal;
+        bool has_leftovers;
         bool is_hard;
         bool is_at_once;
         bool is_delivered;
@@ -143,14 +151,19 @@ enum fleet_action_kind {
          * with RECALL, STOP, KILL or the exit of the instance. Several instances of a generation may be
          * emptying at a time: FLEET_EMPTY is about all of them */
         FLEET_DO_EMPTY,
-        /* slot, instance, generation: it was emptying and serves again. A STEER that sends it connections
-         * stands before this, too */
+        /* slot, instance, generation: its accept queue is empty. Look at its connections, and tell FLEET_IDLE
+         * when no request runs any more. Ends as the watch of EMPTY does */
+        FLEET_DO_DRAIN,
+        /* slot, instance, generation: it was emptying or draining and serves again. A STEER that sends it
+         * connections stands before this, too */
         FLEET_DO_RECALL,
         /* instance: stop signal, then SIGCONT (to its shim, if the app does not run yet). delay_ns: drain for
          * so long before it. is_delivered: the app has the signal already. May come again without a delay:
          * that ends draining, and the signal is sent once more; no deadline moves by it */
         FLEET_DO_STOP,
-        FLEET_DO_KILL,   /* instance: SIGKILL to its whole process group; may come again if it does not die */
+        /* instance: SIGKILL, group and all; may come again if it does not die. Of one that has left processes
+         * behind: to those */
+        FLEET_DO_KILL,
         FLEET_DO_DROP,   /* generation: close it; never named again */
         FLEET_DO_STEER,  /* new connections go by fleet_actions.shares (steered fleets only) */
         FLEET_DO_REPORT, /* report, and the fields its comment names: for the observers, nothing to do */
@@ -196,8 +209,10 @@ enum fleet_report {
         FLEET_REPORT_CANARY,    /* the canary share goes to this instance for delay_ns */
         /* generation: its canary's time is over without a failure, the rollout goes on */
         FLEET_REPORT_CANARY_PASSED,
-        FLEET_REPORT_EMPTIED, /* the accept queue of the instance's generation is empty: it is told to stop */
-        FLEET_REPORT_QUEUE_TIMEOUT, /* the same, although its queue was never seen empty */
+        FLEET_REPORT_EMPTIED,       /* the accept queue of the instance's generation is empty */
+        FLEET_REPORT_QUEUE_TIMEOUT, /* it was never seen empty: nothing is lost by going on */
+        FLEET_REPORT_DRAINED,       /* no request of the instance runs any more: it is told to stop */
+        FLEET_REPORT_DRAIN_TIMEOUT, /* the same, although some do */
         FLEET_REPORT_STOPPED,       /* an instance that was told to stop is gone */
 };
 
@@ -250,8 +265,10 @@ enum instance_state {
         INSTANCE_READY,     /* ready, not yet for healthy_min_ns */
         INSTANCE_AVAILABLE, /* ready and healthy */
         INSTANCE_EMPTYING,  /* EMPTY said: gets no new connection, waits for its queue to be empty */
+        INSTANCE_DRAINING,  /* DRAIN said: its queue is empty, requests that it has taken may run */
         INSTANCE_STOPPING,  /* STOP said */
         INSTANCE_KILLED,    /* KILL said */
+        INSTANCE_CLEARING,  /* it has ended; what it left behind is being ended, and nobody takes its place */
 };
 
 struct fleet_instance {
@@ -259,10 +276,12 @@ struct fleet_instance {
         bool was_ready;
         bool is_unhealthy;
         bool has_failed; /* its end is already counted as a failure */
+        bool was_told;   /* clearing: it had been told to stop */
         uint64_t number;
         uint64_t generation;
         int64_t started_ns;
-        int64_t available_ns;   /* since when it is available; 0: it never was */
+        int64_t available_ns;   /* since when */
+        int64_t draining_ns;    /* draining: since when */
         int64_t drain_until_ns; /* stopping: when it gets its stop signal */
         int64_t deadline_ns;    /* of its state; NS_FOREVER where only a fact ends it */
 };
@@ -385,6 +404,7 @@ enum fleet_phase {
 struct fleet_view {
         enum fleet_phase phase;
         bool is_loading;
+        bool is_emergency; /* the rollout that runs is one */
         bool has_target;
         bool has_stable;
         bool has_previous;

@@ -45,9 +45,12 @@ static bool instance_may_stop(
  * hold connections. */
 static void instance_retire(struct fleet *fleet, struct fleet_actions *actions, const struct fleet_slot *slot,
         struct fleet_instance *instance) {
-        if (fleet->settings.is_steered && fleet->settings.queue_timeout_ns > 0 &&
-                instance_is_ready(instance) && steer_is_last(fleet, instance))
+        const bool has_queue =
+                fleet->settings.is_steered && instance_is_ready(instance) && steer_is_last(fleet, instance);
+        if (has_queue && fleet->settings.queue_timeout_ns > 0)
                 instance_empty(fleet, actions, slot, instance);
+        else if (has_queue)
+                instance_drain(fleet, actions, slot, instance);
         else
                 instance_stop(fleet, actions, instance);
 }
@@ -65,8 +68,7 @@ static bool slot_recall(struct fleet *fleet, struct fleet_actions *actions, stru
         bool has_moved = false;
         for (size_t place = 0; place < 2; place++) {
                 struct fleet_instance *instance = &slot->pair[place];
-                if (instance->state != INSTANCE_EMPTYING || fleet->is_emergency ||
-                        !slot_needs_recall(fleet, slot))
+                if (!instance_is_finishing(instance) || fleet->is_emergency || !slot_needs_recall(fleet, slot))
                         continue;
                 instance_recall(fleet, actions, slot, instance);
                 has_moved = true;
@@ -89,12 +91,11 @@ static bool slot_bring(
         struct fleet_instance *instance = slot_free_place(slot);
         const uint64_t generation = generation_number(fleet, index);
         for (size_t place = 0; place < 2; place++)
-                if (slot->pair[place].state == INSTANCE_EMPTYING &&
-                        slot->pair[place].generation == generation) {
+                if (instance_is_finishing(&slot->pair[place]) && slot->pair[place].generation == generation) {
                         instance_recall(fleet, actions, slot, &slot->pair[place]);
                         return true;
                 }
-        if (!instance || backoff_earliest(slot, generation) > fleet->now_ns ||
+        if (!instance || slot_is_clearing(slot) || backoff_earliest(slot, generation) > fleet->now_ns ||
                 (!slot_is_empty(slot) && !fleet_has_surge_room(fleet)))
                 return false;
         *instance = (struct fleet_instance){
@@ -157,7 +158,7 @@ static bool slot_clear(struct fleet *fleet, struct fleet_actions *actions, struc
         for (size_t place = 0; place < 2; place++) {
                 struct fleet_instance *instance = &slot->pair[place];
                 const bool is_staying = instance_is_staying(instance);
-                if ((!is_staying && instance->state != INSTANCE_EMPTYING) ||
+                if ((!is_staying && !instance_is_finishing(instance)) ||
                         generation_is(fleet, fleet->target, instance->generation))
                         continue;
                 const bool is_superseded = !generation_is(fleet, fleet->stable, instance->generation);

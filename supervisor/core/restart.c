@@ -139,7 +139,9 @@ static void restart_decide(struct fleet *fleet, struct fleet_actions *actions, s
                 if (slot_is_served(fleet, slot))
                         return;
                 slot->has_ended = true;
-                report_instance(fleet, actions, FLEET_REPORT_ENDED, slot, instance)->status = failure->status;
+                if (slot->status == 0 && fleet->is_reverting) /* a way back that leads nowhere */
+                        slot->status = STATUS_FAILED;
+                report_instance(fleet, actions, FLEET_REPORT_ENDED, slot, instance)->status = slot->status;
                 return;
         } else if (fleet->settings.restart_limit > 0 && backoff->row > fleet->settings.restart_limit) {
                 fleet_give_up(fleet, actions, failure->status);

@@ -110,7 +110,8 @@ static void emergency_begin(struct fleet *fleet, struct fleet_actions *actions, 
                 for (size_t place = 0; place < 2; place++) {
                         struct fleet_instance *instance = &fleet->slots[i].pair[place];
                         instance_undrain(fleet, actions, instance);
-                        if (instance->state == INSTANCE_STOPPING && instance->deadline_ns > deadline_ns)
+                        if ((instance->state == INSTANCE_STOPPING || instance->state == INSTANCE_CLEARING) &&
+                                instance->deadline_ns > deadline_ns)
                                 instance->deadline_ns = deadline_ns;
                 }
 }

@@ -8,8 +8,8 @@
 
 #include "supervisor/core/state.h"
 
-/* The most decisions of a step: one of EMPTY, RECALL, STOP, KILL and SPAWN for each place, DROP for each
- * generation, and one each of CANCEL_LOAD, LOAD, STEER and EXIT. Reports may not use that room. */
+/* A step says at most: EMPTY, DRAIN, RECALL, STOP, KILL or SPAWN once per place, DROP per generation, and one
+ * each of CANCEL_LOAD, LOAD, STEER and EXIT. Reports may not use that room. */
 #define DECISIONS_MAX (FLEET_INSTANCES_MAX + FLEET_GENERATIONS_MAX + 4)
 static_assert(FLEET_ACTIONS_MAX >= 2 * DECISIONS_MAX, "room for every decision and a report with each");
 
@@ -131,11 +131,23 @@ bool slot_is_empty(const struct fleet_slot *slot) {
         return !instance_is_live(&slot->pair[0]) && !instance_is_live(&slot->pair[1]);
 }
 
+bool slot_is_clearing(const struct fleet_slot *slot) {
+        return slot->pair[0].state == INSTANCE_CLEARING || slot->pair[1].state == INSTANCE_CLEARING;
+}
+
 uint32_t fleet_count_live(const struct fleet *fleet) {
         uint32_t count = 0;
         for (uint32_t i = 0; i < fleet->settings.replicas; i++)
                 for (size_t place = 0; place < 2; place++)
                         count += instance_is_live(&fleet->slots[i].pair[place]);
+        return count;
+}
+
+uint32_t fleet_count_clearing(const struct fleet *fleet) {
+        uint32_t count = 0;
+        for (uint32_t i = 0; i < fleet->settings.replicas; i++)
+                for (size_t place = 0; place < 2; place++)
+                        count += fleet->slots[i].pair[place].state == INSTANCE_CLEARING;
         return count;
 }
 
@@ -147,14 +159,19 @@ uint32_t fleet_count_available(const struct fleet *fleet) {
         return count;
 }
 
-/* How long the instance may drain. Only one that serves has work to finish; an emergency, and a STOP without
- * draining, leave no time for it. */
+/* Only who serves has anything to finish, and an emergency or an impatient STOP leaves no time for it. */
+static bool may_finish(const struct fleet *fleet, const struct fleet_instance *instance) {
+        return (instance_is_ready(instance) || instance_is_finishing(instance)) && !instance->has_failed &&
+               !instance->is_unhealthy && !fleet->is_emergency && !fleet->is_undrained;
+}
+
+/* What is left of the time that everybody gets: one that drains has had some of it. */
 static int64_t drain_time(const struct fleet *fleet, const struct fleet_instance *instance) {
-        const bool serves = (instance_is_ready(instance) || instance->state == INSTANCE_EMPTYING) &&
-                            !instance->has_failed;
-        return serves && !instance->is_unhealthy && !fleet->is_emergency && !fleet->is_undrained
-                       ? fleet->settings.drain_ns
-                       : 0;
+        const int64_t spent_ns =
+                instance->state == INSTANCE_DRAINING ? fleet->now_ns - instance->draining_ns : 0;
+        if (!may_finish(fleet, instance) || spent_ns >= fleet->settings.drain_ns)
+                return 0;
+        return fleet->settings.drain_ns - spent_ns;
 }
 
 void instance_stop(struct fleet *fleet, struct fleet_actions *actions, struct fleet_instance *instance) {
@@ -188,9 +205,20 @@ void instance_stop_again(
         action->is_delivered = fleet->is_delivering;
 }
 
+void instance_clear(struct fleet_instance *instance) {
+        *instance = (struct fleet_instance){.state = INSTANCE_CLEARING,
+                .was_told = instance->state >= INSTANCE_STOPPING,
+                .number = instance->number,
+                .generation = instance->generation,
+                .started_ns = instance->started_ns,
+                .deadline_ns = NS_FOREVER};
+}
+
 void instance_kill(struct fleet *fleet, struct fleet_actions *actions, struct fleet_instance *instance) {
-        instance->state = INSTANCE_KILLED;
-        instance->deadline_ns = ladder_after(fleet, KILL_REPEAT_NS);
+        /* Whoever ends leftovers says by itself when they do not die. */
+        const bool is_clearing = instance->state == INSTANCE_CLEARING;
+        instance->state = is_clearing ? INSTANCE_CLEARING : INSTANCE_KILLED;
+        instance->deadline_ns = is_clearing ? NS_FOREVER : ladder_after(fleet, KILL_REPEAT_NS);
         action_add(actions, FLEET_DO_KILL)->instance = instance->number;
 }
 
@@ -208,6 +236,18 @@ void instance_empty(struct fleet *fleet, struct fleet_actions *actions, const st
         instance->state = INSTANCE_EMPTYING;
         instance->deadline_ns = ladder_after(fleet, fleet->settings.queue_timeout_ns);
         instance_action_add(fleet, actions, FLEET_DO_EMPTY, slot, instance);
+}
+
+void instance_drain(struct fleet *fleet, struct fleet_actions *actions, const struct fleet_slot *slot,
+        struct fleet_instance *instance) {
+        if (fleet->settings.drain_timeout_ns <= 0 || !may_finish(fleet, instance)) {
+                instance_stop(fleet, actions, instance);
+                return;
+        }
+        instance->state = INSTANCE_DRAINING;
+        instance->draining_ns = fleet->now_ns;
+        instance->deadline_ns = ladder_after(fleet, fleet->settings.drain_timeout_ns);
+        instance_action_add(fleet, actions, FLEET_DO_DRAIN, slot, instance);
 }
 
 void instance_recall(struct fleet *fleet, struct fleet_actions *actions, const struct fleet_slot *slot,

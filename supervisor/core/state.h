@@ -26,6 +26,7 @@ static inline int64_t ladder_after(const struct fleet *fleet, int64_t delay_ns) 
         return time_after(fleet->now_ns, delay_ns > 0 ? delay_ns : 1);
 }
 
+/* Has a place: a process, or what one has left behind. */
 static inline bool instance_is_live(const struct fleet_instance *instance) {
         return instance->state != INSTANCE_NONE;
 }
@@ -33,6 +34,11 @@ static inline bool instance_is_live(const struct fleet_instance *instance) {
 /* Live, and neither emptying nor told to stop. */
 static inline bool instance_is_staying(const struct fleet_instance *instance) {
         return instance->state >= INSTANCE_SPAWNING && instance->state <= INSTANCE_AVAILABLE;
+}
+
+/* It gets no new connection, and is stopped when it has finished with those that it got. */
+static inline bool instance_is_finishing(const struct fleet_instance *instance) {
+        return instance->state == INSTANCE_EMPTYING || instance->state == INSTANCE_DRAINING;
 }
 
 static inline bool instance_is_ready(const struct fleet_instance *instance) {
@@ -83,8 +89,11 @@ struct fleet_instance *slot_other(const struct fleet *fleet, struct fleet_slot *
 /* True when the slot has no live instance. */
 bool slot_is_empty(const struct fleet_slot *slot);
 
-/* Count instances of all generations: those that live, those that are available. */
+/* What an instance left behind here is still being ended. */
+bool slot_is_clearing(const struct fleet_slot *slot);
+
 uint32_t fleet_count_live(const struct fleet *fleet);
+uint32_t fleet_count_clearing(const struct fleet *fleet);
 uint32_t fleet_count_available(const struct fleet *fleet);
 
 /* Say STOP, and set the deadline after which KILL follows. */
@@ -100,11 +109,19 @@ void instance_stop_again(struct fleet *fleet, struct fleet_actions *actions, str
 /* Say KILL; it is said again every KILL_REPEAT_NS until the instance is gone. */
 void instance_kill(struct fleet *fleet, struct fleet_actions *actions, struct fleet_instance *instance);
 
+/* It has ended, and what it left behind is being ended: it keeps its place until CLEARED. */
+void instance_clear(struct fleet_instance *instance);
+
 /* Say EMPTY: it gets no new connection, and is stopped when its generation's accept queue is empty. */
 void instance_empty(struct fleet *fleet, struct fleet_actions *actions, const struct fleet_slot *slot,
         struct fleet_instance *instance);
 
-/* Say RECALL: an instance that was emptying serves again. */
+/* Say DRAIN: its queue is empty, it is stopped when none of its requests runs. Where that is not waited for,
+ * say STOP. */
+void instance_drain(struct fleet *fleet, struct fleet_actions *actions, const struct fleet_slot *slot,
+        struct fleet_instance *instance);
+
+/* Say RECALL: one that was emptying or draining serves again. */
 void instance_recall(struct fleet *fleet, struct fleet_actions *actions, const struct fleet_slot *slot,
         struct fleet_instance *instance);
 

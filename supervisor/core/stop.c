@@ -33,7 +33,7 @@ void fleet_stop(struct fleet *fleet, struct fleet_actions *actions, bool is_hard
                         struct fleet_instance *instance = &slot->pair[place];
                         if (is_hard && instance_is_live(instance) && instance->state != INSTANCE_KILLED)
                                 instance_kill(fleet, actions, instance);
-                        else if (instance_is_staying(instance) || instance->state == INSTANCE_EMPTYING)
+                        else if (instance_is_staying(instance) || instance_is_finishing(instance))
                                 instance_stop(fleet, actions, instance);
                         else if (is_first && fleet->is_undrained)
                                 instance_undrain(fleet, actions, instance);
@@ -77,7 +77,8 @@ static bool fleet_has_ended(const struct fleet *fleet) {
 void fleet_end_if_over(struct fleet *fleet, struct fleet_actions *actions) {
         if (!fleet->is_stopping && !fleet_has_ended(fleet))
                 return;
-        if (fleet_count_live(fleet) > 0)
+        /* What was left behind is ended after the fleet as well, with everything else that is. */
+        if (fleet_count_live(fleet) > fleet_count_clearing(fleet))
                 return;
         fleet->is_over = true;
         action_add(actions, FLEET_DO_EXIT)->status = fleet_status(fleet);

@@ -99,6 +99,7 @@ void fleet_look(const struct fleet *fleet, struct fleet_view *out) {
         *out = (struct fleet_view){
                 .phase = fleet_phase(fleet),
                 .is_loading = fleet->is_loading,
+                .is_emergency = fleet->is_emergency,
                 .has_target = fleet->target >= 0,
                 .has_stable = fleet->stable >= 0,
                 .has_previous = fleet->previous >= 0,
@@ -138,8 +139,8 @@ const struct fleet_instance *fleet_instance_at(const struct fleet *fleet, uint32
 }
 
 const char *instance_state_name(enum instance_state state) {
-        static const char *const names[] = {
-                "none", "spawning", "booting", "ready", "available", "emptying", "stopping", "killed"};
+        static const char *const names[] = {"none", "spawning", "booting", "ready", "available", "emptying",
+                "draining", "stopping", "killed", "clearing"};
         return (size_t)state < sizeof names / sizeof names[0] ? names[state] : "unknown";
 }
 

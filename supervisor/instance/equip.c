@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "lib/fd.h"
+#include "supervisor/process/descendants.h"
 #include "supervisor/instance/launcher.h"
 
 static_assert(LISTENERS_MAX + LAUNCH_LISTEN_MAX < LAUNCH_DESCRIPTORS_MAX, "sockets, and some more");
@@ -93,6 +94,7 @@ void launcher_instance_init(struct launcher *launcher, struct instance *instance
                 .number = number,
                 .slot = slot,
                 .generation = generation,
+                .started_ticks = descendants_now_ticks(),
                 .child = {.owner = launcher},
                 .status = {.fd = -1, .owner = launcher},
         };

@@ -167,7 +167,8 @@ static void failure_push(const struct launcher *launcher, const struct instance 
         spawn_failed_push(launcher, instance->number, error.status, failure_is_permanent(&instance->failure));
 }
 
-static void exit_push(const struct launcher *launcher, struct instance *instance, int wait_status) {
+static void exit_push(
+        const struct launcher *launcher, struct instance *instance, int wait_status, bool has_leftovers) {
         bool is_signal = WIFSIGNALED(wait_status);
 
         spawned_push(launcher, instance);
@@ -175,6 +176,7 @@ static void exit_push(const struct launcher *launcher, struct instance *instance
                 (struct fleet_event){.kind = FLEET_EXITED,
                         .instance = instance->number,
                         .is_signal = is_signal,
+                        .has_leftovers = has_leftovers,
                         .status = is_signal ? WTERMSIG(wait_status) : WEXITSTATUS(wait_status)});
 }
 
@@ -183,19 +185,20 @@ static void instance_on_ended(struct child *child, int wait_status) {
         struct launcher *launcher = child->owner;
         struct instance *instance = instance_of_child(child);
         const struct launcher_rooms *rooms = &launcher->rooms;
+        bool has_leftovers;
 
         status_drain(launcher, instance);
         if (instance->status.fd >= 0)
                 status_close(launcher, instance);
         terminal_take_back(rooms->terminal, instance->pid);
         loop_timer_clear(rooms->loop, &instance->drain);
+        instance->is_used = false;
+        has_leftovers = tree_ended(rooms->trees, instance);
         if (instance->has_failure)
                 failure_push(launcher, instance);
         else
-                exit_push(launcher, instance, wait_status);
+                exit_push(launcher, instance, wait_status, has_leftovers);
         readiness_ended(rooms->gate, instance);
-        instance->is_used = false;
-        tree_ended(rooms->trees, instance);
 }
 
 /* The process has been started: make the instance one of the fleet's. */

@@ -50,8 +50,8 @@ static void drain_on_due(struct loop_timer *timer) {
         stop_signal_send(timer->owner, (struct instance *)((char *)timer - offsetof(struct instance, drain)));
 }
 
-/* Begin draining. The core counts the time to KILL from its end. */
-static void drain_begin(struct launcher *launcher, struct instance *instance, int64_t drain_ns) {
+/* The core counts the time to KILL from the end of this. */
+static void stop_drain_begin(struct launcher *launcher, struct instance *instance, int64_t drain_ns) {
         if (launcher->settings.drain_signal)
                 launcher_signal(launcher, instance, launcher->settings.drain_signal, NULL);
         instance_continue(launcher, instance);
@@ -66,7 +66,7 @@ void launcher_stop(struct launcher *launcher, struct instance *instance, const s
                 loop_timer_clear(launcher->rooms.loop, &instance->drain);
                 instance_continue(launcher, instance);
         } else if (action->delay_ns > 0) {
-                drain_begin(launcher, instance, action->delay_ns);
+                stop_drain_begin(launcher, instance, action->delay_ns);
         } else {
                 stop_signal_send(launcher, instance);
         }

@@ -260,6 +260,8 @@ void manager_report(struct manager *manager, const struct fleet_action *action, 
         case FLEET_REPORT_LOAD_CANCELLED:
         case FLEET_REPORT_EMPTIED:
         case FLEET_REPORT_QUEUE_TIMEOUT:
+        case FLEET_REPORT_DRAINED:
+        case FLEET_REPORT_DRAIN_TIMEOUT:
         case FLEET_REPORT_STOPPED:
                 return;
         }

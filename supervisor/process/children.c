@@ -7,6 +7,7 @@
 #include "supervisor/process/children.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stddef.h>
 #include <sys/wait.h>
 
@@ -42,6 +43,16 @@ static struct child *child_find(const struct children *children, pid_t pid) {
                 if (child->pid == pid)
                         return child;
         return NULL;
+}
+
+bool children_have(const struct children *children, pid_t pid) {
+        return child_find(children, pid) != NULL;
+}
+
+bool children_are_none(void) {
+        siginfo_t unused;
+
+        return waitid(P_ALL, 0, &unused, WEXITED | WNOHANG | WNOWAIT) < 0 && errno == ECHILD;
 }
 
 static void child_changed(struct children *children, pid_t pid, int wait_status) {

@@ -39,5 +39,11 @@ void children_add(struct children *children, struct child *child, pid_t pid);
  * listed. */
 void children_remove(struct children *children, struct child *child);
 
-/* Reap and call handlers, until the kernel has no more to reap, or this call's share is done (is_due). */
+/* Is that a process that somebody has put into the list? */
+bool children_have(const struct children *children, pid_t pid);
+
+/* Does this process have no child at all, reaped ones left out? What the kernel says now. */
+bool children_are_none(void);
+
+/* Reap and tell, until the kernel has nothing more to say, or a turn's share is done (is_due). */
 void children_reap(struct children *children);

@@ -14,9 +14,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "lib/bytes.h"
+#include "lib/duration.h"
 #include "lib/fd.h"
 
 #define PROCESSES_MAX ((size_t)1 << 20)
@@ -175,30 +177,47 @@ bool descendants_signal(int number) {
         return is_known;
 }
 
-static bool process_is_in_tree(
-        const struct process_table *table, const struct process *process, pid_t root, bool is_alive) {
+static bool is_claimed(const struct descendant_tree *tree, const struct process *orphan) {
+        const struct descendant_orphan known = {.pid = orphan->pid,
+                .group = orphan->group,
+                .session = orphan->session,
+                .started_ticks = orphan->started};
+
+        return tree->claim && tree->claim(tree->owner, &known);
+}
+
+static bool is_in_tree(const struct process_table *table, const struct process *process,
+        const struct descendant_tree *tree) {
         bool is_marked = false;
         pid_t self = getpid();
 
         for (int step = 0; process && step < CHAIN_MAX; step++) {
                 struct process key = {.pid = process->parent};
 
-                is_marked |= (is_alive && process->pid == root) || process->group == root ||
-                             process->session == root;
+                is_marked |= (tree->is_alive && process->pid == tree->root) || process->group == tree->root ||
+                             process->session == tree->root;
                 if (process->parent == self)
-                        return is_marked;
+                        return is_marked || is_claimed(tree, process);
                 process = bsearch(&key, table->at, table->count, sizeof key, process_compare);
         }
         return false;
 }
 
-long descendants_signal_tree(pid_t root, bool is_alive, int number) {
+uint64_t descendants_now_ticks(void) {
+        const uint64_t per_second = (uint64_t)sysconf(_SC_CLK_TCK);
+        struct timespec now = {0};
+
+        clock_gettime(CLOCK_BOOTTIME, &now);
+        return (uint64_t)now.tv_sec * per_second + (uint64_t)now.tv_nsec * per_second / NS_PER_S;
+}
+
+long descendants_signal_tree(const struct descendant_tree *tree, int number) {
         struct process_table table = {0};
         bool is_known = table_read(&table);
         long count = 0;
 
         for (size_t i = 0; is_known && i < table.count; i++) {
-                if (table.at[i].is_zombie || !process_is_in_tree(&table, &table.at[i], root, is_alive))
+                if (table.at[i].is_zombie || !is_in_tree(&table, &table.at[i], tree))
                         continue;
                 count++;
                 if (number)

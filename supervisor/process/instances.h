@@ -31,6 +31,7 @@ struct instance {
         uint64_t number;
         uint32_t slot;
         uint64_t generation;
+        uint64_t started_ticks; /* not later than its process: descendants_now_ticks() */
         struct child child;
         struct signs signs;
         struct loop_source status; /* the shim's pipe; fd -1 once it has ended */

@@ -1,7 +1,7 @@
 /* The trees of processes that instances make: see tree.h.
  *
- * Called by instance/ in the supervisor. Nothing here waits: a timer looks again for the processes that an
- * instance left behind, as long as there are some. */
+ * Called by instance/ in the supervisor. Nothing here waits: what is left of an instance is looked
+ * at again by a timer, which runs only as long as something is left. The other instances go on meanwhile. */
 
 #include "supervisor/process/tree.h"
 
@@ -16,12 +16,13 @@
 #include "supervisor/process/cgroup.h"
 #include "supervisor/process/descendants.h"
 
-#define PAUSE_FIRST_NS (10 * NS_PER_MS)
-#define PAUSE_MAX_NS   (5 * NS_PER_S)
-#define KILL_TRIES     10 /* a process that survives them is in uninterruptible sleep */
-#define REMOVE_TRIES   10 /* of a cgroup that has no process any more */
+#define PAUSE_FIRST_NS   (10 * NS_PER_MS)
+#define PAUSE_MAX_NS     (5 * NS_PER_S)
+#define PAUSE_AWAITED_NS (100 * NS_PER_MS) /* a successor waits */
+#define KILL_TRIES       10                /* what does not die of this sits in the kernel */
+#define REMOVE_TRIES     10                /* of a cgroup in which nobody is */
 
-/* Not in struct trees: with other kill modes its pages are never touched. */
+/* Apart from the supervisor's other tables: most have no use for it. */
 static struct tree_rest all_rests[FLEET_INSTANCES_MAX];
 
 static const char *tree_name(uint64_t number, char out[static TREE_NAME_BYTES]) {
@@ -29,16 +30,14 @@ static const char *tree_name(uint64_t number, char out[static TREE_NAME_BYTES]) 
         return out;
 }
 
-void trees_open(struct trees *trees, struct loop *loop, struct instances *instances,
-        const struct tree_settings *settings) {
+void trees_open(struct trees *trees, const struct tree_rooms *rooms, const struct tree_settings *settings) {
         struct error error;
 
-        trees->loop = loop;
-        trees->instances = instances;
+        trees->rooms = *rooms;
         trees->settings = *settings;
         trees->base_fd = -1;
         trees->rests = all_rests;
-        if (!settings->is_on)
+        if (!settings->kills)
                 return;
         trees->base_fd = cgroup_open_own(&error);
         if (trees->base_fd < 0)
@@ -65,14 +64,63 @@ void tree_dismiss(const struct trees *trees, uint64_t number) {
                 (void)cgroup_remove(trees->base_fd, tree_name(number, name));
 }
 
-/* True when a later instance has the pid that instance `number` had. */
+/* ---- whose a process is ---- */
+
+static bool is_of_another(const struct tree_rest *rest, const struct instance *other, pid_t leader) {
+        return other->number != rest->number && other->pid == leader;
+}
+
+/* Has an instance that lives, or another one's rest, the process's group or session? */
+static bool is_marked_of_another(const struct tree_rest *rest, const struct descendant_orphan *orphan) {
+        const struct trees *trees = rest->trees;
+
+        for (struct instance *other = instance_from(trees->rooms.instances, 0); other;
+                other = instance_from(trees->rooms.instances, instance_place(other) + 1))
+                if (is_of_another(rest, other, orphan->group) || is_of_another(rest, other, orphan->session))
+                        return true;
+        for (size_t i = 0; i < FLEET_INSTANCES_MAX; i++) {
+                const struct tree_rest *other = &trees->rests[i];
+
+                if (other->is_used && other != rest &&
+                        (other->pid == orphan->group || other->pid == orphan->session))
+                        return true;
+        }
+        return false;
+}
+
+/* Can an instance that lives have started it? In an emergency only one of the new generation counts: what the
+ * older ones started has the old values. */
+static bool may_be_of_another(const struct tree_rest *rest, const struct descendant_orphan *orphan) {
+        struct instances *instances = rest->trees->rooms.instances;
+        struct fleet_view view;
+
+        fleet_look(rest->trees->rooms.fleet, &view);
+        for (struct instance *other = instance_from(instances, 0); other;
+                other = instance_from(instances, instance_place(other) + 1))
+                if (other->number != rest->number && other->started_ticks <= orphan->started_ticks &&
+                        (!rest->is_of_emergency || other->generation == view.target))
+                        return true;
+        return false;
+}
+
+/* An orphan that has left session and group: it is this instance's when nobody else's. */
+static bool rest_claims(const void *owner, const struct descendant_orphan *orphan) {
+        const struct tree_rest *rest = owner;
+
+        return !children_have(rest->trees->rooms.children, orphan->pid) &&
+               (rest->is_of_emergency || orphan->started_ticks >= rest->started_ticks) &&
+               !is_marked_of_another(rest, orphan) && !may_be_of_another(rest, orphan);
+}
+
+/* Is the number that the instance had another one's by now? */
 static bool pid_is_taken(const struct trees *trees, pid_t pid, uint64_t number) {
-        const struct instance *other = instance_by_pid(trees->instances, pid);
+        const struct instance *other = instance_by_pid(trees->rooms.instances, pid);
 
         return other && other->number != number;
 }
 
-/* Signal the tree; 0 only counts. Returns how many processes there are, as far as can be seen. */
+/* ---- signals ---- */
+
 static long cgroup_tree_signal(const struct trees *trees, uint64_t number, int signal) {
         char name[TREE_NAME_BYTES];
 
@@ -82,30 +130,36 @@ static long cgroup_tree_signal(const struct trees *trees, uint64_t number, int s
         return cgroup_is_populated(trees->base_fd, name);
 }
 
-static long descent_signal(const struct trees *trees, pid_t pid, uint64_t number, bool is_alive, int signal) {
+static long descent_signal(
+        const struct trees *trees, const struct descendant_tree *tree, uint64_t number, int signal) {
         long found;
 
-        if (pid_is_taken(trees, pid, number))
+        if (pid_is_taken(trees, tree->root, number))
                 return 0;
-        found = descendants_signal_tree(pid, is_alive, signal);
-        if (found < 0) /* no /proc: at least the process group */
-                found = trees->settings.has_groups && kill(-pid, signal) == 0;
+        found = descendants_signal_tree(tree, signal);
+        if (found < 0) /* no /proc: the group at least */
+                found = trees->settings.has_groups && kill(-tree->root, signal) == 0;
         return found;
 }
 
 void tree_kill(const struct trees *trees, const struct instance *instance) {
-        if (!trees->settings.is_on)
+        const struct descendant_tree tree = {.root = instance->pid, .is_alive = true};
+
+        if (!trees->settings.kills)
                 return;
         if (instance->has_cgroup)
                 (void)cgroup_tree_signal(trees, instance->number, SIGKILL);
         else
-                (void)descent_signal(trees, instance->pid, instance->number, true, SIGKILL);
+                (void)descent_signal(trees, &tree, instance->number, SIGKILL);
 }
 
+/* Signal what is left; 0 only counts. Returns how many there are, at least as far as can be seen. */
 static long rest_signal(const struct tree_rest *rest, int signal) {
+        const struct descendant_tree tree = {.root = rest->pid, .claim = rest_claims, .owner = rest};
+
         if (rest->has_cgroup)
                 return cgroup_tree_signal(rest->trees, rest->number, signal);
-        return descent_signal(rest->trees, rest->pid, rest->number, false, signal);
+        return descent_signal(rest->trees, &tree, rest->number, signal);
 }
 
 static bool rest_remove(const struct tree_rest *rest) {
@@ -114,20 +168,26 @@ static bool rest_remove(const struct tree_rest *rest) {
         return !rest->has_cgroup || cgroup_remove(rest->trees->base_fd, tree_name(rest->number, name));
 }
 
+/* ---- what is left ---- */
+
 static void rest_forget(struct tree_rest *rest) {
-        loop_timer_clear(rest->trees->loop, &rest->timer);
+        loop_timer_clear(rest->trees->rooms.loop, &rest->timer);
         rest->is_used = false;
+        if (rest->is_awaited)
+                facts_push(rest->trees->rooms.facts, time_now_ns(),
+                        (struct fleet_event){.kind = FLEET_CLEARED, .instance = rest->number});
 }
 
 static void rest_wait(struct tree_rest *rest, int64_t now_ns) {
         const int64_t next_ns = time_add(now_ns, rest->pause_ns);
+        const int64_t max_ns = rest->is_awaited ? PAUSE_AWAITED_NS : PAUSE_MAX_NS;
 
-        rest->pause_ns = rest->pause_ns * 2 < PAUSE_MAX_NS ? rest->pause_ns * 2 : PAUSE_MAX_NS;
-        loop_timer_set(rest->trees->loop, &rest->timer,
+        rest->pause_ns = rest->pause_ns * 2 < max_ns ? rest->pause_ns * 2 : max_ns;
+        loop_timer_set(rest->trees->rooms.loop, &rest->timer,
                 rest->kill_ns > now_ns && rest->kill_ns < next_ns ? rest->kill_ns : next_ns);
 }
 
-/* No process is left: remove the cgroup, and forget it. */
+/* Nobody is there any more. */
 static void rest_end(struct tree_rest *rest, int64_t now_ns) {
         if (rest_remove(rest)) {
                 rest_forget(rest);
@@ -140,73 +200,122 @@ static void rest_end(struct tree_rest *rest, int64_t now_ns) {
         }
 }
 
-static void rest_log(const struct tree_rest *rest, enum log_level level, const char *what) {
+/* "3 processes that replica 1 left behind": of a cgroup it is not known how many. */
+static void rest_say(const struct tree_rest *rest, enum log_level level, const char *what) {
+        char number[24] = "", who[24] = "the app";
+
+        if (!rest->has_cgroup)
+                snprintf(number, sizeof number, "%ld ", rest->count);
         if (rest->trees->settings.has_replicas)
-                log_write(level, "processes that replica %u left behind %s", rest->slot, what);
-        else
-                log_write(level, "processes that the app left behind %s", what);
+                snprintf(who, sizeof who, "replica %u", rest->slot);
+        log_write(level, "%sprocess%s that %s left behind %s", number,
+                rest->count == 1 && !rest->has_cgroup ? "" : "es", who, what);
 }
 
-static void rest_check(struct tree_rest *rest) {
+static void rest_tell(struct tree_rest *rest, int64_t now_ns) {
+        rest_say(rest, LOG_NOTICE,
+                rest->count == 1 && !rest->has_cgroup ? "is told to end" : "are told to end");
+        rest->was_told = true;
+        rest->kill_ns = time_add(now_ns, rest->trees->settings.remaining_timeout_ns);
+        (void)rest_signal(rest, SIGTERM);
+        (void)rest_signal(rest, SIGCONT);
+}
+
+/* Returns false when it is given up. */
+static bool rest_force(struct tree_rest *rest) {
+        if (rest->kills == KILL_TRIES) {
+                rest_say(rest, LOG_ERROR, "cannot be killed (SIGKILL): going on without waiting for it");
+                return false;
+        }
+        if (rest->kills++ == 0) {
+                rest_say(rest, LOG_WARNING, "did not end: killing");
+                rest->pause_ns = PAUSE_FIRST_NS;
+        }
+        (void)rest_signal(rest, SIGKILL);
+        return true;
+}
+
+static void rest_look(struct tree_rest *rest) {
         const int64_t now_ns = time_now_ns();
 
-        if (rest_signal(rest, 0) <= 0) {
+        rest->count = rest_signal(rest, 0);
+        if (rest->count <= 0) {
                 rest_end(rest, now_ns);
                 return;
         }
-        if (!rest->was_told) {
-                rest_log(rest, LOG_INFO, "are told to end");
-                rest->was_told = true;
-                rest->kill_ns = time_add(now_ns, rest->trees->settings.remaining_timeout_ns);
-                (void)rest_signal(rest, SIGTERM);
-                (void)rest_signal(rest, SIGCONT);
-        } else if (now_ns >= rest->kill_ns) {
-                if (rest->kills == KILL_TRIES) {
-                        rest_log(rest, LOG_ERROR, "do not die of SIGKILL");
-                        rest_forget(rest);
-                        return;
-                }
-                if (rest->kills++ == 0) {
-                        rest_log(rest, LOG_WARNING, "did not end: killing them");
-                        rest->pause_ns = PAUSE_FIRST_NS;
-                }
-                (void)rest_signal(rest, SIGKILL);
+        if (!rest->was_told)
+                rest_tell(rest, now_ns);
+        else if (now_ns >= rest->kill_ns && !rest_force(rest)) {
+                rest_forget(rest);
+                return;
         }
         rest_wait(rest, now_ns);
 }
 
 static void rest_on_due(struct loop_timer *timer) {
-        rest_check(timer->owner);
+        rest_look(timer->owner);
 }
 
-void tree_ended(struct trees *trees, const struct instance *instance) {
-        struct tree_rest *rest = NULL;
+static struct tree_rest *rest_of(const struct trees *trees, uint64_t number) {
+        for (size_t i = 0; i < FLEET_INSTANCES_MAX; i++)
+                if (trees->rests[i].is_used && trees->rests[i].number == number)
+                        return &trees->rests[i];
+        return NULL;
+}
 
-        if (!trees->settings.is_on)
-                return;
-        for (size_t i = 0; !rest && i < FLEET_INSTANCES_MAX; i++)
+static struct tree_rest *rest_unused(const struct trees *trees) {
+        for (size_t i = 0; i < FLEET_INSTANCES_MAX; i++)
                 if (!trees->rests[i].is_used)
-                        rest = &trees->rests[i];
-        if (!rest) { /* the table is full: no time for SIGTERM */
+                        return &trees->rests[i];
+        return NULL;
+}
+
+bool tree_ended(struct trees *trees, const struct instance *instance) {
+        struct tree_rest *rest = rest_unused(trees);
+        struct fleet_view view;
+
+        fleet_look(trees->rooms.fleet, &view);
+        if (!trees->settings.kills && !trees->settings.ends_leftovers && !view.is_emergency)
+                return false;
+        if (!instance->has_cgroup && children_are_none())
+                return false; /* nearly always, and it saves the walk through /proc */
+        if (!rest) {          /* so many at a time do not end in peace */
                 tree_kill(trees, instance);
-                return;
+                return false;
         }
         *rest = (struct tree_rest){
                 .is_used = true,
+                .is_of_emergency = view.is_emergency,
                 .trees = trees,
                 .has_cgroup = instance->has_cgroup,
                 .pid = instance->pid,
                 .number = instance->number,
                 .slot = instance->slot,
+                .started_ticks = instance->started_ticks,
                 .pause_ns = PAUSE_FIRST_NS,
                 .timer = {.on_due = rest_on_due, .owner = rest},
         };
-        rest_check(rest);
+        rest_look(rest);
+        rest->is_awaited = rest->is_used;
+        return rest->is_used;
+}
+
+void tree_rest_kill(struct trees *trees, uint64_t number) {
+        struct tree_rest *rest = rest_of(trees, number);
+
+        if (!rest)
+                return;
+        rest->kill_ns = time_now_ns();
+        rest_look(rest);
+}
+
+long tree_rest_count(const struct trees *trees, uint64_t number) {
+        const struct tree_rest *rest = rest_of(trees, number);
+
+        return rest ? rest->count : 0;
 }
 
 void trees_close(struct trees *trees) {
-        if (!trees->settings.is_on)
-                return;
         for (size_t i = 0; i < FLEET_INSTANCES_MAX; i++)
                 if (trees->rests[i].is_used && !rest_remove(&trees->rests[i]))
                         log_write(LOG_DEBUG, "a cgroup is still in use");

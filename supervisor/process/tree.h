@@ -1,39 +1,60 @@
 #pragma once
 
-/* kill_mode = tree: processes that an instance has started are ended with it.
+/* What an instance has started ends with it.
  *
- * Where tacet may make cgroups (version 2, delegated to it) every instance begins in one of its own: no
- * process can leave it, and one write kills all. Elsewhere the tree is what /proc shows: the descendants of
- * the instance, and once that has ended, what is still in its session or process group. A process that has
- * left all three is only found at the end of tacet itself. */
+ * Leftovers: what is alive when the instance's main process has ended gets TERM, and KILL after
+ * remaining_timeout; nobody takes its place before they are gone. kill_mode = tree goes further: KILL to the
+ * instance is KILL to all that it has started, and where tacet may make cgroups (version 2, delegated to it)
+ * every instance begins in one of its own, which nothing can leave.
+ *
+ * Elsewhere it is /proc that shows whose a process is: the descendants of the instance, what is in its
+ * session or process group, and of the orphans that have left both what no other instance can have started.
+ * An orphan that several can have started waits until only one of them is left, or for the end of tacet
+ * itself. */
 
 #include <stdint.h>
 #include <sys/types.h>
 
 #include "lib/loop.h"
+#include "supervisor/core/facts.h"
 #include "supervisor/core/fleet.h"
+#include "supervisor/process/children.h"
 #include "supervisor/process/instances.h"
 
 #define TREE_NAME_BYTES 48
 
 struct trees;
 
+/* The rooms that this one stands on; all borrowed. */
+struct tree_rooms {
+        struct loop *loop;
+        struct facts *facts; /* FLEET_CLEARED */
+        struct children *children;
+        struct instances *instances;
+        const struct fleet *fleet; /* whether it is an emergency that ends an instance */
+};
+
 struct tree_settings {
-        bool is_on;                   /* kill_mode = tree */
+        bool kills;                   /* kill_mode = tree */
+        bool ends_leftovers;          /* leftovers = end; in an emergency they always are */
         bool has_groups;              /* every instance leads a process group of its own */
-        bool has_replicas;            /* messages name the replica */
+        bool has_replicas;            /* messages say which */
         int64_t remaining_timeout_ns; /* TERM to KILL for what an instance left behind */
 };
 
-/* The processes that an instance left behind when it ended. */
+/* What is left of an instance that has ended. */
 struct tree_rest {
         bool is_used;
+        bool is_awaited; /* the core has been told of it: CLEARED is owed */
+        bool is_of_emergency;
         struct trees *trees;
-        bool has_cgroup; /* else they are found by /proc */
-        pid_t pid;       /* of the instance, reaped */
+        bool has_cgroup; /* else by descent */
+        pid_t pid;       /* that the instance had */
         uint64_t number;
         uint32_t slot;
+        uint64_t started_ticks;
         bool was_told; /* TERM was sent */
+        long count;    /* at the last look; of a cgroup: at least 1 */
         unsigned kills, removals;
         int64_t kill_ns;
         int64_t pause_ns; /* until the next look */
@@ -41,30 +62,34 @@ struct tree_rest {
 };
 
 struct trees {
-        struct loop *loop;
-        struct instances *instances;
+        struct tree_rooms rooms;
         struct tree_settings settings;
-        int base_fd; /* our own cgroup, in which those of the instances are made; -1: trees by /proc */
+        int base_fd; /* our own cgroup, in which those of the instances are made; -1: by descent */
         struct tree_rest *rests; /* FLEET_INSTANCES_MAX */
 };
 
-/* Call this first. Never fails: without cgroups, which the log then says, it goes by /proc. `loop` and
- * `instances` are borrowed. */
-void trees_open(struct trees *trees, struct loop *loop, struct instances *instances,
-        const struct tree_settings *settings);
+/* At start. Never fails: what cannot be had is said in the log. */
+void trees_open(struct trees *trees, const struct tree_rooms *rooms, const struct tree_settings *settings);
 
-/* Make the cgroup for instance `number`, before its start. Returns a descriptor of cgroup.procs for
- * launch_spec.cgroup_fd, which the caller closes; 0: the instance has no cgroup. */
+/* Before a start. Returns a descriptor of cgroup.procs for launch_spec.cgroup_fd, to be closed by the caller;
+ * 0: none. */
 int tree_prepare(const struct trees *trees, uint64_t number);
 
-/* Remove the cgroup of an instance whose start failed before there was a process. */
+/* The start has failed before there was a process. */
 void tree_dismiss(const struct trees *trees, uint64_t number);
 
-/* SIGKILL, now, to the instance's whole tree. */
+/* KILL, now, to the instance's whole tree (kill_mode = tree). */
 void tree_kill(const struct trees *trees, const struct instance *instance);
 
-/* The instance was reaped: SIGTERM to what it left behind, SIGKILL after remaining_timeout_ns. */
-void tree_ended(struct trees *trees, const struct instance *instance);
+/* The instance has been reaped: begin to end what it left behind. Returns true when there is something:
+ * FLEET_CLEARED comes when that is gone, or cannot be ended. */
+bool tree_ended(struct trees *trees, const struct instance *instance);
 
-/* At the very end, when all instances and errands have ended: remove the cgroups. */
+/* KILL, now, to what the instance with this number has left behind. */
+void tree_rest_kill(struct trees *trees, uint64_t number);
+
+/* How many processes it has left behind that have not ended yet, as far as can be told. */
+long tree_rest_count(const struct trees *trees, uint64_t number);
+
+/* At the very end, when everybody is gone: remove the cgroups. */
 void trees_close(struct trees *trees);

@@ -17,10 +17,11 @@
 #include "lib/log.h"
 #include "supervisor/sockets/listener.h"
 
-#define READS_MAX  64 /* of READ_BYTES each: what is beyond is not read */
-#define READ_BYTES 8192
+#define READS_MAX            64   /* of so many bytes each: a flood is not counted to its end */
+#define READS_ATTRIBUTES_MAX 1024 /* about 20,000 connections with all that is known of them */
+#define READ_BYTES           8192
 
-static bool request_send(int fd, uint8_t family, uint16_t port, uint32_t states) {
+static bool request_send(int fd, const struct listener_diag_request *wanted) {
         struct {
                 struct nlmsghdr header;
                 struct inet_diag_req_v2 request;
@@ -28,10 +29,11 @@ static bool request_send(int fd, uint8_t family, uint16_t port, uint32_t states)
                 .header = {.nlmsg_len = sizeof message,
                         .nlmsg_type = SOCK_DIAG_BY_FAMILY,
                         .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP},
-                .request = {.sdiag_family = family,
+                .request = {.sdiag_family = wanted->family,
                         .sdiag_protocol = IPPROTO_TCP,
-                        .idiag_states = states,
-                        .id = {.idiag_sport = htons(port),
+                        .idiag_ext = wanted->extensions,
+                        .idiag_states = wanted->states,
+                        .id = {.idiag_sport = htons(wanted->port),
                                 .idiag_cookie = {INET_DIAG_NOCOOKIE, INET_DIAG_NOCOOKIE}}},
         };
 
@@ -39,8 +41,9 @@ static bool request_send(int fd, uint8_t family, uint16_t port, uint32_t states)
 }
 
 /* Returns 1 when more is to come, 0 at the end, -1 for an error. */
-static int answer_read(
-        const uint8_t *bytes, size_t length, uint16_t port, listener_diag_handler *on_socket, void *context) {
+static int answer_read(const uint8_t *bytes, size_t length, const struct listener_diag_request *wanted,
+        listener_diag_attributes_handler *on_socket, void *context) {
+        const size_t fixed = NLMSG_HDRLEN + NLMSG_ALIGN(sizeof(struct inet_diag_msg));
         struct nlmsghdr header;
         struct inet_diag_msg message;
 
@@ -52,26 +55,50 @@ static int answer_read(
                         header.nlmsg_len < NLMSG_LENGTH(sizeof message))
                         return -1;
                 memcpy(&message, bytes + at + NLMSG_HDRLEN, sizeof message);
-                if (message.id.idiag_sport == htons(port))
-                        on_socket(context, &message);
+                if (message.id.idiag_sport == htons(wanted->port))
+                        on_socket(context, &message, bytes + at + fixed,
+                                header.nlmsg_len > fixed ? header.nlmsg_len - fixed : 0);
         }
         return 1;
 }
 
-bool listener_diag_each(
-        uint8_t family, uint16_t port, uint32_t states, listener_diag_handler *on_socket, void *context) {
+bool listener_diag_attributes_each(const struct listener_diag_request *wanted,
+        listener_diag_attributes_handler *on_socket, void *context) {
         CLEANUP_FD int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_SOCK_DIAG);
+        const size_t reads_max = wanted->extensions ? READS_ATTRIBUTES_MAX : READS_MAX;
         uint8_t bytes[READ_BYTES];
         ssize_t length;
         int result = 1;
 
-        if (fd < 0 || !request_send(fd, family, port, states))
+        if (fd < 0 || !request_send(fd, wanted))
                 return false;
-        for (size_t i = 0; result > 0 && i < READS_MAX; i++) {
+        for (size_t i = 0; result > 0 && i < reads_max; i++) {
                 length = recv(fd, bytes, sizeof bytes, 0);
-                result = length > 0 ? answer_read(bytes, (size_t)length, port, on_socket, context) : -1;
+                result = length > 0 ? answer_read(bytes, (size_t)length, wanted, on_socket, context) : -1;
         }
         return result == 0;
+}
+
+struct plain_handler {
+        listener_diag_handler *on_socket;
+        void *context;
+};
+
+static void plain_call(
+        void *context, const struct inet_diag_msg *message, const uint8_t *attributes, size_t length) {
+        const struct plain_handler *plain = context;
+
+        (void)attributes;
+        (void)length;
+        plain->on_socket(plain->context, message);
+}
+
+bool listener_diag_each(
+        uint8_t family, uint16_t port, uint32_t states, listener_diag_handler *on_socket, void *context) {
+        const struct listener_diag_request wanted = {.family = family, .port = port, .states = states};
+        struct plain_handler plain = {.on_socket = on_socket, .context = context};
+
+        return listener_diag_attributes_each(&wanted, plain_call, &plain);
 }
 
 /* ---- strangers ---- */

@@ -149,6 +149,8 @@ struct listener_member *listener_member_add(struct listener *listener, int take_
         struct listener_member *member = &listener->members[listener->member_count++];
 
         *member = (struct listener_member){.fd = take_fd, .generation = generation, .probe_hold = -1};
+        if (!listener->why_shared)
+                listener_tag_set(listener, member);
         return member;
 }
 

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "lib/loop.h"
+#include "supervisor/core/drain.h"
 #include "supervisor/sockets/steering.h"
 #include "supervisor/sockets/listeners.h"
 
@@ -18,6 +19,7 @@ static_assert(LISTENER_MEMBERS_MAX <= STEERING_MEMBERS_MAX, "the program knows a
 struct listener_member {
         int fd;
         uint64_t generation;
+        uint8_t tag;       /* that its connections inherit: tags.c; 0: none */
         bool is_spare;     /* of no generation: the next one gets it */
         bool is_permanent; /* the service manager has a copy: closing ours does not end the socket */
         /* connections were steered to it: its queue may hold clients, not only our own probes */
@@ -36,7 +38,8 @@ struct listener {
         bool is_free;           /* IP_FREEBIND */
         bool leaves_file;       /* the service manager keeps the socket: its file stays at our end */
         const char *why_shared; /* NULL: a group with a socket per generation; else one socket for all */
-        bool is_stale;          /* the program of the group has older weights or ports than the members */
+        uint8_t tag_last;       /* that was given to a member */
+        bool is_stale;          /* the kernel goes by older weights or ports than the members say */
         size_t member_count;    /* shared: 1 */
         struct listener_member members[LISTENER_MEMBERS_MAX];
         unsigned stranger_count; /* sockets of others on our address, when last counted */
@@ -63,6 +66,17 @@ struct listener_emptying {
         struct listener_handshakes handshakes;
 };
 
+/* An instance whose requests are waited for. */
+#define LISTENER_DRAINS_MAX FLEET_REPLICAS_MAX
+struct listener_drain {
+        bool is_used;
+        bool is_told; /* FLEET_IDLE was sent */
+        uint64_t instance, generation;
+        struct listeners *listeners;
+        struct loop_timer timer;
+        struct drain drain;
+};
+
 struct listeners {
         const struct socket_settings *settings;
         struct listeners_rooms rooms;
@@ -76,6 +90,7 @@ struct listeners {
         struct fleet_share shares[FLEET_GENERATIONS_MAX];
         struct listener list[LISTENERS_MAX];
         struct listener_kept kept[LAUNCH_LISTEN_MAX];
+        struct listener_drain drains[LISTENER_DRAINS_MAX];
 };
 
 /* ---- open.c: making sockets ---- */
@@ -158,9 +173,36 @@ typedef void listener_diag_handler(void *context, const struct inet_diag_msg *me
 bool listener_diag_each(
         uint8_t family, uint16_t port, uint32_t states, listener_diag_handler *on_socket, void *context);
 
-/* Count sockets of other programs in the group, and log when that number changed: the kernel steers
- * connections to them, too. */
+/* The same with the attributes that the kernel adds (struct nlattr, one after the other): `extensions` is a
+ * mask of 1 << (INET_DIAG_... - 1). */
+struct listener_diag_request {
+        uint8_t family;
+        uint16_t port;
+        uint32_t states;
+        uint8_t extensions;
+};
+typedef void listener_diag_attributes_handler(
+        void *context, const struct inet_diag_msg *message, const uint8_t *attributes, size_t length);
+bool listener_diag_attributes_each(const struct listener_diag_request *wanted,
+        listener_diag_attributes_handler *on_socket, void *context);
+
+/* Sockets of others in the group are counted by the kernel and not by us: say so when there are any, or none
+ * any more. */
 void listener_strangers_look(struct listener *listener);
+
+/* ---- tags.c ---- */
+
+/* Give the member a tag that no other member of the listener has: the connections that are made from now on
+ * carry it. Where the kernel has no room for one, member->tag stays 0. */
+void listener_tag_set(struct listener *listener, struct listener_member *member);
+
+/* The tag that a connection carries, from the kernel's attributes; -1: it does not say (before Linux
+ * 5.10). */
+int listener_tag_read(const uint8_t *attributes, size_t length);
+
+/* The attribute of that kind, as far as it goes; NULL: it is not there. */
+const uint8_t *listener_attribute_find(
+        const uint8_t *attributes, size_t length, uint16_t kind, size_t *out_length);
 
 /* ---- handshakes.c ---- */
 

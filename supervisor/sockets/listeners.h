@@ -15,6 +15,7 @@
 #include "lib/error.h"
 #include "lib/socket_address.h"
 #include "shim/launch.h"
+#include "supervisor/core/drain.h"
 #include "supervisor/core/facts.h"
 #include "supervisor/process/instances.h"
 #include "supervisor/sockets/rules.h"
@@ -60,6 +61,7 @@ struct socket_settings {
         size_t kept_count; /* at most LAUNCH_LISTEN_MAX */
         /* how long an accept queue must have been empty before its generation is stopped */
         int64_t queue_quiet_ns;
+        struct drain_settings drain; /* timeout_ns 0: nobody looks whether requests run */
 };
 
 #define LISTENER_MEMBERS_MAX 16 /* the sockets of one listener: of generations, and spare ones */
@@ -133,8 +135,15 @@ void listeners_steer(struct listeners *listeners, const struct fleet_share *shar
  * hold. */
 void listeners_empty(struct listeners *listeners, uint64_t generation);
 
-/* True when a socket that had clients steered to it belongs to a generation without any process. The next
- * generation that gets connections and has no socket yet gets that one. */
+/* FLEET_DO_DRAIN: look at the connections that the instance has taken, and push FLEET_IDLE when no request
+ * runs any more, or none can be seen. Ends by itself when the instance is not emptying any more. */
+void listeners_drain(struct listeners *listeners, const struct instance *instance);
+
+/* How many requests of an instance that drains ran at the last look. */
+size_t listeners_requests(const struct listeners *listeners, uint64_t instance);
+
+/* Do clients wait at a socket of which no process is left? The next generation that is steered to and has no
+ * socket of its own yet gets that one. */
 bool listeners_have_orphans(const struct listeners *listeners);
 
 /* FLEET_DO_DROP: close the generation's sockets, but not one whose accept queue still holds connections: the

@@ -11,7 +11,7 @@ import signal
 import struct
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,9 +32,9 @@ EVERY_SECONDS = float(os.environ.get("TACET_LOAD_EVERY", "1"))
 class Load:
     """Clients that ask all the time, each request on a connection of its own; see tests/tools/load.c."""
 
-    def __init__(self, address: str, *, rate: int = RATE, seconds: int = 100, deadline_ms: int = 20000) -> None:
+    def __init__(self, address: str, *, rate: int = RATE, seconds: int = 100, deadline_ms: int = 20000, slow: int = 10) -> None:
         shared = os.memfd_create("progress")
-        command = [LOAD, "--rate", str(rate), "--seconds", str(seconds), "--deadline", str(deadline_ms)]
+        command = [LOAD, "--rate", str(rate), "--seconds", str(seconds), "--deadline", str(deadline_ms), "--slow", str(slow)]
         command += ["--progress", f"/proc/self/fd/{shared}", address]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, env=clean_environment(), pass_fds=[shared])
         blocked = lambda: int(read_status(self.process.pid).get("SigBlk", "0"), 16) != 0  # noqa: E731
@@ -125,20 +125,22 @@ def service(
     listen: str = "127.0.0.1:PORT",
     client: str = "127.0.0.1:PORT",
     environment: Mapping[str, str] | None = None,
+    command: Sequence[str] = (),
+    mode: str = "good",
 ) -> Iterator[Service]:
     """A started service that answers."""
-    vault = vault_make(folder / "vault", "MODE=good\nGENERATION=1\n")
+    vault = vault_make(folder / "vault", f"MODE={mode}\nGENERATION=1\n")
     port = str(free_port())
     made = Service(vault, folder / "log", client.replace("PORT", port))
     sockets = ["--adopt", port] if adopt else ["--listen", f"http={listen.replace('PORT', port)}"]
     if strategy == "none":
         sockets, strategy = [], "restart"
-    command = [TACET, "run", "-v", *vault.options, "--strategy", strategy, *sockets, *options, "--", *command_of(server)]
+    wrapped = [TACET, "run", "-v", *vault.options, "--strategy", strategy, *sockets, *options, "--", *(command or command_of(server))]
     variables = {"PORT": port, "LOG": str(made.log_path), "STARTS": str(folder / "starts")}
     if not sockets or adopt:
         variables["ADDRESS"] = made.address
     shell = ["sh", "-c", 'exec "$@" >"$LOG" 2>&1', "sh"]
-    with Running([*shell, *command], environment=variables | dict(environment or {})) as made.running:
+    with Running([*shell, *wrapped], environment=variables | dict(environment or {})) as made.running:
         wait_until(lambda: made.log_path.exists() and re.search("generation 1 is up", made.log), "the service is up")
         yield made
 

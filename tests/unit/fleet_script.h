@@ -93,6 +93,10 @@ static inline const char *report_name(enum fleet_report report) {
                 return "emptied";
         case FLEET_REPORT_QUEUE_TIMEOUT:
                 return "queue timeout";
+        case FLEET_REPORT_DRAINED:
+                return "drained";
+        case FLEET_REPORT_DRAIN_TIMEOUT:
+                return "drain timeout";
         case FLEET_REPORT_STOPPED:
                 return "stopped";
         }
@@ -130,6 +134,7 @@ static inline void trace_report(const struct fleet_action *action) {
 static inline bool report_is_step(enum fleet_report report) {
         return report == FLEET_REPORT_READY || report == FLEET_REPORT_AVAILABLE ||
                report == FLEET_REPORT_EMPTIED || report == FLEET_REPORT_QUEUE_TIMEOUT ||
+               report == FLEET_REPORT_DRAINED || report == FLEET_REPORT_DRAIN_TIMEOUT ||
                report == FLEET_REPORT_STOPPED;
 }
 
@@ -158,6 +163,9 @@ static inline void trace_action(const struct fleet_action *action) {
                 break;
         case FLEET_DO_EMPTY:
                 trace_add("empty %llu g%llu", instance, generation);
+                break;
+        case FLEET_DO_DRAIN:
+                trace_add("drain %llu g%llu", instance, generation);
                 break;
         case FLEET_DO_RECALL:
                 trace_add("recall %llu g%llu", instance, generation);

@@ -1,6 +1,6 @@
 // An ordinary web service of node: binds its own port (dual stack, as node does), finishes what it has begun at SIGTERM.
 // The environment says how it behaves; see tests/tools/server.c.
-// Knows MODE good, exit, never-ready, hang, unhealthy, deaf, crash, slow-boot.
+// Knows MODE good, careless (no handler for SIGTERM), exit, never-ready, hang, unhealthy, deaf, crash, slow-boot.
 'use strict';
 const http = require('http');
 
@@ -30,5 +30,5 @@ else
         setTimeout(() => server.listen(Number(process.env.PORT)), mode === 'slow-boot' ? 1500 : 0);
 if (mode === 'crash')
         setTimeout(() => process.exit(1), Number(process.env.CRASH_MS || '500'));
-if (mode !== 'hang' && mode !== 'never-ready' && mode !== 'deaf')
+if (!['hang', 'never-ready', 'deaf', 'careless'].includes(mode))
         process.on('SIGTERM', () => server.close(() => process.exit(0)));

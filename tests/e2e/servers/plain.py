@@ -1,6 +1,6 @@
 """An ordinary web service: http.server, an address of its own, and a SIGTERM handler that finishes what it has begun.
 
-The environment says how it behaves; see tests/tools/server.c. Knows MODE good, exit, never-ready, hang, unhealthy, deaf, crash, slow-boot.
+The environment says how it behaves; see tests/tools/server.c. Knows MODE careless (no handler for SIGTERM), good, exit, never-ready, hang, unhealthy, deaf, crash, slow-boot.
 """
 
 import http.server
@@ -48,7 +48,7 @@ def main() -> None:
         sys.exit(1)
     time.sleep(1.5 if MODE == "slow-boot" else 0)
     server = Server(("127.0.0.1", int(os.environ["PORT"])), Handler)
-    if MODE != "deaf":
+    if MODE not in ("deaf", "careless"):
         signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
     if MODE == "crash":
         threading.Timer(int(os.environ.get("CRASH_MS", "500")) / 1000, os._exit, [1]).start()

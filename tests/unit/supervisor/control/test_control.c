@@ -23,6 +23,8 @@ static char folder[64], path[96];
 static struct loop loop;
 static struct facts facts;
 static struct instances instances;
+static struct tree_rest rests[FLEET_INSTANCES_MAX];
+static struct trees trees = {.rests = rests};
 static struct notify notify;
 static struct listeners listeners;
 static struct socket_rules rules;
@@ -34,6 +36,7 @@ static const struct control_rooms rooms = {.loop = &loop,
         .facts = &facts,
         .fleet = &fleet,
         .instances = &instances,
+        .trees = &trees,
         .notify = &notify,
         .listeners = &listeners,
         .rules = &rules,
