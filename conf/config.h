@@ -190,7 +190,8 @@ struct config_source {
         char *from;
         const char *dialect; /* a word of the table, as `format`; NULL: not given */
         const char *format;
-        bool watch; /* load again when its files change */
+        bool watch;          /* load again when its files change */
+        bool age_identities; /* its values may be age identities, for an app that decrypts by itself */
 };
 
 /* [identity NAME], or one -i. */

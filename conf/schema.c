@@ -309,6 +309,8 @@ const struct schema_row schema_rows[] = {
                 NULL, "format of the document", .words = format_words),
         ROW("source", "watch", SCHEMA_BOOLEAN, offsetof(struct config_source, watch), "no", SCHEMA_IN_FILE,
                 NULL, "load the secrets again when the files of this source change", NO_MORE),
+        ROW("source", "age_identities", SCHEMA_BOOLEAN, offsetof(struct config_source, age_identities), "no",
+                SCHEMA_IN_FILE, NULL, "hand age identities among its values to the app", NO_MORE),
 
         ROW("identity", "from", SCHEMA_TEXT, offsetof(struct config_identity, from), NULL, SCHEMA_IN_FILE,
                 NULL, "key: PATH, fd:N, credential:NAME, env:NAME, passphrase-file:PATH, passphrase-fd:N",

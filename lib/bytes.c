@@ -40,7 +40,7 @@ bool text_after(const char *text, const char *prefix, const char **rest) {
 
 #define DISTANCE_TEXT_MAX 63U
 
-static unsigned least(unsigned a, unsigned b) {
+static unsigned number_least(unsigned a, unsigned b) {
         return a < b ? a : b;
 }
 
@@ -58,9 +58,10 @@ unsigned text_distance(const char *a, const char *b, unsigned max) {
 
                 row[0] = i;
                 for (unsigned j = 1; j <= b_length; j++) {
-                        row[j] = least(back[j - 1] + (a[i - 1] != b[j - 1]), least(back[j], row[j - 1]) + 1);
+                        row[j] = number_least(
+                                back[j - 1] + (a[i - 1] != b[j - 1]), number_least(back[j], row[j - 1]) + 1);
                         if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
-                                row[j] = least(row[j], two_back[j - 2] + 1);
+                                row[j] = number_least(row[j], two_back[j - 2] + 1);
                 }
                 two_back = back;
                 back = row;

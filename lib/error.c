@@ -21,8 +21,8 @@ void text_tame(char *text) {
         }
 }
 
-/* A key where a file's name belongs (`-i AGE-SECRET-KEY-1...`) is a mistake that the message must not make
- * worse: it goes into logs. What only talks of such keys is shorter. */
+/* Hide an age identity that was given in the place of a path (`-i AGE-SECRET-KEY-1...`): messages go into
+ * logs. Text that only mentions such keys is shorter. */
 static void text_hide_keys(char *text) {
         static const char begin[] = "AGE-SECRET-KEY-";
         char *at = text;

@@ -40,17 +40,18 @@ struct error {
 int error_set(struct error *error, int code, const char *format, ...)
         __attribute__((format(printf, 3, 4), cold));
 
-/* Put "FORMAT: " before the text that is there; returns -1, so that `return error_wrap(...)` reads well. */
+/* Put "FORMAT: " before the error's text; returns -1, so that `return error_wrap(...)` works. */
 int error_wrap(struct error *error, const char *format, ...) __attribute__((format(printf, 2, 3), cold));
 
-/* Say what the reader can do about it, in one sentence; replaces an earlier hint. Returns -1. */
+/* Set the hint: what the reader can do about the error, in one sentence; replaces an earlier one. Returns
+ * -1. */
 int error_hint(struct error *error, const char *format, ...) __attribute__((format(printf, 2, 3), cold));
 
 /* Set the exit status that main uses for this error; returns -1. */
 int error_status(struct error *error, enum exit_status status);
 
-/* Replace what would break a one-line message or move a terminal's cursor: an error may quote a file name,
- * and a file name may hold anything. The four functions do so themselves. */
+/* Replace control characters by `?`: an error may quote a file name, which may have any bytes, and must not
+ * break its line or move a terminal's cursor. The four functions do so themselves. */
 void text_tame(char *text);
 
 /* All four return -1 and nothing else. The compiler and the analysers cannot see that through a call, and

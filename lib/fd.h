@@ -1,6 +1,6 @@
 #pragma once
 
-/* File descriptors: ownership helpers and the few loops around read(2) and write(2) that everybody needs. */
+/* File descriptors: ownership helpers, and the loops around read(2) and write(2) that all parts need. */
 
 #include <stddef.h>
 #include <stdint.h>
@@ -14,6 +14,7 @@ void fd_close(int fd);
 /* Move the descriptor out: returns *fd and leaves -1 there. */
 int fd_take(int *fd);
 
+/* Close *fd if it is not negative, and set it to -1. */
 void fd_cleanup(int *fd);
 #define CLEANUP_FD __attribute__((cleanup(fd_cleanup)))
 

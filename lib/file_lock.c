@@ -1,9 +1,8 @@
 /* Locks on files and folders: see file_lock.h. For the verbs that write secret files, and for the supervisor
  * while it opens or removes a unix socket: before its loop begins and after it has ended, or without waiting.
  *
- * The folder itself is locked, not a file beside the socket: a lock file would have to be left behind (who
- * removes it lets two others in), and its folder may be one where only the owner of the name may make
- * files. */
+ * The folder itself is locked, not a file beside the socket: a lock file could never be removed (two
+ * processes could get the lock then), and in some folders we may not make files. */
 
 #include "lib/file_lock.h"
 

@@ -28,6 +28,7 @@ enum log_format {
  * for ever. */
 void log_setup(enum log_format format, enum log_level level, const char *name);
 
+/* True when messages of this level are written. */
 bool log_wants(enum log_level level);
 
 /* Write one line. When the reader of standard error does not read (a full pipe), the line is dropped and
@@ -37,6 +38,6 @@ void log_write(enum log_level level, const char *format, ...) __attribute__((for
 /* Write an error and, when it has one, its hint. */
 void log_error(enum log_level level, const struct error *error);
 
-/* The descriptor that the log has opened for itself (close-on-exec), or -1. For who closes everything
- * else. */
+/* The descriptor that the log has opened for itself (close-on-exec), or -1. For code that closes all
+ * others. */
 int log_descriptor(void);

@@ -71,8 +71,8 @@ void loop_timer_set(struct loop *loop, struct loop_timer *timer, int64_t deadlin
         *at = timer;
 }
 
-/* One that its handler sets again for a time that has passed waits for the next turn: the loop goes on
- * turning. */
+/* Call the timers that are due. One that its handler sets again for a time that has passed waits for the next
+ * turn. */
 static void timers_fire(struct loop *loop) {
         int64_t now_ns = time_now_ns();
         int fired = 0;
@@ -85,7 +85,7 @@ static void timers_fire(struct loop *loop) {
         }
 }
 
-static int wait_ms(int64_t deadline_ns) {
+static int epoll_timeout_ms(int64_t deadline_ns) {
         int64_t left;
 
         if (deadline_ns == NS_FOREVER)
@@ -106,7 +106,7 @@ void loop_wait(struct loop *loop, int64_t deadline_ns) {
         /* Every signal is blocked: only being stopped, continued or traced interrupts the wait, and that is
          * no event. */
         do
-                count = epoll_wait(loop->epoll_fd, events, LOOP_EVENTS_MAX, wait_ms(deadline_ns));
+                count = epoll_wait(loop->epoll_fd, events, LOOP_EVENTS_MAX, epoll_timeout_ms(deadline_ns));
         while (count < 0 && errno == EINTR);
         if (count < 0)
                 usleep(LOOP_ERROR_PAUSE_MS * 1000);

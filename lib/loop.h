@@ -13,7 +13,7 @@ typedef void loop_handler(struct loop_source *source);
 /* Embedded in its owner; must stay in place while it is added. */
 struct loop_source {
         int fd;                    /* borrowed; -1 while not in use */
-        loop_handler *on_readable; /* called when it is readable, or what `events` says, or hung up */
+        loop_handler *on_readable; /* called when one of `events` has come, or an error or hang-up */
         void *owner;
         uint32_t events; /* epoll_ctl(2); 0: EPOLLIN */
 };
@@ -32,11 +32,17 @@ struct loop_timer {
 
 struct loop {
         int epoll_fd;
-        struct loop_timer *timers; /* the earliest first: a few dozen at most, so a list it is */
+        struct loop_timer *timers; /* the earliest first; a list, for there are a few dozen at most */
 };
 
+/* Open the epoll(7) descriptor. Returns 0, or -1 with error. */
 int loop_init(struct loop *loop, struct error *error);
+
+/* Close it. Handlers are not called any more. */
 void loop_deinit(struct loop *loop);
+
+/* Watch source->fd; the source is borrowed and stays in place until loop_remove(). Returns 0, or -1 with
+ * error. */
 int loop_add(struct loop *loop, struct loop_source *source, struct error *error);
 
 /* Stop watching; the descriptor itself stays open. Safe when it was never added. Handlers may call it, for
@@ -48,8 +54,7 @@ void loop_remove(struct loop *loop, struct loop_source *source);
 void loop_timer_set(struct loop *loop, struct loop_timer *timer, int64_t deadline_ns);
 void loop_timer_clear(struct loop *loop, struct loop_timer *timer);
 
-/* Wait until something is readable, a timer is due or `deadline_ns` (monotonic; NS_FOREVER: no time limit)
- * is reached, then call the handlers of what is, descriptors first. Without timers and deadline there is
- * no wake-up. A failure of the wait itself returns as if nothing had happened, after a pause: the caller
- * loops. */
+/* Wait until a descriptor is ready, a timer is due or `deadline_ns` (monotonic; NS_FOREVER: no limit) is
+ * reached, then call the handlers of descriptors, then those of timers. When epoll_wait(2) itself fails, it
+ * returns after a pause: the caller loops. */
 void loop_wait(struct loop *loop, int64_t deadline_ns);

@@ -37,7 +37,7 @@ static void text_cleanup(char **text) {
 #define CLEANUP_FILE __attribute__((cleanup(file_cleanup)))
 #define CLEANUP_TEXT __attribute__((cleanup(text_cleanup)))
 
-/* Does a comma-separated list hold `word`? */
+/* Does a comma-separated list contain `word`? */
 static bool list_has(const char *list, const char *word) {
         size_t length = strlen(word);
 

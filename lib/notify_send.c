@@ -1,10 +1,9 @@
 /* sd_notify(3), the sending side: see notify_send.h.
  *
- * Called by the supervisor, with the rights tacet was given: the manager looks at the credentials that the
- * kernel attaches, so nothing is said here about who speaks. Written out instead of linked: the protocol is a
- * datagram, libsystemd is not there to be linked statically, and its functions block when the manager's queue
- * is full. It refuses machine sockets (vsock): who is notified through one is the manager of a virtual
- * machine, not of a service. */
+ * Called by the supervisor, with the rights that tacet has: the manager identifies the sender by the
+ * credentials that the kernel attaches. libsystemd is not used: the protocol is one datagram, the library
+ * cannot be linked statically, and its functions block when the manager's queue is full. Machine sockets
+ * (vsock) are refused: they notify the manager of a virtual machine, not of a service. */
 
 #include "lib/notify_send.h"
 

@@ -12,7 +12,8 @@ struct notify_address {
         unsigned length;
 };
 
-/* Read the form of $NOTIFY_SOCKET: /path or @abstract. Everything else, vsock:CID:PORT too, is an error. */
+/* Parse $NOTIFY_SOCKET: /path or @abstract. All other forms, vsock:CID:PORT too, are errors. Returns 0, or -1
+ * with error. */
 int notify_address_parse(const char *text, struct notify_address *out, struct error *error);
 
 /* A socket to send with: close-on-exec, non-blocking, bound to nothing. Returns it, or -1 with errno. */

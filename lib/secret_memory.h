@@ -20,8 +20,8 @@ struct secret_bytes {
 };
 
 struct arena {
-        uint8_t *
-                at; /* start of the usable bytes; a guard page lies before them and one behind the capacity */
+        /* start of the usable bytes; a guard page lies before them and one behind the capacity */
+        uint8_t *at;
         size_t used;      /* bytes handed out */
         size_t ready;     /* bytes made accessible (and locked where allowed) so far */
         size_t capacity;  /* bytes that can ever be handed out */
@@ -42,6 +42,7 @@ void arena_release(struct arena *arena, size_t mark);
 /* Wipe all that was handed out and unmap. Idempotent; safe on a zeroed struct. */
 void arena_deinit(struct arena *arena);
 
+/* The same, for CLEANUP_ARENA. */
 void arena_cleanup(struct arena *arena);
 #define CLEANUP_ARENA __attribute__((cleanup(arena_cleanup)))
 

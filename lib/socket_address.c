@@ -36,7 +36,7 @@ static const struct scheme {
 
 #define FORMS "such as 8080, 127.0.0.1:8080, [::1]:8080, udp:53, /run/app.sock or @name"
 
-static int refuse(const char *text, const char *why, struct error *error) {
+static int text_refuse(const char *text, const char *why, struct error *error) {
         error_set(error, 0, "'%.*s' is no address to listen on: %s", TEXT_SHOWN_MAX, text, why);
         return error_hint(error, "give an address " FORMS);
 }
@@ -46,14 +46,14 @@ static int parse_local(const char *text, const char *name, struct socket_address
         bool is_abstract = name[0] == '@';
 
         if (name[0] != '/' && !is_abstract)
-                return refuse(
+                return text_refuse(
                         text, "the path of a unix socket begins with /, an abstract name with @", error);
         if (length < 2)
-                return refuse(text, is_abstract ? "the name is empty" : "a folder is no socket", error);
+                return text_refuse(text, is_abstract ? "the name is empty" : "a folder is no socket", error);
         if (length > LOCAL_NAME_BYTES_MAX + is_abstract)
-                return refuse(text, "the name of a unix socket has at most 107 bytes", error);
+                return text_refuse(text, "the name of a unix socket has at most 107 bytes", error);
         if (!is_abstract && name[length - 1] == '/')
-                return refuse(text, "a folder is no socket", error);
+                return text_refuse(text, "a folder is no socket", error);
         out->local.sun_family = AF_UNIX;
         memcpy(out->local.sun_path, name, length);
         if (is_abstract)
@@ -89,9 +89,9 @@ static int parse_in6(const char *text, char *host, struct socket_address *out, s
         if (scope)
                 *scope++ = '\0';
         if (inet_pton(AF_INET6, host, &out->in6.sin6_addr) != 1)
-                return refuse(text, "between the brackets stands no IPv6 address", error);
+                return text_refuse(text, "between the brackets stands no IPv6 address", error);
         if (scope && !parse_scope(scope, &out->in6.sin6_scope_id))
-                return refuse(text, "there is no network interface of that name", error);
+                return text_refuse(text, "there is no network interface of that name", error);
         out->in6.sin6_family = AF_INET6;
         out->length = sizeof out->in6;
         return 0;
@@ -104,8 +104,8 @@ static int parse_in4(const char *text, const char *host, struct socket_address *
                 return 0;
         }
         if (strchr(host, ':') && !strchr(host, '/'))
-                return refuse(text, "an IPv6 address needs brackets", error);
-        return refuse(text,
+                return text_refuse(text, "an IPv6 address needs brackets", error);
+        return text_refuse(text,
                 host[strspn(host, "0123456789.")] ? "names are not looked up"
                                                   : "before the port stands no IPv4 address",
                 error);
@@ -131,13 +131,13 @@ static int parse_internet(
         in_port_t port;
 
         if (rest[0] == '[' && (!colon || colon[-1] != ']'))
-                return refuse(text, "after the brackets stands no port", error);
+                return text_refuse(text, "after the brackets stands no port", error);
         if (!colon && rest[strspn(rest, "0123456789")])
-                return refuse(text, "there is no port", error);
+                return text_refuse(text, "there is no port", error);
         if (!parse_port(port_text, &port))
-                return refuse(text, "the port must be a number from 1 to 65535", error);
+                return text_refuse(text, "the port must be a number from 1 to 65535", error);
         if (colon == rest || (colon && colon - rest >= (ptrdiff_t)sizeof host))
-                return refuse(text, "before the port stands no address", error);
+                return text_refuse(text, "before the port stands no address", error);
         if (!colon || (colon == rest + 1 && rest[0] == '*')) {
                 set_wildcard(family, out);
         } else if (rest[0] == '[') {
@@ -150,7 +150,7 @@ static int parse_internet(
                         return -1;
         }
         if (family != AF_UNSPEC && out->generic.sa_family != family)
-                return refuse(text, "the address is not of the family that stands before it", error);
+                return text_refuse(text, "the address is not of the family that stands before it", error);
         if (out->generic.sa_family == AF_INET)
                 out->in4.sin_port = port;
         else
@@ -164,7 +164,7 @@ int socket_address_parse(const char *text, struct socket_address *out, struct er
         const char *rest = text;
 
         if (!*text)
-                return refuse(text, "it is empty", error);
+                return text_refuse(text, "it is empty", error);
         for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++)
                 if (text_after(text, schemes[i].prefix, &rest)) {
                         address.type = schemes[i].type;

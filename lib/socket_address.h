@@ -41,20 +41,23 @@ int socket_address_parse(const char *text, struct socket_address *out, struct er
  * characters are shown as they are. */
 void socket_address_format(const struct socket_address *address, char out[static SOCKET_ADDRESS_TEXT_BYTES]);
 
-/* Would a second bind of this type to the other address meet the first one's? is_any is not compared. */
+/* True when both have the same type, family and address: a second bind(2) would collide. is_any is not
+ * compared. */
 bool socket_address_equal(const struct socket_address *a, const struct socket_address *b);
 
-/* From what the kernel or an app gave. Returns false when the family is none of the three, the length is too
- * short for it or the type is neither stream nor datagram; a unix socket without a name is refused too. */
+/* Copy an address of the kernel or of an app. Returns false when the family is none of the three, the length
+ * is too short for it, the type is neither stream nor datagram, or a unix socket has no name. */
 bool socket_address_set(
         struct socket_address *out, int type, const struct sockaddr *address, socklen_t length);
 
-/* Where a socket is bound. Returns false also for what is no socket. */
+/* Write the address that a socket is bound to. Returns false when it is not bound, or `fd` is no socket. */
 bool socket_address_of(int fd, struct socket_address *out);
 
 /* The port in host order; 0 for unix. */
 uint16_t socket_address_port(const struct socket_address *address);
 
+/* True for unix sockets, with a path or an abstract name. */
 bool socket_address_is_unix(const struct socket_address *address);
+
 /* The path of a unix socket that is a file; NULL for every other. */
 const char *socket_address_path(const struct socket_address *address);

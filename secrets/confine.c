@@ -1,9 +1,8 @@
-/* The loader's cage: see confine.h. Called in the loader between reading and parsing.
+/* Confining the loader: see confine.h. Called in the loader between reading and parsing.
  *
- * Two walls that do not share a stone. The seccomp filter is an allow-list of about twenty calls
- * (secrets/filter); landlock denies every file, tcp port, abstract socket and signal, should a call slip
- * through that list. Neither can be undone, and neither can be applied to PID 1, because the app would
- * inherit both. */
+ * Two independent mechanisms. The seccomp filter is an allow-list of about twenty calls (secrets/filter);
+ * landlock denies every file, tcp port, abstract socket and signal, should a call pass that list. Neither can
+ * be undone, and neither can be applied to PID 1, because the app would inherit both. */
 
 #include "secrets/confine.h"
 

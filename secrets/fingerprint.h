@@ -1,7 +1,7 @@
 #pragma once
 
-/* What is shown of a value so that people can tell two apart: eight hex digits, keyed, so that nobody without
- * the identity can try values against it. The same wherever the same identity is used. */
+/* The fingerprint of a value, by which people can tell two values apart: eight hex digits, keyed, so that
+ * values cannot be tried against it without the identity. The same wherever the same identity is used. */
 
 #include <stdint.h>
 

@@ -29,8 +29,8 @@ struct load_item {
         char name[SECRET_NAME_BYTES_MAX + 1];
         uint64_t value_bytes;
         uint32_t line;
-        uint16_t source;     /* who won */
-        uint16_t shadowed;   /* how many earlier sources also had it */
+        uint16_t source;     /* that its value is from */
+        uint16_t shadowed;   /* how many earlier sources also had the name */
         char fingerprint[9]; /* 8 hex digits, keyed with the identity where there is one */
 };
 
@@ -41,16 +41,18 @@ struct load_result {
         size_t item_count;
         bool is_unlocked;  /* some plaintext page could not be locked */
         char warning[256]; /* e.g. a plaintext source readable by others; empty as a rule */
+        char note[256];    /* what was passed over on purpose: keys among the secrets; empty as a rule */
 };
 
+/* Free and close what *result holds. */
 void load_result_deinit(struct load_result *result);
 
 /* Check the request without opening anything: URI schemes, dialects, keys. Errors carry
  * EXIT_STATUS_CONFIG/USAGE. */
 int load_request_check(const struct load_request *request, struct error *error);
 
-/* Fork the loader. Returns 0 or -1 (EAGAIN, ENOMEM: try again later). The child inherits nothing but what it
- * opens. */
+/* Fork the loader. Returns 0, or -1 with error (EAGAIN, ENOMEM: try again later). After reading the keys, the
+ * child closes all descriptors of the parent but its channel. */
 int load_start(const struct load_request *request, struct load_process *out, struct error *error);
 
 /* Take the loader's message. Never blocks when `channel` is readable. Returns 0 with *out; -1 with the

@@ -1,9 +1,9 @@
 /* The loader: a forked child that lives for one load and is the only process that parses foreign bytes.
  *
- * In this order: give up the parent's descriptors, read every key and source into the locked arena (looking
- * at nothing), confine itself (confine.c), and only then decrypt, parse, merge, check, seal, report and exit.
- * Whatever a crafted file does to the code after the confinement, it can reach nothing: no file, socket,
- * program or process.
+ * In this order: read every key, close the parent's descriptors, read every source into the locked arena
+ * (parsing nothing), confine itself (confine.c), and only then decrypt, parse, merge, check, seal, report and
+ * exit. Whatever a crafted file does to the code after the confinement, it can reach nothing: no file,
+ * socket, program or process.
  *
  * It ends itself: a timer sends SIGKILL, which cannot be blocked, when the deadline is over, and the kernel
  * does the same when the parent dies. All signals stay blocked as the parent had them. Nothing is wiped at
@@ -151,7 +151,9 @@ static int value_add(struct loader *loader, const struct material *material, str
 
         if (material->kind == MATERIAL_FILE_VALUE)
                 entry.value = without_newline(value);
-        if (secret_entry_check(name, entry.value, false, error) < 0)
+        if (secret_entry_check(name, entry.value, false, error) < 0 ||
+                (!loader->request->sources[material->source].may_hold_identities &&
+                        secret_refuse_identity(name, entry.value, error) < 0))
                 return error_wrap(error, "%s", material->label);
         return secret_list_add(&loader->list, entry, &loader->arena, error);
 }
@@ -169,6 +171,7 @@ static int material_add(struct loader *loader, const struct material *material, 
         struct dialect_input input = {.text = secret_view(plain),
                 .file = material->label,
                 .source = material->source,
+                .may_hold_identities = source->may_hold_identities,
                 .arena = &loader->arena,
                 .list = &loader->list};
         size_t before = loader->list.count;
@@ -260,6 +263,7 @@ static int loader_work(struct loader *loader, int channel, struct error *error) 
                 if (material_add(loader, &gathered->at[i], error) < 0)
                         return source_wrap(&loader->request->sources[gathered->at[i].source], error);
         memcpy(loader->message.warning, gathered->warning, sizeof loader->message.warning);
+        memcpy(loader->message.note, gathered->note, sizeof loader->message.note);
         if (gathered->has_new_capture && capture_seal(loader, error) < 0)
                 return -1;
         return generation_seal(loader, error);

@@ -7,7 +7,7 @@
 
 #include "secrets/load.h"
 
-/* Be the loader: called in the child right after fork(2), never returns. `parent` is the pid of the process
+/* Run the loader: called in the child right after fork(2), never returns. `parent` is the pid of the process
  * that forked. */
 noreturn void loader_run(const struct load_request *request, int channel, pid_t parent);
 

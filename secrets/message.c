@@ -115,6 +115,7 @@ int message_receive(
                 !(packet.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) && flags_are_flags(out) &&
                 descriptors_place(out, came, count, fds)) {
                 text_end(out->warning, sizeof out->warning);
+                text_end(out->note, sizeof out->note);
                 text_end(out->error.text, sizeof out->error.text);
                 text_end(out->error.hint, sizeof out->error.hint);
                 if (out->error.status < 0 || out->error.status > 255)
@@ -182,5 +183,6 @@ int message_accept(const struct load_message *message, int fds[static MESSAGE_DE
         out->captured_environment = fd_take(&fds[MESSAGE_CAPTURE]);
         out->is_unlocked = message->is_unlocked || !is_locked;
         memcpy(out->warning, message->warning, sizeof out->warning);
+        memcpy(out->note, message->note, sizeof out->note);
         return 0;
 }

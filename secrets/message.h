@@ -23,6 +23,7 @@ struct load_message {
         uint8_t digest[BUNDLE_DIGEST_BYTES];
         uint8_t key[32];
         char warning[256];
+        char note[256];
         struct error error;
 };
 

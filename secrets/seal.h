@@ -22,8 +22,8 @@ struct seal {
         uint8_t key[SEAL_KEY_BYTES]; /* when encrypted */
 };
 
-/* Put `strings` into memfd_secret(2), or, when that cannot be had and is not required, encrypted into a
- * sealed memfd. key   for the second case; NULL makes a random one */
+/* Put `strings` into memfd_secret(2), or, when that is not available and not required, encrypted into a
+ * sealed memfd, with `key` (NULL: a random one). Returns 0, or -1 with error. */
 int seal_make(struct bytes strings, const uint8_t *key, bool require_secret_memory, struct seal *out,
         struct error *error);
 

@@ -163,9 +163,9 @@ int adopt_descriptor_receive(int channel) {
         return fd;
 }
 
-/* Kernels 5.0 to 5.8 report calls but cannot put a descriptor in place. An answer to nothing tells: only who
- * knows the request looks for the call and does not find it. */
-static int placing_try(int fd) {
+/* Kernels 5.0 to 5.8 report calls but cannot put a descriptor in place. An answer to a call that does not
+ * exist tells: only a kernel that knows the request fails with ENOENT. */
+static int addfd_try(int fd) {
         struct seccomp_notif_addfd nothing = {.id = UINT64_MAX, .srcfd = (uint32_t)fd};
 
         if (ioctl(fd, SECCOMP_IOCTL_NOTIF_ADDFD, &nothing) < 0 && errno == ENOENT)
@@ -173,7 +173,7 @@ static int placing_try(int fd) {
         return ENOSYS;
 }
 
-/* In the child: the errno for the parent, 0 when all is there. */
+/* In the child: try all. Returns 0, or the errno for the parent. */
 static int probe_child(void) {
         struct seccomp_notif_sizes sizes;
         int fd;
@@ -181,7 +181,7 @@ static int probe_child(void) {
         if (syscall(SYS_seccomp, SECCOMP_GET_NOTIF_SIZES, 0, &sizes) < 0)
                 return errno;
         fd = adopt_filter_install(true);
-        return fd < 0 ? errno : placing_try(fd);
+        return fd < 0 ? errno : addfd_try(fd);
 }
 
 int adopt_probe(struct error *error) {

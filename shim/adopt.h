@@ -18,30 +18,33 @@ enum adopt_call {
         ADOPT_CALL_LISTEN,
         ADOPT_CALL_UNLINK,
         ADOPT_CALL_UNLINKAT,
-        ADOPT_CALL_SOCKETCALL, /* socketcall(2): which call it is stands in its first argument */
+        ADOPT_CALL_SOCKETCALL, /* socketcall(2): its first argument says which call it is */
 };
 
-/* What a reported call is, by `arch` and `nr` of its struct seccomp_data. */
+/* Which call was reported, by `arch` and `nr` of its struct seccomp_data. */
 enum adopt_call adopt_call_of(uint32_t arch, int number);
 
 /* Install the filter in this process. With CAP_SYS_ADMIN nothing else changes; without, no_new_privs is set
- * (prctl(2)): the app can then not gain rights by a set-user-ID program. Allocates nothing. reports_paths
- * report unlink(2) and unlinkat(2) as well: the name of an adopted unix socket must not vanish Returns the
- * descriptor on which calls are reported (close-on-exec), or -1 with errno: EBUSY         a filter with such
- * a descriptor is installed already, by whoever started tacet EACCES        no CAP_SYS_ADMIN, and
- * no_new_privs was refused ENOSYS EINVAL the kernel is too old, or another filter hides the call */
+ * (prctl(2)): the app cannot gain rights by a set-user-ID program then. Allocates nothing. reports_paths:
+ * report unlink(2) and unlinkat(2) as well, so that the file of an adopted unix socket can be kept.
+ *
+ * Returns the descriptor on which calls are reported (close-on-exec), or -1 with errno:
+ *
+ *      EBUSY           a filter with such a descriptor is installed already, by whoever started tacet
+ *      EACCES          no CAP_SYS_ADMIN, and no_new_privs was refused
+ *      ENOSYS EINVAL   the kernel is too old, or another filter hides the call */
 int adopt_filter_install(bool reports_paths);
 
-/* What to do about a failed install; a sentence. */
+/* What to do about a failed install, as a sentence; `code` is its errno. */
 const char *adopt_filter_hint(int code);
 
-/* Hand the descriptor over a socketpair(2). Returns 0, or -1 with errno. */
+/* Send the descriptor over a socketpair(2). Returns 0, or -1 with errno. */
 int adopt_descriptor_send(int channel, int fd);
 
-/* The other end. Returns the descriptor (close-on-exec), or -1: EAGAIN; EPIPE when the sender is gone without
- * one; EMFILE. */
+/* Receive it at the other end. Returns the descriptor (close-on-exec), or -1 with errno: EAGAIN; EPIPE when
+ * the sender is gone without having sent one; EMFILE. */
 int adopt_descriptor_receive(int channel);
 
-/* Can all that adopting needs be had here? Tries it in a child, which takes a fraction of a millisecond and
- * may only be asked before there are other children. Returns 0, or -1 with an error and a hint. */
+/* Check that all works here that adopting needs. Tries it in a child, which takes a fraction of a
+ * millisecond; only before there are other children. Returns 0, or -1 with an error and a hint. */
 int adopt_probe(struct error *error);

@@ -59,8 +59,8 @@ static int step_failed(struct becoming *becoming, int code, const char *detail) 
         return -1;
 }
 
-/* Everything of tacet's own is close-on-exec, so without descriptors only what the app gets on purpose is
- * touched. Comes when the terminal's and the secrets' have been used. */
+/* All of tacet's own descriptors are close-on-exec, so without descriptors for the app nothing is done. After
+ * the steps that use the terminal's and the secrets'. */
 static int step_descriptors(struct becoming *becoming) {
         const struct launch_spec *spec = becoming->spec;
         int *const kept[] = {becoming->own_fd};
@@ -80,7 +80,7 @@ static int step_descriptors(struct becoming *becoming) {
         return 0;
 }
 
-/* First of all, so that nothing can be started outside of it. */
+/* The first step, so that no process can be started outside of the cgroup. */
 static int step_cgroup(struct becoming *becoming) {
         const int fd = becoming->spec->cgroup_fd;
 
@@ -167,11 +167,11 @@ static int step_user(struct becoming *becoming) {
                 return 0;
         if (setresuid(user, user, user) < 0)
                 return step_failed(becoming, errno, "");
-        /* The change has set it to fs.suid_dumpable, which may be 1; and this process still holds every
-         * generation and key. */
+        /* The change of user has set it to fs.suid_dumpable (prctl(2)), which may be 1; and this process
+         * still holds every generation and key. */
         (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-        /* From one user to another, neither of them root, the kernel leaves the right to change users with
-         * the new one (capabilities(7)): it was given to tacet, not to the app. */
+        /* Between two users that are not root the kernel keeps ambient capabilities (capabilities(7)): they
+         * were given to tacet, not to the app. */
         if (user != former)
                 (void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
         return 0;
@@ -240,7 +240,7 @@ static void listen_variables_set(struct becoming *becoming) {
         environment->count = kept;
 }
 
-/* What tacet itself says to the app, behind everything that others say. */
+/* Set tacet's own variables, after all others. */
 static int own_variables_set(struct becoming *becoming) {
         struct error error;
 
@@ -295,8 +295,8 @@ static int step_arguments(struct becoming *becoming) {
         return -1;
 }
 
-/* `tacet exec`: while the kernel took the loader apart, all of the above was done. The app must find neither
- * a child nor the signal of its end: ignoring SIGCHLD discards the one that is pending. */
+/* `tacet exec`: reap the loader, which has ended during the steps before. The app must find neither a child
+ * nor the signal of its end: ignoring SIGCHLD discards the one that is pending (signal(7)). */
 static int step_loader(struct becoming *becoming) {
         if (!becoming->spec->loader)
                 return 0;

@@ -19,7 +19,7 @@
 
 #define CLOEXEC_RANGE 4U /* CLOSE_RANGE_CLOEXEC: close_range(2), Linux 5.11 */
 
-static bool is_wanted(const int *numbers, size_t count, int number) {
+static bool number_is_wanted(const int *numbers, size_t count, int number) {
         for (size_t i = 0; i < count; i++)
                 if (numbers[i] == number)
                         return true;
@@ -36,20 +36,20 @@ int descriptors_number(const struct launch_descriptor *wanted, size_t count,
         for (size_t i = 0; i < count; i++)
                 out_numbers[i] = wanted[i].number ? wanted[i].number : next++;
         for (size_t i = 0; i < count; i++)
-                if (is_wanted(out_numbers, i, out_numbers[i]))
+                if (number_is_wanted(out_numbers, i, out_numbers[i]))
                         return error_set(
                                 error, 0, "two descriptors shall have the number %d", out_numbers[i]);
         return 0;
 }
 
-/* As F_DUPFD_CLOEXEC, to the lowest number that nobody wants. Returns it, or -1 with errno. */
-static int duplicate_elsewhere(int fd, const int *numbers, size_t count) {
+/* As F_DUPFD_CLOEXEC, to the lowest number that is not one of `numbers`. Returns it, or -1 with errno. */
+static int fd_duplicate_elsewhere(int fd, const int *numbers, size_t count) {
         int minimum = 3;
 
         for (size_t tries = 0; tries <= count; tries++) {
                 int copy = fcntl(fd, F_DUPFD_CLOEXEC, minimum);
 
-                if (copy < 0 || !is_wanted(numbers, count, copy))
+                if (copy < 0 || !number_is_wanted(numbers, count, copy))
                         return copy;
                 fd_close(copy);
                 minimum = copy + 1;
@@ -58,12 +58,12 @@ static int duplicate_elsewhere(int fd, const int *numbers, size_t count) {
         return -1;
 }
 
-static int move_kept(
+static int kept_move(
         int *const kept[], size_t kept_count, const int *numbers, size_t count, struct error *error) {
         for (size_t i = 0; i < kept_count; i++) {
-                if (*kept[i] < 0 || !is_wanted(numbers, count, *kept[i]))
+                if (*kept[i] < 0 || !number_is_wanted(numbers, count, *kept[i]))
                         continue;
-                *kept[i] = duplicate_elsewhere(*kept[i], numbers, count);
+                *kept[i] = fd_duplicate_elsewhere(*kept[i], numbers, count);
                 if (*kept[i] < 0)
                         return error_set(error, errno, "move a descriptor of tacet's own");
         }
@@ -71,7 +71,7 @@ static int move_kept(
 }
 
 /* Will something else be put on this descriptor's number? */
-static bool is_replaced(const struct launch_descriptor *wanted, const int *numbers, size_t count, int fd) {
+static bool fd_is_replaced(const struct launch_descriptor *wanted, const int *numbers, size_t count, int fd) {
         for (size_t i = 0; i < count; i++)
                 if (numbers[i] == fd && wanted[i].fd != fd)
                         return true;
@@ -83,13 +83,13 @@ int descriptors_place(const struct launch_descriptor *wanted, size_t count, int 
         int numbers[LAUNCH_DESCRIPTORS_MAX], sources[LAUNCH_DESCRIPTORS_MAX];
 
         if (descriptors_number(wanted, count, numbers, error) < 0 ||
-                move_kept(kept, kept_count, numbers, count, error) < 0)
+                kept_move(kept, kept_count, numbers, count, error) < 0)
                 return -1;
         for (size_t i = 0; i < count; i++) {
                 sources[i] = wanted[i].fd;
-                if (!is_replaced(wanted, numbers, count, sources[i]))
+                if (!fd_is_replaced(wanted, numbers, count, sources[i]))
                         continue;
-                sources[i] = duplicate_elsewhere(wanted[i].fd, numbers, count);
+                sources[i] = fd_duplicate_elsewhere(wanted[i].fd, numbers, count);
                 if (sources[i] < 0)
                         return error_set(
                                 error, errno, "descriptor '%s'", wanted[i].name ? wanted[i].name : "");
@@ -98,8 +98,8 @@ int descriptors_place(const struct launch_descriptor *wanted, size_t count, int 
                 if (sources[i] != numbers[i] && dup2(sources[i], numbers[i]) < 0)
                         return error_set(error, errno, "descriptor '%s' as number %d",
                                 wanted[i].name ? wanted[i].name : "", numbers[i]);
-        /* A belt: everything of ours has the flag already, what the caller left open has not. Linux before
-         * 5.11 refuses. */
+        /* All of ours have the flag already, but what the caller left open has not. Linux before 5.11
+         * refuses. */
         (void)syscall(SYS_close_range, 3U, ~0U, CLOEXEC_RANGE);
         for (size_t i = 0; i < count; i++)
                 if (fcntl(numbers[i], F_SETFD, 0) < 0)

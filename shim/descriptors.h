@@ -8,14 +8,15 @@
 #include "lib/error.h"
 #include "shim/launch.h"
 
-/* The number that each of them has in the app: what was asked for, or the next one from 3 on. Pure.
- * Returns 0, or -1 with error when two want the same number, or there are too many. */
+/* Write the number that each descriptor gets in the app: the one that it wants, or the next one from 3 on.
+ * Pure. Returns 0, or -1 with error when two want the same number, or there are too many. */
 int descriptors_number(const struct launch_descriptor *wanted, size_t count,
         int out_numbers[static LAUNCH_DESCRIPTORS_MAX], struct error *error);
 
-/* Put them there, open to execve(2), and close everything else from 3 on to it. A descriptor that is in the
- * way is replaced, as the app does not get it; one of `kept` (pointers to descriptors that this process still
- * needs; -1: none) is moved, and the number behind the pointer is changed. No flag of an open file is
- * touched: O_NONBLOCK belongs to everybody who has it. Returns 0 or -1 with error. */
+/* Put the descriptors at their numbers, without close-on-exec, and set that flag on all others from 3 on. A
+ * descriptor that is in the way is replaced, as the app does not get it; one of `kept` (pointers to
+ * descriptors that this process still needs; -1: none) is moved, and the number behind the pointer is
+ * changed. No flag of an open file is changed: O_NONBLOCK is shared with all processes that have it. Returns
+ * 0 or -1 with error. */
 int descriptors_place(const struct launch_descriptor *wanted, size_t count, int *const kept[],
         size_t kept_count, struct error *error);

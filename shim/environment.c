@@ -12,9 +12,9 @@
 #include <string.h>
 
 #define STRING_BYTES_MAX   ((size_t)131071) /* MAX_ARG_STRLEN less the NUL: execve(2) */
-#define ARGV_SECRET_LENGTH ((size_t)8)      /* shorter values meet arguments by accident */
+#define ARGV_SECRET_LENGTH ((size_t)8)      /* shorter values are in arguments by accident */
 
-/* As a rule the list of pointers fits in here. In a shim the heap would be another four pages that have to be
+/* Mostly the list of pointers fits in here. In a shim the heap would be another four pages that have to be
  * copied or made before the app can start. For one environment at a time: a second one is on the heap. */
 #define ROOM_USUAL ((size_t)256)
 static char *room_usual[ROOM_USUAL];
@@ -38,40 +38,40 @@ size_t environment_name_length(const char *string) {
         return strcspn(string, "=");
 }
 
-static bool same_name(const char *string, const char *name, size_t name_length) {
+static bool string_has_name(const char *string, const char *name, size_t name_length) {
         return strncmp(string, name, name_length) == 0 && string[name_length] == '=';
 }
 
 static size_t list_find(char *const *strings, size_t count, const char *name, size_t name_length) {
         for (size_t i = 0; i < count; i++)
-                if (same_name(strings[i], name, name_length))
+                if (string_has_name(strings[i], name, name_length))
                         return i;
         return count;
 }
 
 char *environment_find(char *const *strings, const char *name, size_t name_length) {
         for (; strings && *strings; strings++)
-                if (same_name(*strings, name, name_length))
+                if (string_has_name(*strings, name, name_length))
                         return *strings;
         return NULL;
 }
 
-static bool matches(char *const *patterns, const char *string) {
+static bool patterns_match(char *const *patterns, const char *string) {
         for (char *const *pattern = patterns; *pattern; pattern++) {
                 size_t length = strlen(*pattern);
 
                 if (length && (*pattern)[length - 1] == '*' && strncmp(string, *pattern, length - 1) == 0)
                         return true;
-                if (same_name(string, *pattern, length))
+                if (string_has_name(string, *pattern, length))
                         return true;
         }
         return false;
 }
 
-static bool passes(const struct environment_spec *spec, const char *string) {
-        if (spec->removed && matches(spec->removed, string))
+static bool string_passes(const struct environment_spec *spec, const char *string) {
+        if (spec->removed && patterns_match(spec->removed, string))
                 return false;
-        return !spec->pass_patterns || matches(spec->pass_patterns, string);
+        return !spec->pass_patterns || patterns_match(spec->pass_patterns, string);
 }
 
 static size_t list_length(char *const *strings) {
@@ -88,12 +88,12 @@ static void later_drop(struct environment *out, size_t at) {
         size_t length = environment_name_length(out->strings[at]), kept = at + 1;
 
         for (size_t i = at + 1; i < out->count; i++)
-                if (!same_name(out->strings[i], out->strings[at], length))
+                if (!string_has_name(out->strings[i], out->strings[at], length))
                         out->strings[kept++] = out->strings[i];
         out->count = kept;
 }
 
-static void put_secret(struct environment *out, char *string, enum environment_conflict on_conflict) {
+static void secret_put(struct environment *out, char *string, enum environment_conflict on_conflict) {
         size_t at = list_find(out->strings, out->count, string, environment_name_length(string));
 
         if (at == out->count) {
@@ -119,7 +119,7 @@ int environment_build(const struct environment_spec *spec, const struct bundle_v
         if (!out->strings)
                 return error_set(error, ENOMEM, "make room for %zu environment variables", room);
         for (char *const *at = spec->inherited; at && *at; at++)
-                if (passes(spec, *at))
+                if (string_passes(spec, *at))
                         out->strings[out->count++] = *at;
         for (char *const *at = spec->settings; at && *at; at++) {
                 size_t index = list_find(out->strings, out->count, *at, environment_name_length(*at));
@@ -132,7 +132,7 @@ int environment_build(const struct environment_spec *spec, const struct bundle_v
         }
         string = secrets ? secrets->strings : NULL;
         for (uint32_t i = 0; secrets && i < secrets->count; i++, string += strlen(string) + 1)
-                put_secret(out, string, spec->on_conflict);
+                secret_put(out, string, spec->on_conflict);
         out->strings[out->count] = NULL;
         return 0;
 }
@@ -155,7 +155,7 @@ void environment_remove(struct environment *environment, const char *name) {
         size_t length = strlen(name), kept = 0;
 
         for (size_t i = 0; i < environment->count; i++)
-                if (!same_name(environment->strings[i], name, length))
+                if (!string_has_name(environment->strings[i], name, length))
                         environment->strings[kept++] = environment->strings[i];
         environment->strings[environment->count = kept] = NULL;
 }
@@ -201,7 +201,7 @@ size_t environment_bytes_passing(const struct environment_spec *spec) {
         size_t bytes = environment_bytes(spec->settings);
 
         for (char *const *at = spec->inherited; at && *at; at++)
-                if (passes(spec, *at))
+                if (string_passes(spec, *at))
                         bytes += strlen(*at) + 1 + sizeof(char *);
         return bytes;
 }

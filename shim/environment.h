@@ -19,10 +19,10 @@ struct environment_spec {
         /* NULL-terminated NAME=value strings: the environment tacet was started with */
         char *const *inherited;
         char *const *settings; /* NULL-terminated NAME=value strings from the configuration; may be NULL */
-        char *const *
-                pass_patterns; /* NULL-terminated names, or prefixes ending in `*`; NULL: everything passes */
-        char *const *removed;  /* the same, of inherited ones that never pass; NULL: none */
-        size_t spare;          /* how many strings environment_put() may add */
+        /* NULL-terminated names, or prefixes ending in `*`, of inherited ones that pass; NULL: all */
+        char *const *pass_patterns;
+        char *const *removed; /* the same, of inherited ones that never pass; NULL: none */
+        size_t spare;         /* how many strings environment_put() may add */
         enum environment_conflict on_conflict;
 };
 
@@ -38,14 +38,18 @@ struct environment {
 };
 
 /* Build the environment: inherited (filtered), then settings, then secrets, each name once. With
- * ENVIRONMENT_REFUSE a conflict is not an error here: the caller sees conflict_count. Fails only on
- * ENOMEM. */
+ * ENVIRONMENT_REFUSE a conflict is not an error here: the caller checks conflict_count. Returns 0, or -1 with
+ * error: ENOMEM only. */
 int environment_build(const struct environment_spec *spec, const struct bundle_view *secrets,
         struct environment *out, struct error *error);
+
+/* Free the array; the strings are borrowed. */
 void environment_deinit(struct environment *environment);
 
-/* Put a `NAME=value` string in the place of every one of that name, or behind the others. */
+/* Put a `NAME=value` string, borrowed, in the place of every one of that name, or behind the others. */
 void environment_put(struct environment *environment, char *string);
+
+/* Remove every string of that name. */
 void environment_remove(struct environment *environment, const char *name);
 
 /* Length of the NAME of a `NAME=value` string. */
@@ -57,16 +61,18 @@ char *environment_find(char *const *strings, const char *name, size_t name_lengt
 /* The first string longer than execve(2) takes (131,071 bytes without its NUL), or NULL. */
 const char *environment_longest_refused(const struct environment *environment);
 
-/* The largest string, and the bytes that execve(2) counts for all of them (strings, NULs and pointers). */
+/* Returns the longest string; *out_total_bytes: what execve(2) counts for all (strings, NULs and
+ * pointers). */
 const char *environment_largest(const struct environment *environment, size_t *out_total_bytes);
 
-/* The bytes that execve(2) counts for a NULL-terminated list (strings, NULs, pointers), and for what passes
- * of a spec's inherited strings and its settings: an upper bound, since a name that stands twice is counted
- * twice. */
+/* The bytes that execve(2) counts for a NULL-terminated list (strings, NULs, pointers). */
 size_t environment_bytes(char *const *strings);
+
+/* The same for a spec's settings and those of its inherited strings that pass. An upper bound: a name that is
+ * in both is counted twice. */
 size_t environment_bytes_passing(const struct environment_spec *spec);
 
-/* The first secret whose value (of 8 bytes or more) stands in one of the arguments, as its `NAME=value`
- * string; *out_index is the argument's. NULL when there is none. */
+/* The first secret whose value (of 8 bytes or more) is part of an argument, as its `NAME=value` string;
+ * *out_index is the argument's. NULL when there is none. */
 const char *environment_find_in_arguments(
         const struct bundle_view *secrets, char *const *argv, size_t *out_index);

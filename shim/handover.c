@@ -25,8 +25,8 @@ struct growing {
         size_t length;
 };
 
-static void grow(struct growing *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void grow(struct growing *text, const char *format, ...) {
+static void growing_add(struct growing *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void growing_add(struct growing *text, const char *format, ...) {
         va_list list;
         char *added = NULL, *at;
         int length;
@@ -46,23 +46,23 @@ static void grow(struct growing *text, const char *format, ...) {
                 free(added);
 }
 
-static struct growing grow_from(const char *name) {
+static struct growing growing_open(const char *name) {
         struct growing text = {.at = strdup("")};
 
-        grow(&text, "%s=", name);
+        growing_add(&text, "%s=", name);
         return text;
 }
 
-static int put(struct environment *environment, struct growing text, struct error *error) {
+static int variable_put(struct environment *environment, struct growing text, struct error *error) {
         if (!text.at)
                 return error_set(error, ENOMEM, "make the variables of its sockets");
         environment_put(environment, text.at);
         return 0;
 }
 
-static int put_format(struct environment *environment, struct error *error, const char *format, ...)
+static int variable_format(struct environment *environment, struct error *error, const char *format, ...)
         __attribute__((format(printf, 3, 4)));
-static int put_format(struct environment *environment, struct error *error, const char *format, ...) {
+static int variable_format(struct environment *environment, struct error *error, const char *format, ...) {
         struct growing text = {0};
         va_list list;
 
@@ -70,7 +70,7 @@ static int put_format(struct environment *environment, struct error *error, cons
         if (vasprintf(&text.at, format, list) < 0)
                 text.at = NULL;
         va_end(list);
-        return put(environment, text, error);
+        return variable_put(environment, text, error);
 }
 
 /* The counted descriptors, which have the numbers from 3 on. */
@@ -79,7 +79,7 @@ struct counted {
         int count;
 };
 
-static struct counted counted_of(const struct launch_spec *spec) {
+static struct counted counted_find(const struct launch_spec *spec) {
         struct counted counted = {0};
 
         for (size_t i = 0; i < spec->descriptor_count; i++)
@@ -90,17 +90,17 @@ static struct counted counted_of(const struct launch_spec *spec) {
 
 /* LISTEN_PIDFDID would have to be the inode of this process's pidfd; unset is right as well, and so for every
  * kernel. */
-static int put_systemd(const struct counted *counted, struct environment *environment, struct error *error) {
-        struct growing names = grow_from("LISTEN_FDNAMES");
+static int systemd_put(const struct counted *counted, struct environment *environment, struct error *error) {
+        struct growing names = growing_open("LISTEN_FDNAMES");
 
         for (int i = 0; i < counted->count; i++)
-                grow(&names, "%s%s", i ? ":" : "",
+                growing_add(&names, "%s%s", i ? ":" : "",
                         counted->names[i] && *counted->names[i] ? counted->names[i] : "unknown");
         environment_remove(environment, "LISTEN_PIDFDID");
-        if (put(environment, names, error) < 0 ||
-                put_format(environment, error, "LISTEN_FDS=%d", counted->count) < 0)
+        if (variable_put(environment, names, error) < 0 ||
+                variable_format(environment, error, "LISTEN_FDS=%d", counted->count) < 0)
                 return -1;
-        return put_format(environment, error, "LISTEN_PID=%d", (int)getpid());
+        return variable_format(environment, error, "LISTEN_PID=%d", (int)getpid());
 }
 
 /* `host:port`, `[v6]:port`, a path; `port` alone for what takes both families. */
@@ -121,46 +121,46 @@ static bool starter_address(int fd, char out[static SOCKET_ADDRESS_TEXT_BYTES]) 
         return true;
 }
 
-static int put_server_starter(
+static int server_starter_put(
         const struct counted *counted, struct environment *environment, struct error *error) {
-        struct growing text = grow_from("SERVER_STARTER_PORT");
+        struct growing text = growing_open("SERVER_STARTER_PORT");
         char address[SOCKET_ADDRESS_TEXT_BYTES];
         const char *between = "";
 
         for (int i = 0; i < counted->count; i++) {
                 if (!starter_address(3 + i, address))
                         continue;
-                grow(&text, "%s%s=%d", between, address, 3 + i);
+                growing_add(&text, "%s%s=%d", between, address, 3 + i);
                 between = ";";
         }
-        return put(environment, text, error);
+        return variable_put(environment, text, error);
 }
 
-static int put_einhorn(const struct counted *counted, struct environment *environment, struct error *error) {
-        struct growing all = grow_from("EINHORN_FDS");
+static int einhorn_put(const struct counted *counted, struct environment *environment, struct error *error) {
+        struct growing all = growing_open("EINHORN_FDS");
 
         for (int i = 0; i < counted->count; i++) {
-                grow(&all, "%s%d", i ? " " : "", 3 + i);
-                if (put_format(environment, error, "EINHORN_FD_%d=%d", i, 3 + i) < 0) {
+                growing_add(&all, "%s%d", i ? " " : "", 3 + i);
+                if (variable_format(environment, error, "EINHORN_FD_%d=%d", i, 3 + i) < 0) {
                         free(all.at);
                         return -1;
                 }
         }
-        if (put(environment, all, error) < 0)
+        if (variable_put(environment, all, error) < 0)
                 return -1;
-        return put_format(environment, error, "EINHORN_FD_COUNT=%d", counted->count);
+        return variable_format(environment, error, "EINHORN_FD_COUNT=%d", counted->count);
 }
 
 int handover_variables(const struct launch_spec *spec, struct environment *environment, struct error *error) {
-        struct counted counted = counted_of(spec);
+        struct counted counted = counted_find(spec);
 
         if (!counted.count)
                 return 0;
-        if (spec->protocols & LAUNCH_SYSTEMD && put_systemd(&counted, environment, error) < 0)
+        if (spec->protocols & LAUNCH_SYSTEMD && systemd_put(&counted, environment, error) < 0)
                 return -1;
-        if (spec->protocols & LAUNCH_SERVER_STARTER && put_server_starter(&counted, environment, error) < 0)
+        if (spec->protocols & LAUNCH_SERVER_STARTER && server_starter_put(&counted, environment, error) < 0)
                 return -1;
-        if (spec->protocols & LAUNCH_EINHORN && put_einhorn(&counted, environment, error) < 0)
+        if (spec->protocols & LAUNCH_EINHORN && einhorn_put(&counted, environment, error) < 0)
                 return -1;
         return 0;
 }

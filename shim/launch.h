@@ -58,8 +58,8 @@ struct launch_descriptor {
 #define LAUNCH_SERVER_STARTER 2U
 #define LAUNCH_EINHORN        4U
 
-/* What a shim that waits for its secrets gives up before: descriptors of generations, and the variables that
- * this request names. The supervisor still has these while its first load works, and the app must not get
+/* What a shim gives up before it waits for its secrets: descriptors of generations, and the variables that
+ * this request names. The supervisor still has them while its first load runs, but the app must not get
  * them. */
 struct launch_forgotten {
         const int *fds;
@@ -88,20 +88,19 @@ struct launch_spec {
         const struct launch_descriptor *descriptors; /* with any, the app inherits no other one from 3 on */
         size_t descriptor_count;
         unsigned protocols; /* LAUNCH_SYSTEMD, ... */
-        char *const *
-                /* NULL-terminated NAME=value strings of tacet's own, which win over all; or NULL */
-                variables;
+        /* NULL-terminated NAME=value strings of tacet's own, which win over all; or NULL */
+        char *const *variables;
         int cgroup_fd; /* cgroup.procs of the cgroup that the app begins in; 0: none */
         /* a socket on which the shim sends the descriptor that reports bind and listen, or -1:
          * shim/adopt.h */
         int adopt_fd;
         bool adopts_paths;    /* unlink is reported as well */
         bool suspends_parent; /* vfork(2) instead of fork(2): see launch.c; never with secrets */
-        /* waiting.h: where the secrets come from when they are there, and our own end of that; 0: `secrets`
-         * are it */
+        /* waiting.h: the channel on which the secrets will come, and its other end, which is closed; 0:
+         * `secrets` has them */
         int secrets_channel, secrets_channel_peer;
         const struct launch_forgotten *forgotten;
-        pid_t loader; /* a killed child of the caller, reaped so late that its end costs no time; 0: none */
+        pid_t loader; /* a killed child of the caller, reaped as late as possible; 0: none */
         struct launch_inheritance inheritance;
 };
 
@@ -144,7 +143,7 @@ struct launch_process {
         int status_fd; /* non-blocking read end of the pipe */
 };
 
-/* Fork the shim. Returns 0, or -1 when there is no process, pipe or memory to be had now (try again
+/* Fork the shim. Returns 0, or -1 with error for want of processes, descriptors or memory (try again
  * later). */
 int launch_start(const struct launch_spec *spec, struct launch_process *out, struct error *error);
 
@@ -153,19 +152,22 @@ int launch_start(const struct launch_spec *spec, struct launch_process *out, str
 int launch_read(int status_fd, struct launch_message *out);
 
 /* Take the steps in this process and become the app. Returns only on failure, with *out set. Notes go to
- * `on_note`. environment  already built, with room for what LISTEN_PID changes; or NULL: build it here own_fd
- * a descriptor that `on_note` needs, moved when the app gets its number; or NULL parent       the process
- * that must still be the parent when parent_death_signal is set; 0: not checked */
+ * `on_note`, with `context`.
+ *
+ *      environment   already built, with room for what LISTEN_PID changes; or NULL: build it here
+ *      own_fd        a descriptor that `on_note` needs, moved when the app gets its number; or NULL
+ *      parent        the process that must still be the parent when parent_death_signal is set; 0: not
+ *      checked */
 typedef void launch_note_handler(const struct launch_message *message, void *context);
 void launch_become(const struct launch_spec *spec, struct environment *environment, int *own_fd, pid_t parent,
         launch_note_handler *on_note, void *context, struct launch_message *out);
 
 #define LAUNCH_NOTE_BYTES 384
 
-/* One sentence for a note. */
+/* Write one sentence for a note. */
 void launch_note_describe(const struct launch_message *note, const struct launch_spec *spec,
         char out[static LAUNCH_NOTE_BYTES]);
 
-/* One sentence, a hint and the exit status (127, 126 or 125) for a failure. */
+/* Set *error for a failure: one sentence, a hint and the exit status (127, 126 or 125). */
 void launch_failure_describe(
         const struct launch_message *failure, const struct launch_spec *spec, struct error *error);

@@ -71,7 +71,7 @@ static int message_receive(int channel, struct secrets_message *message, int *ou
         first = CMSG_FIRSTHDR(&header);
         if (message->has_secrets != (first && first->cmsg_type == SCM_RIGHTS))
                 return -1;
-        if (message->has_secrets)
+        if (first && message->has_secrets)
                 memcpy(out_fd, CMSG_DATA(first), sizeof *out_fd);
         return 0;
 }

@@ -1,7 +1,9 @@
-/* After the app's end: what it left behind gets TERM and CONT, time to clean up, then KILL.
+/* After the app's end, called by run.c: processes that it left behind get TERM and CONT, time to end, then
+ * KILL.
  *
- * When PID 1 of a container exits the kernel kills the rest of the namespace at once, so this is their only
- * chance. kill(-1) is used by PID 1 alone: anywhere else it would reach processes that are none of ours. */
+ * When PID 1 of a container exits, the kernel kills the rest of the namespace at once (pid_namespaces(7)):
+ * only here can they end in order. kill(-1) is used only as PID 1: elsewhere it would reach processes that
+ * are none of ours. */
 
 #include <signal.h>
 #include <unistd.h>
@@ -11,8 +13,8 @@
 #include "supervisor/process/descendants.h"
 #include "supervisor/state.h"
 
-#define KILL_AGAIN_NS (100 * NS_PER_MS) /* a process may fork while it is being killed: say it again */
-#define KILL_TRIES    20                /* what does not die of this sits in the kernel: leave it */
+#define KILL_AGAIN_NS (100 * NS_PER_MS) /* a process may fork while it is being killed: kill again */
+#define KILL_TRIES    20                /* a process that survives them is in uninterruptible sleep */
 
 static void groups_signal(const struct supervisor *supervisor, int number) {
         for (size_t i = 0; i < FLEET_REPLICAS_MAX; i++)
@@ -27,13 +29,13 @@ static void remaining_signal(const struct supervisor *supervisor, int number) {
                 groups_signal(supervisor, number);
 }
 
-/* Turn the loop until nobody is left, the time is up, or (`until_told`) somebody asks for the end. */
-static void wait_for_remaining(struct supervisor *supervisor, int64_t deadline_ns, bool until_told) {
+/* Turn the loop until no child is left, the deadline has passed, or (`until_told`) a stop signal comes. */
+static void remaining_wait(struct supervisor *supervisor, int64_t deadline_ns, bool until_told) {
         children_reap(&supervisor->children);
         while (!supervisor->children.has_none && time_now_ns() < deadline_ns &&
                 !(until_told && supervisor->is_told_to_stop)) {
                 loop_wait(&supervisor->loop, supervisor->children.is_due ? 0 : deadline_ns);
-                facts_forget(&supervisor->facts); /* the fleet is over: nobody wants to know */
+                facts_forget(&supervisor->facts); /* the fleet is over */
                 children_reap(&supervisor->children);
         }
 }
@@ -45,7 +47,7 @@ void remaining_end(struct supervisor *supervisor) {
         if (settings->ends_group)
                 groups_signal(supervisor, SIGTERM);
         if (settings->waits_for_all)
-                wait_for_remaining(supervisor, NS_FOREVER, true);
+                remaining_wait(supervisor, NS_FOREVER, true);
         manager_ending(&supervisor->manager, supervisor->exit_status);
         children_reap(&supervisor->children);
         if (supervisor->children.has_none)
@@ -54,12 +56,12 @@ void remaining_end(struct supervisor *supervisor) {
         remaining_signal(supervisor, SIGTERM);
         remaining_signal(supervisor, SIGCONT);
         supervisor->is_told_to_stop = false;
-        wait_for_remaining(supervisor, time_add(time_now_ns(), settings->remaining_timeout_ns), true);
+        remaining_wait(supervisor, time_add(time_now_ns(), settings->remaining_timeout_ns), true);
         for (int try = 0; try < KILL_TRIES && !supervisor->children.has_none; try++) {
                 if (try == 0)
                         log_write(
                                 LOG_WARNING, "processes that the app left behind did not end: killing them");
                 remaining_signal(supervisor, SIGKILL);
-                wait_for_remaining(supervisor, time_add(time_now_ns(), KILL_AGAIN_NS), false);
+                remaining_wait(supervisor, time_add(time_now_ns(), KILL_AGAIN_NS), false);
         }
 }

@@ -1,7 +1,7 @@
-/* Doing what the core decides: the one place where actions are obeyed.
+/* Performing what the core decides, called by the supervisor's loop: the one place that knows actions.
  *
- * A fact is taken from the queue, fleet_step() decides, each action becomes the verb of a room, and who looks
- * on is told. No action waits for anything. */
+ * A fact is taken from the queue, fleet_step() decides, each action calls the function of a room, and reports
+ * go to the observers. No action waits for anything. */
 
 #include <stddef.h>
 
@@ -10,7 +10,7 @@
 #include "supervisor/control/server.h"
 #include "supervisor/state.h"
 
-/* ---- who looks on ---- */
+/* ---- observers ---- */
 
 /* A report of the core and the line that describes it. Observers decide nothing. */
 typedef void report_observer(
@@ -44,7 +44,7 @@ static void report_tell(struct supervisor *supervisor, const struct fleet_action
 #define PAGE_BYTES       4096 /* the least that a page has */
 #define STACK_BYTES_WARM ((size_t)12 * 1024)
 
-/* Write to each page, so that it is our own again. */
+/* Write to each page, so that this process has its own copy. */
 static void pages_touch(void *from, size_t bytes) {
         volatile char *at = from;
 
@@ -59,9 +59,8 @@ static void __attribute__((noinline)) stack_touch(void) {
         pages_touch(room, sizeof room);
 }
 
-/* Since the forks of the loader and of a shim that waits both sides share their pages, and who writes to one
- * first waits until it is copied. This side has nothing to do while the loader works; when it has answered,
- * all that is in the way of the new instance counts. */
+/* After the forks of the loader and of a shim that waits, pages are shared, and the first write to each waits
+ * for its copy. So it is done now, while the loader works, and does not delay the new instance later. */
 static void pages_warm(struct supervisor *supervisor) {
         pages_touch(supervisor, offsetof(struct supervisor, actions) + PAGE_BYTES);
         pages_touch(&supervisor->facts, PAGE_BYTES);
@@ -69,7 +68,7 @@ static void pages_warm(struct supervisor *supervisor) {
         stack_touch();
 }
 
-/* A load that somebody waits for has begun: what it brings is to be spawned without delay. */
+/* When a load has begun that somebody waits for: start ahead the instance that it will most likely bring. */
 static void spawn_foresee(struct supervisor *supervisor, const struct fleet_event *event) {
         const bool is_awaited =
                 event->kind == FLEET_START || (event->kind == FLEET_RELOAD && !event->is_quiet);
@@ -91,8 +90,8 @@ static void drop_perform(struct supervisor *supervisor, const struct fleet_actio
         generations_drop(&supervisor->generations, action->generation);
 }
 
-/* Who waits at the socket of a generation that has died gets the next one: that must have no socket of its
- * own yet, so what was prepared with one is taken back. */
+/* Clients at the socket of a generation whose instances died are inherited by the next one, but only if that
+ * has no socket yet: so an instance that was started ahead with one is called off. */
 static void steer_perform(struct supervisor *supervisor) {
         const struct instance *prepared = supervisor->launcher.ahead.instance;
         const struct fleet_actions *actions = &supervisor->actions;
@@ -122,7 +121,7 @@ static void emptying_perform(
                 listeners_empty(&supervisor->listeners, instance);
 }
 
-/* One that has ended meanwhile needs nothing any more. */
+/* Actions about an instance; ignored when it has ended meanwhile. */
 static void instance_perform(struct supervisor *supervisor, const struct fleet_action *action) {
         struct instance *instance = instance_by_number(&supervisor->instances, action->instance);
 
@@ -184,7 +183,7 @@ static void step_perform(struct supervisor *supervisor, const struct fleet_event
         fleet_step(&supervisor->fleet, event, &supervisor->actions);
         for (size_t i = 0; i < actions->count; i++)
                 action_perform(supervisor, &actions->list[i]);
-        /* The load is over: what was prepared for it is taken by now, or not wanted. */
+        /* The load is over: an instance that was started ahead is used by now, or not needed. */
         if (event->kind == FLEET_LOADED || event->kind == FLEET_LOAD_FAILED)
                 launcher_call_off(&supervisor->launcher);
         spawn_foresee(supervisor, event);

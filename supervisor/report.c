@@ -1,4 +1,5 @@
-/* What the core decided, in words for the log. Numbers, names and reasons; a value cannot get here. */
+/* The core's reports as lines of the log; called by perform.c. Numbers, names and reasons; a value cannot get
+ * here. */
 
 #include <stdio.h>
 
@@ -6,12 +7,13 @@
 #include "lib/log.h"
 #include "supervisor/state.h"
 
-/* What a FLEET_REPORT line says and how loud. %g generation, %r reason, %s status, %d delay, %a the app or
- * its replica, %i the same where it is one of many steps. */
+/* Level and text of each FLEET_REPORT. %g generation, %r reason, %s status, %d delay, %a the app or its
+ * replica, %i the same where it is one of many steps. */
 static const struct {
         enum log_level level;
         const char *text;
 } report_texts[] = {
+        [FLEET_REPORT_LOAD_CANCELLED] = {LOG_NOTICE, "going back: the load of the secrets is given up"},
         [FLEET_REPORT_LOAD_FAILED] = {LOG_ERROR, "secrets not loaded; nothing was changed"},
         [FLEET_REPORT_UNCHANGED] = {LOG_NOTICE, "secrets unchanged: generation %g goes on, nothing restarts"},
         [FLEET_REPORT_REFUSED] = {LOG_WARNING,
@@ -70,8 +72,8 @@ static int instance_format(
         return snprintf(out, room, "the app");
 }
 
-/* "rotation to generation 3: replica 2", of an older generation if it is. Outside of a rotation the app
- * alone. */
+/* "rotation to generation 3: replica 2", with its generation if that is an older one. Outside of a rotation
+ * the app alone. */
 static int step_format(
         const struct supervisor *supervisor, char *out, size_t room, const struct fleet_action *action) {
         unsigned long long own = action->generation, target = supervisor->rotation.target;
@@ -114,15 +116,15 @@ static bool report_is_step(enum fleet_report report) {
         return report >= FLEET_REPORT_READY;
 }
 
-/* The first generation to be up may be one that took the place of another during the start: then its rotation
- * is done. */
+/* The first generation that is up may have superseded another during the start: then a rotation ends with
+ * it. */
 static enum fleet_report report_kind(const struct supervisor *supervisor, const struct fleet_action *action) {
         bool is_rotation = action->report == FLEET_REPORT_STARTED && supervisor->rotation.began_ns;
 
         return is_rotation ? FLEET_REPORT_COMMITTED : action->report;
 }
 
-/* Without restarts the exit status says it all: a plain init is silent. */
+/* The report's level. Without restarts a plain init is silent: its exit status tells. */
 static enum log_level report_level(const struct supervisor *supervisor, const struct fleet_action *action) {
         bool is_plain = supervisor->settings->fleet.restart == FLEET_RESTART_NO;
 
@@ -149,7 +151,7 @@ void rotation_note_end(struct supervisor *supervisor, const struct fleet_action 
                 supervisor->rotation.began_ns = 0;
 }
 
-/* How long the rotation has taken so far: on every line about it. */
+/* How long the rotation has taken so far, for the end of every line about it. */
 static const char *elapsed_format(
         const struct supervisor *supervisor, enum fleet_report report, char out[static 32]) {
         const bool is_apart = report == FLEET_REPORT_LOAD_FAILED || report == FLEET_REPORT_UNCHANGED ||

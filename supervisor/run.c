@@ -64,10 +64,9 @@ static bool descriptors_look(int directory) {
         return got == 0;
 }
 
-/* Close every descriptor from 3 on that the caller left open: it went to the app, and a copy here would keep
- * its pipe or port open for ever. What came over an exec has no close-on-exec flag, and everything of our own
- * has it from birth, or got it when it was taken over (keys, sockets). Not opendir(3): it would be the only
- * one to want a heap in a plain init. */
+/* Close every descriptor from 3 on that the caller left open: the app has it, and a copy here would keep its
+ * pipe or port open for ever. Inherited ones have no close-on-exec flag; all of our own have it, or got it
+ * when they were taken over (keys, sockets). Not opendir(3): nothing else in a plain init needs a heap. */
 static void inherited_descriptors_close(void) {
         CLEANUP_FD int directory = open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
@@ -79,8 +78,8 @@ static void inherited_descriptors_close(void) {
 
 extern const char __executable_start[], etext[]; /* ld(1) */
 
-/* Options, configuration, look-ups: most of the program has done its work now. Its pages are the file's, so
- * letting go of them costs nothing but a soft fault where one is needed again. */
+/* Most of the program (options, configuration, look-ups) is not needed any more. Its pages are the file's:
+ * releasing them costs only a minor fault where one is needed again. */
 static void startup_pages_release(void) {
         uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), start = (uintptr_t)__executable_start,
                   end = (uintptr_t)etext;
@@ -90,8 +89,8 @@ static void startup_pages_release(void) {
                         MADV_DONTNEED); // NOLINT: an address of ld's
 }
 
-/* A plain init will start nothing any more, so it does not hold the caller's directory either: it may be a
- * mount point that wants to be unmounted. */
+/* A plain init starts no other app, so it also leaves the caller's directory, which may be on a file system
+ * that is to be unmounted. */
 static void after_first_start(const struct supervisor *supervisor) {
         inherited_descriptors_close();
         startup_pages_release();
@@ -99,8 +98,8 @@ static void after_first_start(const struct supervisor *supervisor) {
                 (void)!chdir("/");
 }
 
-/* What a service manager gave is for every start of the app, not only for the first: kept like our own; the
- * shim opens it to the app. */
+/* Descriptors of the service manager are for every start of the app, not only for the first: made
+ * close-on-exec like our own; the shim takes that flag off. */
 static void listen_descriptors_keep(const struct supervisor_settings *settings) {
         for (unsigned n = 0; settings->keeps_directory && n < settings->launch.listen_count; n++)
                 (void)fcntl(3 + (int)n, F_SETFD, FD_CLOEXEC);
@@ -133,7 +132,8 @@ static int ground_open(struct supervisor *supervisor, struct error *error) {
         const struct supervisor_settings *settings = supervisor->settings;
 
         listen_descriptors_keep(settings);
-        /* Ignored, children would vanish unseen; the app gets the caller's choice back. */
+        /* With SIGCHLD ignored, the kernel would reap children itself (wait(2)); the app gets the caller's
+         * choice. */
         (void)signal(SIGCHLD, SIG_DFL);
         if (settings->is_subreaper && getpid() != 1 && prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
                 log_write(LOG_WARNING, "cannot adopt orphans (PR_SET_CHILD_SUBREAPER): %s", strerror(errno));

@@ -1,7 +1,7 @@
 #pragma once
 
-/* What the files of this folder share, and nobody else: one struct with the rooms side by side, made once in
- * supervisor_run(), never freed while the program runs. */
+/* What the files of this folder share, without its subfolders: one struct with the rooms side by side, set up
+ * once in supervisor_run(), never freed while the program runs. */
 
 #include "lib/loop.h"
 #include "supervisor/adopt/adopt.h"
@@ -36,7 +36,7 @@ struct supervisor {
         struct terminal terminal;
         struct children children;
         struct socket_rules rules;
-        struct fleet_settings fleet_settings; /* as the kernel lets us have them */
+        struct fleet_settings fleet_settings; /* the user's, changed where the kernel lacks something */
         struct rotation rotation;
         bool is_over;         /* FLEET_DO_EXIT was said */
         bool is_told_to_stop; /* a stop signal came; asked anew in each phase of remaining_end() */
@@ -59,32 +59,35 @@ struct supervisor {
 
 /* ---- perform.c ---- */
 
-/* Tell the core all that is queued and do what it says. Never called while a step runs. */
+/* Hand all queued facts to the core and perform its actions. Never called while a step runs. */
 void facts_handle(struct supervisor *supervisor);
 
 /* ---- signals.c: the signalfd ---- */
 
+/* Read the signals that have come, and forward them or act on them. */
 void signals_on_readable(struct loop_source *source);
 
 /* ---- report.c: what happened, in words ---- */
 
 #define REPORT_LINE_BYTES 512
 
-/* A rotation is under way from its first report to its last. Before report_write() for the first, after it
- * for the last: has it begun, has it ended? */
+/* A rotation runs from its first report to its last. Note its begin before report_write(), its end after
+ * it. */
 void rotation_note_begin(struct supervisor *supervisor, const struct fleet_action *action);
 void rotation_note_end(struct supervisor *supervisor, const struct fleet_action *action);
 
-/* The line for a FLEET_DO_REPORT. */
+/* Write the log's line for a FLEET_DO_REPORT to `out`. */
 void report_format(const struct supervisor *supervisor, const struct fleet_action *action,
         char out[static REPORT_LINE_BYTES]);
 
-/* Into the log, as loud as it is for somebody who waits. */
+/* Write `line` to the log, with the report's level. */
 void report_write(struct supervisor *supervisor, const struct fleet_action *action, const char *line);
 
-/* Where new connections go by the shares of the step that runs. */
+/* Log where new connections go by the shares of the step that runs. */
 void report_steer(const struct supervisor *supervisor);
 
 /* ---- end.c: after the app's end ---- */
 
+/* End the processes that the app left behind, or wait for them, as the settings say; returns when that is
+ * over. */
 void remaining_end(struct supervisor *supervisor);

@@ -2,9 +2,9 @@
 
 /* The resident process: PID 1 of a container, or a wrapper under a service manager or a shell.
  *
- * It starts the app through the shim, forwards signals, reaps everything, has the loader read the secrets
- * anew when it is asked to, and performs what supervisor/core decides. It never maps a plaintext secret and,
- * once started, never ends because of an error of its own: it reports, tries again, keeps reaping. */
+ * It starts the app through the shim, forwards signals, reaps all children, has the loader read the secrets
+ * again on request, and performs what supervisor/core decides. It never maps a plaintext secret and, once
+ * started, never ends because of an error of its own: it logs, tries again, keeps reaping. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -31,7 +31,7 @@ struct supervisor_settings {
         struct load_request *load;    /* NULL: no source; then SIGHUP is forwarded like any signal */
         int64_t watch_delay_ns;       /* quiet time after a change of a watched file, before it is loaded */
         const char *control_path;     /* of the control socket; NULL: none */
-        int stop_signal;              /* what SIGTERM becomes on its way to the app */
+        int stop_signal;              /* sent to the app instead of SIGTERM */
         int drain_signal;             /* sent fleet.drain_ns before it; 0: none */
         int reload_signal;            /* tells the app to read its secrets again (fleet.is_signalled) */
         bool signals_group;           /* signals go to the app's process group instead of the app alone */

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "cli/files/editor.h"
+#include "cli/files/audience.h"
 #include "cli/files/keys.h"
 #include "cli/common/options.h"
 #include "cli/files/recipients.h"
@@ -50,6 +51,8 @@ static const struct option_spec specs[] = {
         OPTION_SPEC_PASSPHRASE_FILE(struct edit, keys),
         OPTION_SPEC_RECIPIENT(struct edit, recipient_options),
         OPTION_SPEC_RECIPIENTS_FILE(struct edit, recipient_options),
+        OPTION_SPEC_LOCK_OUT(struct edit, recipient_options),
+        OPTION_SPEC_YES(struct edit, recipient_options),
         OPTION_SPEC_HELP,
 };
 static const struct option_table table = {
@@ -97,9 +100,8 @@ static int edit_open(struct edit *edit, struct error *error) {
                 arena_init(&edit->arena, SECRET_FILE_ARENA_BYTES, error) < 0 ||
                 secret_file_prepare(&edit->file, edit->path, &edit->keys, &edit->arena, error) < 0 ||
                 secret_file_lock(&edit->file, &edit->arena, error) < 0 ||
-                recipients_choose(&edit->recipients, &edit->recipient_options, edit->path,
-                        edit->file.is_new ? NULL : &edit->file.sealed, &edit->file.ring, &edit->arena,
-                        error) < 0)
+                audience_choose(&edit->recipients, &edit->recipient_options, &edit->keys, &edit->file,
+                        &edit->arena, error) < 0)
                 return -1;
         edit_choose_name(edit);
         return editor_put(&edit->editor, edit->name, secret_view(edit->file.text), error);

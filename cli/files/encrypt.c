@@ -199,7 +199,7 @@ static int decrypt_run(char **argv, struct error *error) {
         CLEANUP_ARENA struct arena arena = {0};
         struct crypt_request request = {0};
         struct age_description file;
-        struct key_ring ring;
+        struct key_ring ring = {0};
         struct secret_bytes sealed, text;
         int status = EXIT_STATUS_DONE, result = request_read(&request, &decrypt_table, argv, &status, error);
         const char *name =

@@ -273,17 +273,30 @@ int identities_load(
         return result;
 }
 
+int identities_add_beside_passphrase(
+        struct age_keys *keys, const struct key_options *options, struct arena *arena, struct error *error) {
+        struct key_options named = {0};
+
+        for (size_t i = 0; i < options->identity_count; i++)
+                if (!spec_is_passphrase(options->identities[i]))
+                        named.identities[named.identity_count++] = options->identities[i];
+        return identities_add(keys, &named, true, arena, error) < 0 ? -1 : 0;
+}
+
 int key_ring_load(struct key_ring *ring, const struct key_options *options,
         const struct age_description *file, const char *path, struct arena *arena, struct error *error) {
         int result;
 
-        *ring = (struct key_ring){0};
-        if (ring_add_given_passphrases(ring, options, arena, error) < 0)
+        if (!ring->has_given && ring_add_given_passphrases(ring, options, arena, error) < 0)
                 return -1;
+        ring->has_given = true;
         /* Such a file has no other stanza (age, section scrypt), so identities could not open it. */
         if (file->has_passphrase)
                 return ring->has_passphrase ? 0 : ring_ask_passphrase(ring, path, arena, error);
+        if (ring->has_identities)
+                return 0;
         result = identities_add(&ring->keys, options, ring->has_passphrase, arena, error);
+        ring->has_identities = result == 0;
         if (result != 1)
                 return result;
         error_set(error, 0, "no identity to open '%s' with", path);

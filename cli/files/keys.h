@@ -51,14 +51,16 @@ void key_options_forget_environment(const struct key_options *options);
 /* Everything that may open a file. The keys lie in the arena that they were loaded into. */
 struct key_ring {
         struct age_keys keys;
-        struct secret_bytes passphrase; /* the one in `keys` */
+        struct secret_bytes passphrase; /* the last one in `keys` */
         bool has_passphrase;
+        bool has_given, has_identities; /* collected already: a ring can go from file to file */
 };
 
 /* Collect what can open `path`: every passphrase and identity that was given, else the default identity; a
  * passphrase is asked for at the terminal where the file needs one and none was given. Nothing is opened with
  * them yet.
- * ring    overwritten; its keys lie in `arena`
+ * ring    zero-initialised, or as an earlier file left it: what it has is not read again, since a descriptor
+ *         gives a key once; its keys lie in `arena`
  * file    what is known of it without a key: decides whether a passphrase is asked for
  * path    for messages and the prompt
  * Returns 0 or -1 with error: nothing was given (the hint says how, EXIT_STATUS_USAGE), a key file that is
@@ -71,6 +73,11 @@ int key_ring_load(struct key_ring *ring, const struct key_options *options,
  * passphrase would lock nothing. *out lies in `arena`. Returns 0 or -1 with error. */
 int passphrase_read_file(
         const char *path, struct arena *arena, struct secret_bytes *out, struct error *error);
+
+/* The identities that a person has beside the passphrase that opens a file: every -i that names one, else the
+ * default one; none is no error. Adds them to `keys`. Returns 0 or -1 with error. */
+int identities_add_beside_passphrase(
+        struct age_keys *keys, const struct key_options *options, struct arena *arena, struct error *error);
 
 /* Identities alone: every -i, else the default one. --passphrase-file is not looked at; a -i that names a
  * passphrase opens identity files.

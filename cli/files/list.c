@@ -54,7 +54,14 @@ struct listing {
         struct secret_list list;
         uint8_t key[32];
         bool has_key; /* a passphrase gives none: a fingerprint must not help to guess one */
+        struct age_description file;
 };
+
+/* How many can open it, a passphrase not counted. */
+static size_t listing_recipients(const struct listing *listing) {
+        return listing->file.has_passphrase ? 0
+                                            : listing->file.recipient_stanzas + listing->file.unknown_stanzas;
+}
 
 static int list_print_json(const struct listing *listing) {
         json_t *variables = json_array(), *root = json_object();
@@ -74,6 +81,8 @@ static int list_print_json(const struct listing *listing) {
         }
         /* A path need not be UTF-8: then there is none. */
         json_object_set_new(root, "file", json_string(listing->path));
+        json_object_set_new(root, "recipients", json_integer((json_int_t)listing_recipients(listing)));
+        json_object_set_new(root, "passphrase", json_boolean(listing->file.has_passphrase));
         json_object_set_new(root, "variables", variables);
         result = json_dumpf(root, stdout, JSON_INDENT(2));
         json_decref(root);
@@ -103,12 +112,28 @@ static int list_print_text(const struct listing *listing) {
         return ferror(stdout) ? -1 : 0;
 }
 
+/* On standard error, so that what is listed can be read line by line. */
+static void list_say_recipients(const struct listing *listing) {
+        size_t count = listing_recipients(listing), unknown = listing->file.unknown_stanzas;
+
+        if (listing->file.has_passphrase)
+                cli_note("'%s' is locked with a passphrase", listing->path);
+        else if (unknown)
+                cli_note("'%s' is encrypted for %zu recipient%s, %zu of a kind that tacet does not know",
+                        listing->path, count, count == 1 ? "" : "s", unknown);
+        else
+                cli_note(
+                        "'%s' is encrypted for %zu recipient%s", listing->path, count, count == 1 ? "" : "s");
+}
+
 static int list_print(const struct listing *listing, bool is_json, struct error *error) {
         /* /dev/null has the number of a closed output, and printing there would seem to work. */
         errno = EBADF;
         if (verb_output_is_closed() || (is_json ? list_print_json(listing) : list_print_text(listing)) < 0 ||
                 fflush(stdout) == EOF)
                 return error_set(error, errno, "write to standard output");
+        if (!is_json)
+                list_say_recipients(listing);
         return 0;
 }
 
@@ -136,8 +161,10 @@ static int list_run(char **argv, struct error *error) {
                         &(struct dialect_input){.text = secret_view(file.text),
                                 .file = file.path,
                                 .arena = &arena,
+                                .may_hold_identities = true,
                                 .list = &listing.list},
                         error);
+        listing.file = file.description;
         listing.has_key = age_fingerprint_key(&file.ring.keys, listing.key);
         if (result == 0)
                 result = list_print(&listing, request.is_json, error);

@@ -1,12 +1,10 @@
 #pragma once
 
-/* Whom a file is encrypted for: what was asked for on the command line, or what follows from the file
- * itself. */
+/* Whom a file is encrypted for, as the command line says it. */
 
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "cli/files/keys.h"
 #include "cli/common/options.h"
 #include "lib/error.h"
 #include "lib/secret_memory.h"
@@ -29,10 +27,24 @@
                 .offset = OPTION_MEMBER(type, member, struct recipient_options)                              \
         }
 
+/* The same for a verb that writes a file again. */
+#define OPTION_SPEC_LOCK_OUT(type, member)                                                                   \
+        {                                                                                                    \
+                .name = "lock-myself-out",                                                                   \
+                .help = "write it even when the key that opens it will not any more",                        \
+                OPTION_SETS(type, member.may_lock_out)                                                       \
+        }
+#define OPTION_SPEC_YES(type, member)                                                                        \
+        {                                                                                                    \
+                .letter = 'y', .name = "yes", .help = "do not ask whether the recipients may change",        \
+                OPTION_SETS(type, member.is_sure)                                                            \
+        }
+
 #define RECIPIENTS_NOTES                                                                                     \
-        "Encrypted for: the recipients given by -r and -R; else those in the file\n"                         \
-        ".age-recipients beside FILE; else the one it was encrypted for, when that is\n"                     \
-        "the identity itself; a passphrase stays the same."
+        "Encrypted for: the recipients given by -r and -R; else the passphrase it was locked\n"              \
+        "with; else those in .age-recipients beside FILE, which nobody but root and you may own\n"           \
+        "or write; else those it was encrypted for, when your identities are all of them. A\n"               \
+        "change of the recipients is said, and asked for at a terminal."
 
 #define RECIPIENT_OPTIONS_MAX 64 /* -r, and as many -R, on one command line */
 
@@ -42,11 +54,20 @@ struct recipient_options {
         size_t text_count;
         const char *files[RECIPIENT_OPTIONS_MAX]; /* -R */
         size_t file_count;
+        const char *added[RECIPIENT_OPTIONS_MAX]; /* --add, of rekey */
+        size_t added_count;
+        const char *removed[RECIPIENT_OPTIONS_MAX]; /* --remove, of rekey */
+        size_t removed_count;
+        bool may_lock_out, is_sure; /* --lock-myself-out, --yes */
 };
 
 /* The takers of -r and -R: note it in a struct recipient_options; nothing is opened yet. -1: too many. */
 int recipient_options_take_text(void *member, const struct option_reader *reader, struct error *error);
 int recipient_options_take_file(void *member, const struct option_reader *reader, struct error *error);
+
+/* The same of --add and --remove. */
+int recipient_options_take_added(void *member, const struct option_reader *reader, struct error *error);
+int recipient_options_take_removed(void *member, const struct option_reader *reader, struct error *error);
 
 /* Add all of -r and -R.
  * recipients   zero-initialised or added to before; what is added lies in `arena`
@@ -54,14 +75,3 @@ int recipient_options_take_file(void *member, const struct option_reader *reader
  * options that gave nobody. Files are read, "-" is standard input. */
 int recipients_add_options(struct age_recipients *recipients, const struct recipient_options *options,
         struct arena *arena, struct error *error);
-
-/* Choose whom a file is for that is written again, in the order of RECIPIENTS_NOTES. Who could open it before
- * is never left out silently: when that cannot be known it is an error.
- * recipients   zero-initialised; what is added lies in `arena`
- * path         of the file; .age-recipients is looked for beside what it leads to
- * sealed       the old file, NULL when there is none: then the identities given with -i count as asked for
- * ring         what opens it
- * Returns 0, or -1 with error (EXIT_STATUS_USAGE when somebody has to say whom it is for). */
-int recipients_choose(struct age_recipients *recipients, const struct recipient_options *options,
-        const char *path, const struct bytes *sealed, const struct key_ring *ring, struct arena *arena,
-        struct error *error);

@@ -47,12 +47,15 @@ int secret_file_prepare(struct secret_file *file, const char *path, const struct
         struct arena *arena, struct error *error) {
         CLEANUP_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 
+        const struct key_ring ring = file->ring;
+
         *file = SECRET_FILE_INIT;
+        file->ring = ring;
         file->path = path;
         if (fd < 0 && errno == ENOENT) {
                 file->is_new = true;
                 /* No default identity and no question: whom a new file is for has to be said, see
-                 * recipients_choose(). */
+                 * audience_choose(). */
                 if (!options->identity_count && !options->passphrase_file)
                         return SECRET_FILE_NEW;
                 file->description.has_passphrase = !options->identity_count;
@@ -106,7 +109,9 @@ int secret_file_lock(struct secret_file *file, struct arena *arena, struct error
 int secret_file_check(
         const struct secret_file *file, struct bytes text, struct arena *arena, struct error *error) {
         struct secret_list list = {0};
-        struct dialect_input input = {.text = text, .file = file->path, .arena = arena, .list = &list};
+        /* Whether identities are meant is said where the file is a source, which is not known here. */
+        struct dialect_input input = {
+                .text = text, .file = file->path, .arena = arena, .list = &list, .may_hold_identities = true};
         size_t mark = arena->used;
         int result = document_parse(dialect_guess(file, text), &input, error);
 

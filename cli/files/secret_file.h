@@ -6,7 +6,6 @@
 #include <stddef.h>
 
 #include "cli/files/keys.h"
-#include "cli/files/recipients.h"
 #include "lib/atomic_file.h"
 #include "lib/error.h"
 #include "lib/secret_memory.h"
@@ -35,7 +34,8 @@ struct secret_file {
 #define SECRET_FILE_NEW 1 /* there is no such file */
 
 /* Look at the file and collect the keys, asking for passphrases where needed; nothing is locked while a
- * person types. For a file that does not exist only keys that were given by an option are collected.
+ * person types. Keys that file->ring has of an earlier file stay in it. For a file that does not exist only
+ * keys that were given by an option are collected.
  * Returns 0, SECRET_FILE_NEW, or -1. Close it in every case. */
 int secret_file_prepare(struct secret_file *file, const char *path, const struct key_options *options,
         struct arena *arena, struct error *error);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "cli/files/generate.h"
+#include "cli/files/audience.h"
 #include "cli/files/keys.h"
 #include "cli/common/options.h"
 #include "cli/files/recipients.h"
@@ -97,6 +98,8 @@ static const struct option_spec set_specs[] = {
         OPTION_SPEC_PASSPHRASE_FILE(struct set_request, keys),
         OPTION_SPEC_RECIPIENT(struct set_request, recipients),
         OPTION_SPEC_RECIPIENTS_FILE(struct set_request, recipients),
+        OPTION_SPEC_LOCK_OUT(struct set_request, recipients),
+        OPTION_SPEC_YES(struct set_request, recipients),
         OPTION_SPEC_HELP,
 };
 static const struct option_table set_table = {
@@ -120,6 +123,8 @@ static const struct option_spec unset_specs[] = {
         OPTION_SPEC_PASSPHRASE_FILE(struct set_request, keys),
         OPTION_SPEC_RECIPIENT(struct set_request, recipients),
         OPTION_SPEC_RECIPIENTS_FILE(struct set_request, recipients),
+        OPTION_SPEC_LOCK_OUT(struct set_request, recipients),
+        OPTION_SPEC_YES(struct set_request, recipients),
         OPTION_SPEC_HELP,
 };
 static const struct option_table unset_table = {
@@ -251,8 +256,8 @@ static int file_change(struct secret_file *file, const struct set_request *reque
                 if (result < 0 || change(file, request, value, arena, &text, error) < 0 ||
                         secret_file_check(file, secret_view(text), arena, error) < 0)
                         return -1;
-                if (recipients_choose(&recipients, &request->recipients, file->path,
-                            file->is_new ? NULL : &file->sealed, &file->ring, arena, error) < 0)
+                if (audience_choose(&recipients, &request->recipients, &request->keys, file, arena, error) <
+                        0)
                         return -1;
                 result = secret_file_save(file, &recipients, secret_view(text), error);
                 *out_recipients = recipients.count;
@@ -277,6 +282,11 @@ static int change_run(
         /* Before the lock: a person may take minutes to type it. */
         if (change == change_set && value_get(&request, &arena, &value, error) < 0)
                 return -1;
+        if (change == change_set && age_text_has_identity(secret_view(value)))
+                cli_warn("the value of %s is an age identity, a private key: 'tacet run' refuses it unless "
+                         "the "
+                         "source says age_identities = yes",
+                        request.names[0]);
         if (change == change_set && !value.length)
                 return error_set(error, 0, "the value of %s is empty: nothing was changed", request.names[0]);
         if (file_change(&file, &request, change, value, &arena, &recipients, error) < 0)

@@ -324,6 +324,8 @@ int verb_check(int argc, char **argv) {
                         check_report(&check, &error);
                 /* Also after an error: who mends one thing should hear of the other. */
                 check_key_modes(&check);
+                if (*check.result.note)
+                        cli_note("%s", check.result.note);
                 if (*check.result.warning)
                         check_warn(&check, check.result.warning);
                 status = answer_print(&check, status);

@@ -36,6 +36,7 @@ int config_request_make(const struct config *config, struct load_request *out, s
                                            ? document_dialect_named(source->format, source->dialect)
                                            : NULL,
                         .is_watched = source->watch,
+                        .may_hold_identities = source->age_identities,
                 };
         }
         for (size_t i = 0; i < config->identity_count; i++)

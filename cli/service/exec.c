@@ -34,6 +34,8 @@ static int secrets_load(
         if (load_once_unreaped(&verb->request, &result, out_loader, error) < 0)
                 return -1;
         load_environment_wipe(&verb->request);
+        if (result.note[0])
+                log_write(LOG_INFO, "%s", result.note);
         if (result.warning[0])
                 log_write(LOG_WARNING, "%s", result.warning);
         bundle_move(out, &result.bundle);

@@ -26,4 +26,5 @@ int armor_decode(struct bytes text, uint8_t *out, size_t *out_length, struct err
 /* Characters that armor_encode() writes for `length` bytes; 0 when that overflows. */
 size_t armor_encoded_bytes(size_t length);
 
+/* Encode to `out`, of armor_encoded_bytes(bytes.length) characters, without a NUL. */
 void armor_encode(struct bytes bytes, char *out);

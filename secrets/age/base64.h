@@ -13,10 +13,10 @@ enum base64_form {
         BASE64_PADDED,   /* armor, SSH keys */
 };
 
-/* Decode all of `text`. Taken is only what an encoder would have written: the alphabet alone (no blank, no
- * line end), exact padding or none, unused bits zero. out         at least
- * base64_decoded_bytes_max(text.length), or NULL to check only out_length  bytes decoded Returns false
- * otherwise; *out then holds rubbish and *out_length is untouched. */
+/* Decode all of `text` to `out`, of at least base64_decoded_bytes_max(text.length) bytes; NULL: only check.
+ * Accepted is only what an encoder writes: the alphabet alone (no blank, no line end), exact padding or none,
+ * unused bits zero. Returns true and the number of bytes in *out_length; or false: then `out` is undefined
+ * and *out_length unchanged. */
 bool base64_decode(enum base64_form form, struct bytes text, uint8_t *out, size_t *out_length);
 
 /* The same for a text that must give exactly `length` bytes. */

@@ -72,6 +72,7 @@ struct age_writer {
         size_t room;
 };
 
+/* Append a text without its NUL, bytes as they are, or bytes as unpadded base64. */
 void age_write_text(struct age_writer *writer, const char *text);
 void age_write_bytes(struct age_writer *writer, struct bytes bytes);
 void age_write_base64(struct age_writer *writer, struct bytes bytes);

@@ -20,5 +20,12 @@ bool key_text_begins(struct bytes bytes, const char *prefix);
 /* An X25519 public key as `age1...` with its NUL. */
 void recipient_format(const uint8_t public_key[static 32], char out[static AGE_RECIPIENT_TEXT_BYTES]);
 
+/* The same recipient, whatever it was made from; passphrases are never the same. */
+bool recipient_is_same(const struct age_recipient *a, const struct age_recipient *b);
+
+/* The recipient of one key, which is no passphrase. */
+int recipient_of_key(
+        struct age_key *key, struct age_recipient *out, struct arena *arena, struct error *error);
+
 /* A passphrase stands alone; hybrid keys do not mix with others. */
 int age_recipients_check(const struct age_recipients *recipients, struct error *error);

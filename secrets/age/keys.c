@@ -163,6 +163,14 @@ bool age_key_recipient(
         return true;
 }
 
+bool age_keys_passphrase(const struct age_keys *keys, size_t n, struct secret_bytes *out) {
+        assert(n < keys->count);
+        if (keys->list[n]->kind != AGE_KIND_SCRYPT)
+                return false;
+        *out = keys->list[n]->passphrase;
+        return true;
+}
+
 bool age_fingerprint_key(const struct age_keys *keys, uint8_t out_key[static 32]) {
         for (size_t i = 0; i < keys->count; i++) {
                 const struct age_key *key = keys->list[i];

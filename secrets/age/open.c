@@ -247,15 +247,13 @@ int age_open(const struct age_input *input, const struct age_keys *keys, struct 
         return error_wrap(error, "%s", input->name);
 }
 
-static int file_describe(struct bytes file, const struct age_limits *limits, struct age_description *out,
-        struct error *error) {
-        __attribute__((cleanup(buffer_cleanup))) uint8_t *buffer = NULL;
+int age_header_read(struct bytes file, const struct age_limits *limits, uint8_t **buffer,
+        struct age_header *header, struct age_description *out, struct error *error) {
         struct age_description found = {.is_armored = armor_is_present(file)};
-        struct age_header header;
 
-        if (file_size_check(file, limits, error) < 0 || file_unarmor(&file, &buffer, error) < 0)
+        if (file_size_check(file, limits, error) < 0 || file_unarmor(&file, buffer, error) < 0)
                 return -1;
-        if (age_header_parse(file, &header, error) < 0 || header_check(&header, &found, error) < 0)
+        if (age_header_parse(file, header, error) < 0 || header_check(header, &found, error) < 0)
                 return -1;
         *out = found;
         return 0;
@@ -263,7 +261,10 @@ static int file_describe(struct bytes file, const struct age_limits *limits, str
 
 int age_describe(struct bytes file, const char *name, const struct age_limits *limits,
         struct age_description *out, struct error *error) {
-        if (file_describe(file, limits, out, error) == 0)
+        __attribute__((cleanup(buffer_cleanup))) uint8_t *buffer = NULL;
+        struct age_header header;
+
+        if (age_header_read(file, limits, &buffer, &header, out, error) == 0)
                 return 0;
         error_status(error, EXIT_STATUS_DATA);
         return error_wrap(error, "%s", name);

@@ -4,6 +4,12 @@
  * secrets/age and its tests only; everybody else reads the error. */
 
 #include "secrets/age/age.h"
+#include "secrets/age/format.h"
+
+/* The checked header of a file, armored or not, and what can be told of it without a key. *header views into
+ * *buffer or the file; free(3) *buffer in every case. Returns 0 or -1 with error. */
+int age_header_read(struct bytes file, const struct age_limits *limits, uint8_t **buffer,
+        struct age_header *header, struct age_description *out, struct error *error);
 
 enum age_fault {
         AGE_FAULT_NONE,

@@ -31,7 +31,7 @@ int age_recipients_check(const struct age_recipients *recipients, struct error *
         return 0;
 }
 
-static bool recipient_is_same(const struct age_recipient *a, const struct age_recipient *b) {
+bool recipient_is_same(const struct age_recipient *a, const struct age_recipient *b) {
         if (a->kind != b->kind || a->kind == AGE_KIND_SCRYPT)
                 return false;
         if (a->kind == AGE_KIND_HYBRID)
@@ -147,6 +147,23 @@ int age_recipients_add(
         return error_wrap(error, "recipient");
 }
 
+int age_recipients_remove(
+        struct age_recipients *recipients, const char *text, struct arena *arena, struct error *error) {
+        struct age_recipients one = {0};
+        const size_t mark = arena->used;
+        int result = age_recipients_add(&one, text, arena, error) < 0 ? -1 : 1;
+
+        for (size_t i = 0; result == 1 && i < recipients->count; i++)
+                if (recipient_is_same(recipients->list[i], one.list[0])) {
+                        recipients->count--;
+                        memmove(&recipients->list[i], &recipients->list[i + 1],
+                                (recipients->count - i) * sizeof recipients->list[0]);
+                        result = 0;
+                }
+        arena_release(arena, mark);
+        return result;
+}
+
 int age_recipients_add_file(struct age_recipients *recipients, struct bytes text, const char *name,
         struct arena *arena, struct error *error) {
         const size_t count = recipients->count, mark = arena->used;
@@ -170,7 +187,7 @@ int age_recipients_add_file(struct age_recipients *recipients, struct bytes text
         return error_status(error, EXIT_STATUS_DATA);
 }
 
-static int recipient_of_key(
+int recipient_of_key(
         struct age_key *key, struct age_recipient *out, struct arena *arena, struct error *error) {
         out->kind = key->kind;
         if (key->kind == AGE_KIND_HYBRID) {

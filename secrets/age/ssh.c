@@ -27,8 +27,8 @@ static const uint8_t wire_prefix[] = {
         0, 0, 0, 11, 's', 's', 'h', '-', 'e', 'd', '2', '5', '5', '1', '9', 0, 0, 0, 32};
 static_assert(sizeof wire_prefix + 32 == SSH_WIRE_BYTES, "the wire form of an Ed25519 key");
 
-/* The first four bytes of a hash: tells keys apart without trying them, and secures nothing. */
-static void ssh_tag(const uint8_t wire[static SSH_WIRE_BYTES], uint8_t out[static SSH_TAG_BYTES]) {
+/* Tells keys apart without trying them, and secures nothing. */
+void ssh_tag(const uint8_t wire[static SSH_WIRE_BYTES], uint8_t out[static SSH_TAG_BYTES]) {
         uint8_t hash[crypto_hash_sha256_BYTES];
 
         crypto_hash_sha256(hash, wire, SSH_WIRE_BYTES);

@@ -120,14 +120,23 @@ int scrypt_refuse_cost(uint64_t log_n, const struct age_limits *limits, struct e
 
 /* ---- SSH texts (ssh.c) ---- */
 
+/* The first four bytes of a hash of the key: what a stanza names its recipient by. */
+void ssh_tag(const uint8_t wire[static SSH_WIRE_BYTES], uint8_t out[static SSH_TAG_BYTES]);
+
 /* Parse the base64 word of an `ssh-ed25519 AAAA...` line. */
 int ssh_recipient_parse(struct bytes word, struct age_recipient *out, struct error *error);
 
 /* Parse an unencrypted OpenSSH private key file; `arena` holds the decoded file meanwhile. */
 int ssh_key_parse(struct bytes text, struct age_key *out, struct arena *arena, struct error *error);
 
-/* ---- hybrid (hybrid.c); without libsodium 1.0.22 these say so ---- */
+/* ---- hybrid (hybrid.c), which needs libsodium 1.0.22 at build time ---- */
+
+/* Set the error that this build has no hybrid keys; returns -1. */
 int hybrid_refuse(struct error *error);
+
+/* The public key of a seed. Returns 0, or -1 with error. */
 int hybrid_public(const uint8_t seed[static HYBRID_SEED_BYTES], uint8_t out[static HYBRID_PUBLIC_BYTES],
         struct error *error);
+
+/* True when this build has hybrid keys. */
 bool hybrid_is_built_in(void);

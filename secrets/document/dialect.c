@@ -49,7 +49,8 @@ int dialect_add(const struct dialect_input *input, size_t offset, uint32_t line,
         struct secret_entry entry = {.value = value, .line = line, .source = input->source};
         char *copy;
 
-        if (secret_entry_check(name, value, may_be_empty, error) < 0)
+        if (secret_entry_check(name, value, may_be_empty, error) < 0 ||
+                (!input->may_hold_identities && secret_refuse_identity(name, value, error) < 0))
                 return error_wrap(error, "%s:%u:%zu", input->file, line, text_column(input->text, offset));
         copy = arena_take(input->arena, name.length + 1, error);
         if (!copy)

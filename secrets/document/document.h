@@ -44,12 +44,17 @@ struct secret_list {
         size_t room;
 };
 
+/* Append an entry; the list grows in the arena. Returns 0, or -1 with error. */
 int secret_list_add(
         struct secret_list *list, struct secret_entry entry, struct arena *arena, struct error *error);
 
 /* Check one variable as every source must: a valid name, no NUL, SECRET_STRING_BYTES_MAX, not empty unless
  * allowed. The error begins with the name; the caller puts before it where that is. */
 int secret_entry_check(struct bytes name, struct secret_bytes value, bool may_be_empty, struct error *error);
+
+/* Refuse a value that holds an age identity: the key of other secrets is nearly always there by mistake, and
+ * an environment is no place for it. The error is as that of secret_entry_check(). */
+int secret_refuse_identity(struct bytes name, struct secret_bytes value, struct error *error);
 
 /* A name is [A-Za-z_][A-Za-z0-9_]*, at most SECRET_NAME_BYTES_MAX bytes. */
 bool secret_name_is_valid(const char *name, size_t length);
@@ -64,6 +69,7 @@ struct dialect_input {
         uint16_t source;          /* what its entries will have as theirs */
         struct arena *arena;      /* for names, values, and new texts */
         struct secret_list *list; /* the entries are appended; not used by edits */
+        bool may_hold_identities; /* else a value that holds an age identity is refused */
 };
 
 /* The dialect that the words of `format` and `dialect` in a configuration mean; each may be NULL, for any.

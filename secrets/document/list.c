@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#include "secrets/age/age.h"
+
 int secret_list_add(
         struct secret_list *list, struct secret_entry entry, struct arena *arena, struct error *error) {
         if (list->count == SECRETS_MAX)
@@ -75,5 +77,16 @@ int secret_entry_check(struct bytes name, struct secret_bytes value, bool may_be
                         length, text, name.length + 1 + value.length, SECRET_STRING_BYTES_MAX);
         else
                 return 0;
+        return error_status(error, EXIT_STATUS_DATA);
+}
+
+int secret_refuse_identity(struct bytes name, struct secret_bytes value, struct error *error) {
+        if (!age_text_has_identity(secret_view(value)))
+                return 0;
+        error_set(error, 0, "%.*s: the value is an age identity, a private key, which the app must not get",
+                (int)name.length, (const char *)name.at);
+        error_hint(error,
+                "keep it out of the source and give it to tacet as the identity (-i); for an app that "
+                "decrypts by itself set 'age_identities = yes' in the [source NAME]");
         return error_status(error, EXIT_STATUS_DATA);
 }

@@ -3,8 +3,9 @@
  *
  * Kubernetes replaces all files at once by moving the link `..data` to a new directory, and then empties the
  * old one. So the files are read below one open `..data`, and when the link has moved meanwhile everything is
- * read again: what is loaded is always one generation. Dot files and subdirectories are passed over; a file
- * whose name is no variable name is refused, because silently leaving a secret out is worse. */
+ * read again: what is loaded is always one generation. Dot files and subdirectories are passed over, and with
+ * a note the keys of this load; a file whose name is no variable name is refused, because silently leaving a
+ * secret out is worse. */
 
 #include "secrets/source/gather.h"
 
@@ -84,26 +85,48 @@ static int entry_open(int directory, const char *name, int flags) {
         return fd_take(&fd);
 }
 
-static int file_gather(struct gathered *gathered, uint16_t index, const char *path, int directory,
-        const char *file, bool is_age, struct error *error) {
-        struct material material = {.kind = MATERIAL_FILE_VALUE, .is_age = is_age, .source = index};
-        size_t length;
-        int state = file_name_check(path, file, is_age, &length, error);
+/* Add what `take_fd` holds, which may be -1 with errno; `length` is that of the variable's name in `file`. */
+static int opened_gather(struct gathered *gathered, struct material material, const char *path,
+        const char *file, size_t length, int take_fd, struct error *error) {
+        CLEANUP_FD int fd = take_fd;
+        const int code = errno;
 
-        if (state != 0)
-                return state < 0 ? -1 : 0;
         material.label = gathered_text(gathered, error, "%s/%s", path, file);
         material.name = gathered_text(gathered, error, "%.*s", (int)length, file);
         if (!material.label || !material.name)
                 return -1;
-        if (read_opened(entry_open(directory, file, READ_FLAGS), material.label, &gathered->bounds,
-                    &material.bytes, error) < 0) {
+        errno = code;
+        if (read_opened(fd_take(&fd), material.label, &gathered->bounds, &material.bytes, error) < 0) {
                 if (error->code == EPERM)
                         error_hint(error, "a link in a folder of secrets must be root's, this user's, or its "
                                           "target's owner's");
                 return -1;
         }
         return gathered_add(gathered, material, error);
+}
+
+static int file_gather(struct gathered *gathered, uint16_t index, const char *path, int directory,
+        const char *file, bool is_age, struct error *error) {
+        struct material material = {.kind = MATERIAL_FILE_VALUE, .is_age = is_age, .source = index};
+        size_t length;
+        int state = file_name_check(path, file, is_age, &length, error);
+        CLEANUP_FD int fd = -1;
+        int is_key;
+
+        if (state > 0)
+                return 0;
+        fd = entry_open(directory, file, READ_FLAGS);
+        /* Whatever its name is: it is no secret of the app. */
+        is_key = fd < 0 ? 0 : key_file_is_in_use(gathered, fd, error);
+        if (is_key < 0)
+                return error_wrap(error, "'%s/%s'", path, file);
+        if (is_key) {
+                gathered_note(gathered, "'%s/%s' is a key in use: the app does not get it", path, file);
+                return 0;
+        }
+        if (state < 0)
+                return -1;
+        return opened_gather(gathered, material, path, file, length, fd_take(&fd), error);
 }
 
 static int files_gather(struct gathered *gathered, uint16_t index, const char *path, int take_directory,
@@ -116,6 +139,7 @@ static int files_gather(struct gathered *gathered, uint16_t index, const char *p
                 fd_close(take_directory);
                 return -1;
         }
+        key_files_look(gathered);
         for (errno = 0; (entry = readdir(directory)); errno = 0) {
                 if (entry->d_name[0] == '.' || is_directory(dirfd(directory), entry))
                         continue;
@@ -140,6 +164,7 @@ static int directory_try(
         /* The list lies in the arena as well: to take back what was read is to take back its growth. */
         struct material *at = gathered->at;
         size_t count = gathered->count, room = gathered->room, used = gathered->bounds.arena->used;
+        size_t noted = strlen(gathered->note);
         struct stat status;
         int copy, result;
 
@@ -168,6 +193,7 @@ static int directory_try(
         gathered->at = at;
         gathered->count = count;
         gathered->room = room;
+        gathered->note[noted] = 0;
         arena_release(gathered->bounds.arena, used);
         return SNAPSHOT_MOVED;
 }

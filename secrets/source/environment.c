@@ -56,6 +56,12 @@ static int string_gather(struct gathered *gathered, uint16_t index, const char *
                         error, 0, "environment: a name that begins with '%s' is not a variable name", prefix);
                 return error_status(error, EXIT_STATUS_DATA);
         }
+        /* The first load finds it there, later ones do not: it is wiped, and was never captured. */
+        if (key_variable_is_in_use(gathered->request, string, name_length)) {
+                gathered_note(
+                        gathered, "%.*s is a key in use: the app does not get it", (int)name_length, string);
+                return 0;
+        }
         if (is_gathered(gathered, index, string, name_length)) {
                 error_set(error, 0, "environment: %.*s stands there twice", (int)name_length, string);
                 return error_status(error, EXIT_STATUS_DATA);

@@ -25,16 +25,30 @@ int gathered_add(struct gathered *gathered, struct material material, struct err
         return 0;
 }
 
-void gathered_warn(struct gathered *gathered, const char *format, ...) {
-        size_t used = strlen(gathered->warning);
-        va_list arguments;
+__attribute__((format(printf, 3, 0))) static void text_join(
+        char *text, size_t room, const char *format, va_list arguments) {
+        size_t used = strlen(text);
 
-        if (used && used + 2 < sizeof gathered->warning) {
-                memcpy(gathered->warning + used, "; ", 3);
+        if (used && used + 2 < room) {
+                memcpy(text + used, "; ", 3);
                 used += 2;
         }
+        vsnprintf(text + used, room - used, format, arguments);
+}
+
+void gathered_warn(struct gathered *gathered, const char *format, ...) {
+        va_list arguments;
+
         va_start(arguments, format);
-        vsnprintf(gathered->warning + used, sizeof gathered->warning - used, format, arguments);
+        text_join(gathered->warning, sizeof gathered->warning, format, arguments);
+        va_end(arguments);
+}
+
+void gathered_note(struct gathered *gathered, const char *format, ...) {
+        va_list arguments;
+
+        va_start(arguments, format);
+        text_join(gathered->note, sizeof gathered->note, format, arguments);
         va_end(arguments);
 }
 

@@ -1,7 +1,7 @@
 #pragma once
 
-/* What the loader has in hand when it confines itself: the raw bytes of every source and key, not looked at
- * yet. Internal to secrets/. */
+/* What the loader has read when it confines itself: the raw bytes of every source and key, not parsed yet.
+ * Internal to secrets/. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -27,10 +27,19 @@ struct material {
         struct secret_bytes bytes;
 };
 
+/* Which file it is, whatever its name: what fstat(2) says. All zero is none. */
+struct file_mark {
+        dev_t device;
+        ino_t number;
+};
+
 struct key_material {
         const char *label;
+        const char *path; /* NULL: it came in no named file */
         bool is_passphrase;
         struct secret_bytes bytes;
+        struct file_mark read; /* the file that the bytes are from */
+        struct file_mark now;  /* what `path` led to at the last key_files_look() */
 };
 
 struct gathered {
@@ -45,6 +54,7 @@ struct gathered {
         struct secret_bytes captured;
         bool has_new_capture;
         char warning[256];
+        char note[256];
 };
 
 /* Append one material of source `index`. */
@@ -53,14 +63,24 @@ int gathered_add(struct gathered *gathered, struct material material, struct err
 /* Remember a warning; several are joined as far as they fit. */
 void gathered_warn(struct gathered *gathered, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* The same for what is as it should be and yet has to be known. */
+void gathered_note(struct gathered *gathered, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
 /* printf into the arena. */
 const char *gathered_text(struct gathered *gathered, struct error *error, const char *format, ...)
         __attribute__((format(printf, 3, 4)));
 
 /* source.c: read every source. Opens files and sockets; before confinement. */
 int sources_gather(struct gathered *gathered, struct error *error);
+
+/* Check the source's URI without opening anything. Returns 0, or -1 with error. */
 int source_check(const struct load_source *source, struct error *error);
+
+/* The dialect of the source's document `text`: the configured one, else the one that its scheme or text
+ * implies. */
 const struct dialect *source_dialect(const struct load_source *source, struct bytes text);
+
+/* True when the source's scheme says that its bytes are encrypted. */
 bool source_is_age(const struct load_source *source);
 
 /* Say in *error which source it was; returns -1. */
@@ -72,19 +92,36 @@ int directory_gather(
 
 /* key.c: read every key. Must come first: it may read inherited descriptors. */
 int keys_gather(struct gathered *gathered, struct error *error);
+
+/* Check the key's form without opening anything. Returns 0, or -1 with error. */
 int key_check(const struct load_key *key, struct error *error);
-/* Fails when a key is a descriptor that is not open: asked before anything else could take its number. */
+
+/* Fails when a key is a descriptor that is not open: called before another file could get its number. */
 int key_check_open(const struct load_key *key, struct error *error);
+
+/* True for a key `env:NAME`; *name is that variable's. */
 bool key_is_environment(const struct load_key *key, const char **name);
 
+/* key_file.c: files that are keys of this load, however they are named (links, hard links, descriptors). */
+struct file_mark file_mark_of(const struct stat *status);
+/* Look where the paths of the keys lead now: a folder that is replaced as a whole has other files since. */
+void key_files_look(struct gathered *gathered);
+/* Whether a key was read from the open file `fd`, or a key's path leads to it: 1, 0, or -1 with error. */
+int key_file_is_in_use(const struct gathered *gathered, int fd, struct error *error);
+/* True when a key of the request is the variable `env:NAME` of this name. */
+bool key_variable_is_in_use(const struct load_request *request, const char *name, size_t length);
+
+/* True for a source `env:PREFIX`; *prefix is what its variables begin with. */
 bool source_is_environment(const struct load_source *source, const char **prefix);
 
 /* environment.c: the variables that begin with `prefix`, from the capture of an earlier load or from our
  * own. */
 int environment_gather(struct gathered *gathered, uint16_t index, const char *prefix, struct error *error);
+
+/* True after environment_wiped_note(). */
 bool environment_was_wiped(void);
 
-/* What the environment held is gone from it (wipe.h): the error for a variable that is missed says so. */
+/* Note that variables were wiped from the environment (wipe.h): the error for a missing one says so. */
 void environment_wiped_note(void);
 
 /* The key under which captured values are sealed where memfd_secret cannot be had: derived from the parent's

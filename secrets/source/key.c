@@ -17,7 +17,13 @@ typedef int key_reader(
 
 static int path_read(
         struct gathered *gathered, const char *rest, struct key_material *out, struct error *error) {
-        return read_file(rest, &gathered->bounds, &out->bytes, NULL, error);
+        struct stat status;
+
+        if (read_file(rest, &gathered->bounds, &out->bytes, &status, error) < 0)
+                return -1;
+        out->path = rest;
+        out->read = file_mark_of(&status);
+        return 0;
 }
 
 static int number_parse(const char *text, int *out) {
@@ -31,10 +37,16 @@ static int number_parse(const char *text, int *out) {
 
 static int descriptor_read(
         struct gathered *gathered, const char *rest, struct key_material *out, struct error *error) {
+        struct stat status;
         int fd;
 
         if (number_parse(rest, &fd) < 0)
                 return error_set(error, 0, "not a descriptor number");
+        if (fstat(fd, &status) < 0) {
+                error_set(error, errno, "'%s'", out->label);
+                return error_status(error, EXIT_STATUS_NO_SOURCE);
+        }
+        out->read = file_mark_of(&status);
         return read_descriptor(fd, out->label, &gathered->bounds, &out->bytes, error);
 }
 
@@ -52,7 +64,7 @@ static int credential_read(
         path = gathered_text(gathered, error, "%s/%s", directory, rest);
         if (!path)
                 return -1;
-        return read_file(path, &gathered->bounds, &out->bytes, NULL, error);
+        return path_read(gathered, path, out, error);
 }
 
 static int variable_read(

@@ -24,6 +24,7 @@ struct load_source {
         const char *where;             /* FILE:LINE of the configuration, or "command line"; for messages */
         const struct dialect *dialect; /* of `dialect`/`format`; NULL: not given */
         bool is_watched;               /* not for the loader: its parent watches the files */
+        bool may_hold_identities;      /* values that are age identities are the app's own */
 };
 
 /* One key: an identity file PATH, `fd:N`, `credential:NAME`, `env:NAME`, or `passphrase-file:PATH`,

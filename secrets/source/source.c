@@ -158,7 +158,8 @@ int sources_gather(struct gathered *gathered, struct error *error) {
                 if (gatherers[source_scheme_index(scheme)](gathered, (uint16_t)i, rest, error) < 0)
                         return source_wrap(source, error);
                 if (gathered->count == count) {
-                        error_set(error, 0, "'%s' holds no variable", source->uri);
+                        error_set(error, 0, "'%s' holds no variable%s%s", source->uri,
+                                gathered->note[0] ? " but keys: " : "", gathered->note);
                         error_status(error, EXIT_STATUS_DATA);
                         return source_wrap(source, error);
                 }

@@ -1,10 +1,11 @@
-/* Who goes first when memory runs out: see yield.h. Runs in the loader before it confines itself.
+/* Which process the kernel ends first when memory runs out: see yield.h. Runs in the loader before it
+ * confines itself.
  *
- * The kernel ends the largest process of the control group, which would be the app: sources may be large, and
- * a bad one must harm nothing that runs. A load of a few kilobytes does not need to say so, and most are: it
- * would be a tenth of what its own work takes. So it is said as soon as the arena holds more than
- * YIELD_BYTES, or when there is a passphrase, whose derivation takes as much as the file asks for. What a
- * load takes after it has confined itself is a small multiple of what it has read. */
+ * The kernel ends the largest process of the control group, which would be the app: but sources may be large,
+ * and a bad one must not harm what runs. Most loads are a few kilobytes and do not call this: it would add a
+ * tenth to their time. It is called as soon as the arena holds more than YIELD_BYTES, or when there is a
+ * passphrase, whose derivation takes as much memory as the file asks for. After it has confined itself, a
+ * load takes a small multiple of what it has read. */
 
 #include "secrets/source/yield.h"
 
@@ -13,7 +14,7 @@
 
 #include "lib/fd.h"
 
-/* Root alone may say this of a process that is not dumpable. */
+/* The file of a process that is not dumpable belongs to root, so only root may write it (proc(5)). */
 void memory_yield(void) {
         static bool is_said;
 

@@ -1,10 +1,10 @@
 #pragma once
 
-/* Who goes first when memory runs out. Internal to secrets/. */
+/* Which process the kernel ends first when memory runs out. Internal to secrets/. */
 
 #include <stddef.h>
 
-/* Up to so much in its arena a loader is one small process among others, of which the kernel has no use. */
+/* With at most so much in its arena, ending a loader would free too little memory to matter. */
 #define YIELD_BYTES ((size_t)256 * 1024)
 
 /* Let the kernel end this process before any other of its control group, from now on. Before the confinement;

@@ -1,8 +1,8 @@
 /* Trees, notifications and listen: see adopt.h. Runs in the supervisor, for processes that it need not trust.
  *
- * What a call means is looked at by a child (look.c), one of each tree at a time: an app whose memory
- * or files take long to read, or that binds a thousand times a second, slows down itself. The descriptor of a
- * tree hangs up when its last process has ended. */
+ * A call is read by a child (look.c), for each tree one at a time: an app whose memory or files take long to
+ * read, or that binds a thousand times a second, only slows itself down. The descriptor of a tree hangs up
+ * (POLLHUP) when its last process has ended. */
 
 #include "supervisor/adopt/adopt.h"
 
@@ -43,10 +43,10 @@ static bool call_read(struct adopt_request *call, const struct seccomp_notif *re
         return true;
 }
 
-/* A listen on an adopted socket changes nothing: the socket listens since it was made, with a backlog that no
- * app's may shrink. It is the sign that the instance is ready, once every address of the configuration has
- * had its own. */
-static int answer_listen(const struct adopt_request *call) {
+/* A listen(2) on an adopted socket changes nothing: the socket already listens, and its backlog must not
+ * shrink. Once it was called at every address of the configuration, it is a sign that the instance is
+ * ready. */
+static int listen_answer(const struct adopt_request *call) {
         struct adopt_tree *tree = call->tree;
         const struct socket_rules *rules = tree->adopt->rooms.rules;
         struct instance *instance = instance_by_number(tree->adopt->rooms.instances, tree->instance);
@@ -58,13 +58,13 @@ static int answer_listen(const struct adopt_request *call) {
                 adopt_complain(tree, call->thread, errno, "see the sockets");
         if (rule >= 0)
                 tree->listened |= UINT32_C(1) << rule;
-        /* What could not be adopted is at least seen to listen. */
+        /* Where a socket could not be adopted, any listen(2) is the sign. */
         if (instance && (tree->has_complained || tree->listened + 1 == UINT32_C(1) << rules->adopt_count))
                 signs_note(instance, READINESS_LISTEN);
         return rule >= 0 ? 0 : ADOPT_GOES_ON;
 }
 
-static void answer(struct adopt_request *call, int verdict) {
+static void call_answer(struct adopt_request *call, int verdict) {
         /* The kernel's struct may be larger than that of our headers. */
         union {
                 struct seccomp_notif_resp response;
@@ -79,7 +79,7 @@ static void answer(struct adopt_request *call, int verdict) {
                 call->placed->is_unanswered = false;
 }
 
-static int decide(struct adopt_request *call, const struct adopt_sight *sight) {
+static int call_decide(struct adopt_request *call, const struct adopt_sight *sight) {
         call->kind = sight->kind;
         call->number = sight->number;
         call->address = sight->address;
@@ -88,7 +88,7 @@ static int decide(struct adopt_request *call, const struct adopt_sight *sight) {
         case ADOPT_CALL_BIND:
                 return adopt_answer_bind(call, sight);
         case ADOPT_CALL_LISTEN:
-                return answer_listen(call);
+                return listen_answer(call);
         case ADOPT_CALL_UNLINK:
         case ADOPT_CALL_UNLINKAT:
                 return adopt_answer_unlink(call, sight);
@@ -99,7 +99,7 @@ static int decide(struct adopt_request *call, const struct adopt_sight *sight) {
         return ADOPT_GOES_ON;
 }
 
-/* What to wait for: EPOLLIN, or EPOLLERR for its end alone. */
+/* Wait for calls of the tree (EPOLLIN), or only for its end (EPOLLERR). */
 static void tree_wait(struct adopt_tree *tree, uint32_t events) {
         struct error error;
 
@@ -113,10 +113,10 @@ static void tree_wait(struct adopt_tree *tree, uint32_t events) {
 
 static void again_on_due(struct loop_timer *timer);
 
-/* A bind that nobody has looked at leaves the app with a socket that is none of ours, and its successor
- * without any: so what fails for want of a process or of memory is tried again. Returns false when it has
- * been often enough. */
-static bool look_again(struct adopt_tree *tree) {
+/* Try again later to read the call. A bind that is let through unread gives the app a socket of its own,
+ * which its successor does not get: so a lack of processes or memory is waited out. Returns false after
+ * LOOKS_MAX tries. */
+static bool call_look_later(struct adopt_tree *tree) {
         if (tree->tries++ >= LOOKS_MAX)
                 return false;
         tree->again = (struct loop_timer){.on_due = again_on_due, .owner = tree};
@@ -129,14 +129,14 @@ static void call_on_seen(void *owner, const void *answer_bytes, size_t bytes) {
         struct adopt_sight sight;
         int verdict = ADOPT_GOES_ON;
 
-        if (bytes != sizeof sight && look_again(tree))
+        if (bytes != sizeof sight && call_look_later(tree))
                 return;
         tree->is_looking = false;
         if (bytes == sizeof sight && !tree->is_dropped) {
                 memcpy(&sight, answer_bytes, sizeof sight);
-                verdict = decide(&tree->looked, &sight);
+                verdict = call_decide(&tree->looked, &sight);
         }
-        answer(&tree->looked, verdict);
+        call_answer(&tree->looked, verdict);
         tree_wait(tree, EPOLLIN);
 }
 
@@ -144,13 +144,13 @@ static void again_on_due(struct loop_timer *timer) {
         struct adopt_tree *tree = timer->owner;
         struct error error;
 
-        if (adopt_look(&tree->looked, call_on_seen, &error) == 0 || look_again(tree))
+        if (adopt_look(&tree->looked, call_on_seen, &error) == 0 || call_look_later(tree))
                 return;
         adopt_complain(tree, tree->looked.thread, error.code, "look at the calls");
         call_on_seen(tree, NULL, 0);
 }
 
-static void look_begin(struct adopt_tree *tree, const struct adopt_request *call) {
+static void call_look_begin(struct adopt_tree *tree, const struct adopt_request *call) {
         tree->looked = *call;
         tree->tries = 0;
         tree->is_looking = true;
@@ -170,19 +170,19 @@ static void notification_handle(struct adopt_tree *tree) {
         /* ENOENT: the caller was killed, or interrupted, before we looked. */
         if (adopt_ioctl(tree, SECCOMP_IOCTL_NOTIF_RECV, &in.request) < 0)
                 return;
-        call.id = in.request.id; /* every call has to be answered, also one that is not looked at */
+        call.id = in.request.id; /* every call has to be answered, also one that is not read */
         if (!tree->is_dropped && call_read(&call, &in.request)) {
                 if (call.kind == ADOPT_CALL_LISTEN)
-                        verdict = answer_listen(&call);
+                        verdict = listen_answer(&call);
                 else {
-                        look_begin(tree, &call);
+                        call_look_begin(tree, &call);
                         return;
                 }
         }
-        answer(&call, verdict);
+        call_answer(&call, verdict);
 }
 
-/* RECV waits when there is nothing to receive, so each is asked for by poll(2). */
+/* RECV blocks when there is nothing to receive, so poll(2) goes before each. */
 static void notify_on_readable(struct loop_source *source) {
         struct adopt_tree *tree = source->owner;
 

@@ -31,10 +31,10 @@
 struct adopt_socket {
         struct socket_address address;
         uint64_t inode;
-        pid_t process; /* who bound it, and as which descriptor */
-        int number;
+        pid_t process;      /* the process that bound it */
+        int number;         /* its descriptor there */
         int reuses_port;    /* it had SO_REUSEPORT; -1: not known */
-        bool is_unanswered; /* the descriptor is in place, but the call was interrupted before it heard so */
+        bool is_unanswered; /* the descriptor is in place, but the call was interrupted before its answer */
 };
 
 struct adopt;
@@ -55,11 +55,11 @@ struct adopt_request {
 struct adopt_tree {
         bool is_used;
         bool is_dropped; /* its generation is gone, and the sockets with it: its binds are its own */
-        bool is_looking; /* a child looks at a call; no other is read meanwhile */
+        bool is_looking; /* an errand reads the call `looked`; no other is received meanwhile */
         struct adopt_request looked;
-        unsigned tries; /* to look at it, which have failed */
+        unsigned tries; /* errands for it that have failed */
         struct loop_timer again;
-        bool has_complained; /* said once what cannot be done for it */
+        bool has_complained; /* what cannot be done for it was logged */
         struct adopt *adopt;
         int failure;       /* the errno of the last refused bind: each is said once */
         uint64_t instance; /* its number */
@@ -82,21 +82,21 @@ struct adopt_rooms {
 
 struct adopt {
         struct adopt_rooms rooms;
-        size_t tree_places;       /* that were ever used: the others are not even looked at */
+        size_t tree_places;       /* of `trees` that were ever used: loops end there */
         struct adopt_tree *trees; /* ADOPT_TREES_MAX */
 };
 
-/* Before anything else here. `adopt` is all zero. */
+/* Call this first. `adopt` is all zero. */
 void adopt_open(struct adopt *adopt, const struct adopt_rooms *rooms);
 
-/* Once, before fleet_init and the first child: try whether adopting works, and say so in `rules`. When it
- * does not, say so in the log, and let instances be replaced instead of overlapping: two cannot bind the same
- * port. */
+/* Try whether adopting works here, and note it in `rules`. When it does not, log it, and change `fleet` so
+ * that instances do not overlap: two cannot bind the same port. Once, before fleet_init and the first
+ * child. */
 void adopt_try(struct socket_rules *rules, struct fleet_settings *fleet);
 
 /* Before the start of an instance. *out_fd is for launch_spec.adopt_fd, to be closed after launch_start(); -1
  * when nothing is adopted. Returns 0, or -1 with error: then it must not be started now. */
 int adopt_prepare(struct adopt *adopt, const struct instance *instance, int *out_fd, struct error *error);
 
-/* FLEET_DO_DROP: what may still run of this generation gets no socket any more. */
+/* FLEET_DO_DROP: processes that still run of this generation get no socket any more. */
 void adopt_drop(struct adopt *adopt, uint64_t generation);

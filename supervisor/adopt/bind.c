@@ -1,8 +1,8 @@
 /* Answering a bind: see call.h. Runs in the supervisor, for processes that it need not trust.
  *
- * A call that cannot be understood goes on in the kernel, which then gives the error it always gave. Nothing
- * is decided for safety here: a process that changes its arguments behind our back, or binds through
- * io_uring, gets what it would have got without tacet. */
+ * A call that cannot be understood goes on in the kernel, which then gives its usual error. Security does not
+ * depend on what is decided here: a process that changes its arguments meanwhile, or binds through io_uring,
+ * gets what it would have got without tacet. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -26,7 +26,7 @@ static struct adopt_socket *socket_by_address(struct adopt_tree *tree, const str
         return NULL;
 }
 
-/* Returns false when the call goes on: nothing there, nothing of ours, or nothing to be seen. */
+/* Read the address of the call. Returns false when it cannot be read or is none of ours: the call goes on. */
 static bool bind_address_take(
         const struct adopt_request *call, const struct adopt_sight *sight, struct socket_address *out) {
         const struct sockaddr *raw = (const struct sockaddr *)&sight->memory.socket_address;
@@ -41,15 +41,16 @@ static bool bind_address_take(
         return !socket_address_path(out) || adopt_path_address(call, socket_address_path(out), out);
 }
 
-/* The flag belongs to the open socket, so it is set anew by each bind; instances of one app want the same. */
-static void blocking_copy(int flags, int to) {
+/* O_NONBLOCK belongs to the socket, which all instances share: the last bind counts. Instances of one app
+ * want the same. */
+static void nonblock_copy(int flags, int to) {
         int present = fcntl(to, F_GETFL);
 
         if (flags >= 0 && present >= 0 && ((flags ^ present) & O_NONBLOCK))
                 (void)fcntl(to, F_SETFL, present ^ O_NONBLOCK);
 }
 
-/* Put `fd` on the descriptor of the call; the app's own socket is closed by that. */
+/* Put `fd` on the descriptor number of the call, which closes the app's own socket. Returns 0 or an errno. */
 static int socket_place(const struct adopt_request *call, int fd, int flags) {
         struct seccomp_notif_addfd request = {
                 .id = call->id,
@@ -62,17 +63,18 @@ static int socket_place(const struct adopt_request *call, int fd, int flags) {
         return adopt_ioctl(call->tree, SECCOMP_IOCTL_NOTIF_ADDFD, &request) < 0 ? errno : 0;
 }
 
-static bool is_held(const struct adopt_socket *entry) {
+static bool entry_is_held(const struct adopt_socket *entry) {
         return caller_inode(entry->process, entry->number) == entry->inode;
 }
 
-/* The tree has this address already. As in the kernel, another socket may share it only when both say so; one
- * that was closed since does not count. */
-static bool is_taken(const struct adopt_socket *entry, int reuses_port) {
-        return (entry->reuses_port == 0 || reuses_port == 0) && is_held(entry);
+/* Is the address of `entry`, which the tree has bound before, in use? As in the kernel, another socket may
+ * share it only when both have SO_REUSEPORT; an entry whose socket was closed since does not count. */
+static bool entry_is_taken(const struct adopt_socket *entry, int reuses_port) {
+        return (entry->reuses_port == 0 || reuses_port == 0) && entry_is_held(entry);
 }
 
-/* The file of a unix socket is made as the app would have made it: its user, its umask, its rights. */
+/* The generation's socket for the address. The file of a unix socket is made as the app would have made it:
+ * with its user, umask and rights. */
 static int socket_find(struct adopt_request *call, const struct socket_address *address, int ipv6_only,
         int *out_fd, struct error *error) {
         CLEANUP_IDENTITY struct caller_identity identity = {0};
@@ -86,7 +88,7 @@ static int socket_find(struct adopt_request *call, const struct socket_address *
                 call->tree->adopt->rooms.listeners, &call->tree->seat, address, &options, out_fd, error);
 }
 
-static int adopt_now(struct adopt_request *call, const struct socket_address *address,
+static int bind_adopt(struct adopt_request *call, const struct socket_address *address,
         const struct caller_socket *socket, struct adopt_socket *entry) {
         char text[SOCKET_ADDRESS_TEXT_BYTES];
         struct error error = {0};
@@ -103,7 +105,7 @@ static int adopt_now(struct adopt_request *call, const struct socket_address *ad
                 return error.code > 0 ? -error.code : ADOPT_GOES_ON;
         }
         caller_options_give(socket, fd);
-        blocking_copy(socket->flags, fd);
+        nonblock_copy(socket->flags, fd);
         code = fstat(fd, &status) < 0 ? errno : socket_place(call, fd, socket->flags);
         if (code != 0)
                 return code == ENOENT ? ADOPT_GOES_ON : -code;
@@ -123,21 +125,22 @@ static int adopt_now(struct adopt_request *call, const struct socket_address *ad
         return 0;
 }
 
-/* Where to write down another address: over one that is not held any more when all places are taken. */
-static struct adopt_socket *entry_for(const struct adopt_request *call) {
+/* A free place for another address; when all are taken, that of a socket which was closed since. */
+static struct adopt_socket *entry_take(const struct adopt_request *call) {
         struct adopt_tree *tree = call->tree;
 
         if (tree->socket_count < ADOPT_SOCKETS_MAX)
                 return &tree->sockets[tree->socket_count];
         for (size_t i = 0; i < tree->socket_count; i++)
-                if (!is_held(&tree->sockets[i]))
+                if (!entry_is_held(&tree->sockets[i]))
                         return &tree->sockets[i];
         adopt_complain(tree, call->thread, ENOBUFS, "adopt more sockets");
         return NULL;
 }
 
 /* Is it a stream socket that would be bound where ours is? */
-static bool is_suitable(const struct adopt_request *call, const struct caller_socket *socket, int family) {
+static bool socket_is_suitable(
+        const struct adopt_request *call, const struct caller_socket *socket, int family) {
         if (!socket->type)
                 adopt_complain(call->tree, call->thread, EPERM, "see the sockets");
         return socket->type == SOCK_STREAM && socket->domain == family && !socket->is_elsewhere &&
@@ -149,18 +152,18 @@ static int bind_answer(struct adopt_request *call, const struct socket_address *
         struct adopt_tree *tree = call->tree;
         struct adopt_socket *known = adopt_socket_by_inode(tree, socket->inode), *entry;
 
-        if (known) { /* bound already; or in place since a call that was interrupted and came again */
+        if (known) { /* bound already, or put in place before this call was interrupted and repeated */
                 if (!known->is_unanswered || known->number != call->number)
                         return ADOPT_GOES_ON;
                 call->placed = known;
                 return 0;
         }
         entry = socket_by_address(tree, address);
-        if (entry && is_taken(entry, socket->reuses_port))
+        if (entry && entry_is_taken(entry, socket->reuses_port))
                 return -EADDRINUSE;
         if (!entry)
-                entry = entry_for(call);
-        return entry ? adopt_now(call, address, socket, entry) : ADOPT_GOES_ON;
+                entry = entry_take(call);
+        return entry ? bind_adopt(call, address, socket, entry) : ADOPT_GOES_ON;
 }
 
 int adopt_answer_bind(struct adopt_request *call, const struct adopt_sight *sight) {
@@ -173,7 +176,7 @@ int adopt_answer_bind(struct adopt_request *call, const struct adopt_sight *sigh
                 return ADOPT_GOES_ON;
         if (adopt_is_our_lack(code))
                 adopt_complain(call->tree, call->thread, code, "see the sockets");
-        if (code != 0 || !is_suitable(call, socket, address.generic.sa_family)) {
+        if (code != 0 || !socket_is_suitable(call, socket, address.generic.sa_family)) {
                 if (socket->type == SOCK_STREAM)
                         listeners_kept_yield(call->tree->adopt->rooms.listeners, &address);
                 return ADOPT_GOES_ON;

@@ -15,15 +15,15 @@
 #include "supervisor/adopt/caller.h"
 #include "supervisor/process/errand.h"
 
-/* What a call is answered with: 0, an errno below 0, or this. */
+/* A call is answered with 0, an errno below 0, or this: the kernel performs it. */
 enum { ADOPT_GOES_ON = 1 };
 
-/* What the child saw of one call: all that the caller has a hand in. */
+/* What the child read of one call: all that the caller can change or delay. */
 struct adopt_sight {
-        enum adopt_call kind; /* and what follows, as socketcall(2) says them */
+        enum adopt_call kind; /* it and the next three: of a socketcall(2), the call that it stands for */
         int number;
         uint64_t address, length;
-        int memory_code; /* 0: what stands at the address is there; else an errno */
+        int memory_code; /* 0: `memory` has been read; else an errno */
         union {
                 char path[CALLER_PATH_BYTES];
                 struct sockaddr_storage socket_address;
@@ -33,13 +33,12 @@ struct adopt_sight {
 };
 static_assert(sizeof(struct adopt_sight) <= ERRAND_BYTES_MAX, "an answer of an errand");
 
-/* Have a child look at the call: it may take as long as the caller likes. Returns 0, and on_seen gets the
- * tree and a struct adopt_sight, or nothing; or -1 with error. */
+/* Have a child read the call, which may block for as long as the caller likes. Returns 0, and on_seen gets
+ * the tree as owner and a struct adopt_sight, or no answer; or -1 with error. */
 int adopt_look(const struct adopt_request *call, errand_handler *on_seen, struct error *error);
 
 /* ioctl(2) on the descriptor of a tree; the C libraries disagree about the type of the request. Being stopped
- * or traced interrupts it; a RECV is not repeated then, because what there was to receive may be gone, and it
- * would wait. */
+ * or traced interrupts it; a RECV is not repeated then: the call may be gone, and RECV would block. */
 static inline int adopt_ioctl(const struct adopt_tree *tree, unsigned long request, void *argument) {
         long result;
 
@@ -49,38 +48,42 @@ static inline int adopt_ioctl(const struct adopt_tree *tree, unsigned long reque
         return (int)result;
 }
 
-/* Decide a bind, and put the socket in place when it is ours to answer. Waits for nothing. */
+/* Returns the answer to a bind; if that is 0, the generation's socket has been put in place. Does not
+ * block. */
 int adopt_answer_bind(struct adopt_request *call, const struct adopt_sight *sight);
 
-/* Decide the removal of a file: the name of a socket that we keep stays. */
+/* Returns the answer to the removal of a file: 0, without removing it, for that of a listener's socket. */
 int adopt_answer_unlink(const struct adopt_request *call, const struct adopt_sight *sight);
 
-/* Does the call still wait? What was read of the caller is only true if it does. */
+/* True while the caller waits for the answer: only then what was read of it is certainly its own. */
 static inline bool adopt_is_waiting(const struct adopt_request *call) {
         uint64_t id = call->id;
 
         return adopt_ioctl(call->tree, SECCOMP_IOCTL_NOTIF_ID_VALID, &id) == 0;
 }
 
-/* What keeps us from looking, in contrast to what the caller did wrong. */
+/* True for an errno by which we could not read the caller, false for one by which its call was wrong. */
 static inline bool adopt_is_our_lack(int code) {
         return code == EACCES || code == EPERM || code == EMFILE || code == ENFILE || code == ENOMEM;
 }
 
 /* ---- tree.c ---- */
 
+/* Give `adopt` its table of trees. */
 void adopt_trees_open(struct adopt *adopt);
 
 /* A place for the tree of one more instance; NULL when there is none. */
 struct adopt_tree *adopt_tree_take(struct adopt *adopt);
 
-/* Nothing of it is watched any more. Its processes get ENOSYS from then on, if there are any. */
+/* End the watch on a tree. Reported calls of its processes fail with ENOSYS from then on (seccomp(2)). */
 void adopt_tree_close(struct adopt_tree *tree);
 
-/* A stream address of that path as the caller sees it. Returns false when that cannot be told. */
+/* Make the address of a unix stream socket from a path as the caller names it. Returns false when where it
+ * leads cannot be told. */
 bool adopt_path_address(const struct adopt_request *call, const char *path, struct socket_address *out);
 
+/* The tree's socket with this inode; NULL when there is none, or `inode` is 0. */
 struct adopt_socket *adopt_socket_by_inode(struct adopt_tree *tree, uint64_t inode);
 
-/* Say once per instance what will not work. */
+/* Log, once per instance, that we cannot do `what` to the process because of the errno `code`. */
 void adopt_complain(struct adopt_tree *tree, pid_t thread, int code, const char *what);

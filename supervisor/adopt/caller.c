@@ -1,5 +1,5 @@
-/* Reading what a waiting process has: see caller.h. Runs in the supervisor, and in children of its own
- * (look.c) where it may take long.
+/* Reading the memory and sockets of a waiting process: see caller.h. Runs in the supervisor, and in children
+ * of its own (look.c) where it may block.
  *
  * Only files of /proc/THREAD are opened, and links there are read as text, never followed into a file system:
  * a mount of the app's own making could hold up PID 1 for ever. Where the kernel refuses, the same is tried
@@ -33,9 +33,9 @@ static void proc_path(pid_t thread, const char *name, char out[static PROC_PATH_
         snprintf(out, PROC_PATH_BYTES, "/proc/%d/%s", (int)thread, name);
 }
 
-/* ---- as whom ---- */
+/* ---- identity ---- */
 
-/* A change of the user for files makes the kernel forget two settings of this process: they are made anew. */
+/* setfsuid(2) resets PR_SET_DUMPABLE and PR_SET_PDEATHSIG of this process (prctl(2)): set both again. */
 void caller_identity_return(struct caller_identity *identity) {
         if (identity->has_mask)
                 (void)umask(identity->mask);
@@ -50,7 +50,7 @@ void caller_identity_return(struct caller_identity *identity) {
         identity->is_borrowed = false;
 }
 
-/* Returns false when there is nothing to gain. */
+/* Returns false when the caller's identity is our own, or already borrowed, or cannot be read. */
 static bool identity_borrow(pid_t thread, struct caller_identity *out) {
         char path[PROC_PATH_BYTES];
         struct stat owner;
@@ -65,7 +65,7 @@ static bool identity_borrow(pid_t thread, struct caller_identity *out) {
         return out->user != owner.st_uid || out->group != owner.st_gid;
 }
 
-static bool is_refused(int code) {
+static bool code_is_refusal(int code) {
         return code == EACCES || code == EPERM;
 }
 
@@ -75,7 +75,7 @@ static int proc_open(pid_t thread, const char *name, struct caller_identity *bor
 
         proc_path(thread, name, path);
         fd = open(path, O_RDONLY | O_CLOEXEC);
-        if (fd < 0 && is_refused(errno)) {
+        if (fd < 0 && code_is_refusal(errno)) {
                 int code = errno;
 
                 if (identity_borrow(thread, borrowed))
@@ -86,7 +86,7 @@ static int proc_open(pid_t thread, const char *name, struct caller_identity *bor
         return fd;
 }
 
-/* A link as text. Returns its length, or -1 with errno; one that does not fit is too long. */
+/* Read a link as text. Returns its length, or -1 with errno: ENAMETOOLONG when it does not fit. */
 static ssize_t proc_link(
         pid_t thread, const char *name, struct caller_identity *borrowed, char *out, size_t out_bytes) {
         char path[PROC_PATH_BYTES];
@@ -94,7 +94,7 @@ static ssize_t proc_link(
 
         proc_path(thread, name, path);
         length = readlink(path, out, out_bytes);
-        if (length < 0 && is_refused(errno)) {
+        if (length < 0 && code_is_refusal(errno)) {
                 int code = errno;
 
                 if (identity_borrow(thread, borrowed))
@@ -114,7 +114,7 @@ static ssize_t proc_link(
 
 /* ---- memory ---- */
 
-/* As much as there is, up to `size`. Returns the count, or an errno below 0. */
+/* Copy up to `size` bytes, as many as are mapped. Returns the count, or an errno below 0. */
 static ssize_t memory_copy(pid_t thread, uint64_t address, void *out, size_t size) {
         CLEANUP_IDENTITY struct caller_identity borrowed = {0};
         CLEANUP_FD int fd = proc_open(thread, "mem", &borrowed);
@@ -136,7 +136,7 @@ int caller_read_memory(pid_t thread, uint64_t address, void *out, size_t size) {
         return (size_t)got == size ? 0 : EFAULT;
 }
 
-/* The kernel copies up to the first byte that is not there, so a string at the end of a mapping comes
+/* The kernel copies up to the first byte that is not mapped, so a string at the end of a mapping comes
  * whole. */
 int caller_read_string(pid_t thread, uint64_t address, char *out, size_t size) {
         ssize_t got = memory_copy(thread, address, out, size);
@@ -148,7 +148,7 @@ int caller_read_string(pid_t thread, uint64_t address, char *out, size_t size) {
 
 /* ---- the socket ---- */
 
-static uint64_t inode_of(pid_t thread, int number, struct caller_identity *borrowed) {
+static uint64_t socket_inode(pid_t thread, int number, struct caller_identity *borrowed) {
         char name[32], text[64];
         uint64_t inode;
         ssize_t length;
@@ -167,7 +167,7 @@ static uint64_t inode_of(pid_t thread, int number, struct caller_identity *borro
 uint64_t caller_inode(pid_t thread, int number) {
         CLEANUP_IDENTITY struct caller_identity borrowed = {0};
 
-        return inode_of(thread, number, &borrowed);
+        return socket_inode(thread, number, &borrowed);
 }
 
 /* The number in a line "KEY\tNUMBER" of a file below /proc; false when there is none. */
@@ -287,7 +287,7 @@ static const struct {
 };
 static_assert(sizeof options_table / sizeof *options_table <= CALLER_OPTIONS_MAX, "room for all of them");
 
-static void number_read(int fd, int level, int name, int *out) {
+static void option_read(int fd, int level, int name, int *out) {
         socklen_t length = sizeof(int);
         int value;
 
@@ -298,11 +298,11 @@ static void number_read(int fd, int level, int name, int *out) {
 static bool duplicate_read(int fd, struct caller_socket *out) {
         if (fd < 0)
                 return false;
-        number_read(fd, SOL_SOCKET, SO_DOMAIN, &out->domain);
-        number_read(fd, SOL_SOCKET, SO_TYPE, &out->type);
-        number_read(fd, SOL_SOCKET, SO_REUSEPORT, &out->reuses_port);
-        number_read(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &out->device);
-        number_read(fd, IPPROTO_IPV6, IPV6_V6ONLY, &out->ipv6_only);
+        option_read(fd, SOL_SOCKET, SO_DOMAIN, &out->domain);
+        option_read(fd, SOL_SOCKET, SO_TYPE, &out->type);
+        option_read(fd, SOL_SOCKET, SO_REUSEPORT, &out->reuses_port);
+        option_read(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &out->device);
+        option_read(fd, IPPROTO_IPV6, IPV6_V6ONLY, &out->ipv6_only);
         for (size_t i = 0; i < sizeof options_table / sizeof *options_table; i++) {
                 struct caller_option *option = &out->options[i];
                 socklen_t bytes = sizeof option->value;
@@ -336,7 +336,7 @@ int caller_look(pid_t thread, int number, struct caller_socket *out) {
         CLEANUP_FD int fd = -1;
 
         *out = CALLER_SOCKET_NONE;
-        out->inode = inode_of(thread, number, &borrowed);
+        out->inode = socket_inode(thread, number, &borrowed);
         if (!out->inode)
                 return errno;
         flags_read(thread, number, &borrowed, out);

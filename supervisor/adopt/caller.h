@@ -2,17 +2,17 @@
 
 /* The process that waits in a reported system call: its memory and the socket that it named.
  *
- * The functions that say "in a child" may take as long as that process likes: its memory can be a file of a
+ * Functions marked "in a child" may block for as long as that process likes: its memory can be a file of a
  * file system of its own, and the last close of its connection can linger. They are called in an errand
- * (errand.h). The others wait for nothing.
+ * (errand.h). The others do not block.
  *
- * All of it is read through /proc and pidfd_getfd(2), which the kernel allows to who might trace the process:
- * one of the same user, or with CAP_SYS_PTRACE. A root without that capability (the default of containers)
- * reads as the caller's user instead (setfsuid(2)); only the options of its socket stay unknown then. Nothing
- * of the caller's choice is looked up in a file system.
+ * All is read through /proc and pidfd_getfd(2), which the kernel allows to a process that may trace the
+ * caller: one of the same user, or with CAP_SYS_PTRACE (ptrace(2)). A root without that capability (the
+ * default of containers) reads as the caller's user instead (setfsuid(2)); only the options of its socket
+ * stay unknown then. No path that the caller names is looked up in a file system.
  *
- * What is read is only true while the call still waits: ask the kernel (SECCOMP_IOCTL_NOTIF_ID_VALID) before
- * using it. */
+ * What was read is certainly the caller's only while its call still waits: check that (adopt_is_waiting())
+ * before using it. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -21,7 +21,7 @@
 
 #define CALLER_PATH_BYTES 512
 
-/* What files are opened and made as, while it is the caller's instead of our own. */
+/* Our own identity for files, kept while the caller's is borrowed. */
 struct caller_identity {
         bool is_borrowed, has_mask;
         uid_t user; /* to go back to */
@@ -30,9 +30,10 @@ struct caller_identity {
         int death_signal;
 };
 
-/* From here on files are opened and made as the caller would make them: its user, group and umask, as far as
- * we may. */
+/* From here on open and make files as the caller would: with its user, group and umask, as far as we may. */
 void caller_identity_borrow(pid_t thread, struct caller_identity *out);
+
+/* Go back to our own identity. Harmless when none is borrowed. */
 void caller_identity_return(struct caller_identity *identity);
 #define CLEANUP_IDENTITY __attribute__((cleanup(caller_identity_return)))
 
@@ -69,8 +70,8 @@ struct caller_socket {
  * socket, ENOENT when it is not open or the thread has gone, EACCES or EPERM when it may not be seen. */
 int caller_look(pid_t thread, int number, struct caller_socket *out);
 
-/* Give the socket `to` what an app sets before bind and what accepted connections inherit. The options of the
- * address are not among it: they are ours. */
+/* Set those options on the socket `to` that an app sets before bind and that accepted connections inherit.
+ * Options that concern the address are not among them: the listener's count. */
 void caller_options_give(const struct caller_socket *socket, int to);
 
 /* The inode of the socket at that descriptor; 0 with errno when it is none, not open, or not to be seen. */

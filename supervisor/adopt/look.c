@@ -1,10 +1,9 @@
-/* Looking at a reported call: see call.h. What begins at look() runs in a child of the supervisor, for
- * one call.
+/* Reading a reported call: see call.h. call_look() runs in a child of the supervisor, for one call.
  *
- * The address of a bind stands in the caller's memory, which may be a mapped file that somebody's file system
- * never delivers, and its socket may be the last copy of a connection that lingers when it is closed. So
- * nothing of the caller's is read or held in the supervisor itself: it gets a struct of numbers and bytes,
- * and judges those. */
+ * The address of a bind is in the caller's memory, which may be a mapped file whose file system never
+ * answers, and its socket may be the last copy of a connection that lingers when it is closed. So the
+ * supervisor itself reads and holds nothing of the caller's: it gets a struct of numbers and bytes, and
+ * decides by those. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,7 +11,7 @@
 
 #include "supervisor/adopt/call.h"
 
-/* socketcall(2): the arguments stand in memory, as 32-bit words. */
+/* socketcall(2): the arguments are in memory, as 32-bit words. */
 static bool call_unpack(pid_t thread, struct adopt_sight *sight) {
         bool is_bind = sight->number == 2; /* SYS_BIND, SYS_LISTEN of <linux/net.h> */
         size_t count = is_bind ? 3 : 2;
@@ -29,7 +28,7 @@ static bool call_unpack(pid_t thread, struct adopt_sight *sight) {
         return true;
 }
 
-static void bind_see(pid_t thread, struct adopt_sight *sight) {
+static void bind_look(pid_t thread, struct adopt_sight *sight) {
         size_t bytes = sight->length;
 
         sight->memory_code = bytes < sizeof(sa_family_t) || bytes > sizeof sight->memory.socket_address
@@ -39,8 +38,8 @@ static void bind_see(pid_t thread, struct adopt_sight *sight) {
                 sight->socket_code = caller_look(thread, sight->number, &sight->socket);
 }
 
-/* The child's. */
-static size_t look(const void *request, int fd, void *out, size_t room) {
+/* In the child. */
+static size_t call_look(const void *request, int fd, void *out, size_t room) {
         const struct adopt_request *call = request;
         struct adopt_sight *sight = out;
 
@@ -55,7 +54,7 @@ static size_t look(const void *request, int fd, void *out, size_t room) {
         if (sight->kind == ADOPT_CALL_SOCKETCALL && !call_unpack(call->thread, sight))
                 sight->kind = ADOPT_CALL_NONE;
         if (sight->kind == ADOPT_CALL_BIND)
-                bind_see(call->thread, sight);
+                bind_look(call->thread, sight);
         else if (sight->kind == ADOPT_CALL_UNLINK || sight->kind == ADOPT_CALL_UNLINKAT)
                 sight->memory_code = caller_read_string(
                         call->thread, sight->address, sight->memory.path, sizeof sight->memory.path);
@@ -63,7 +62,7 @@ static size_t look(const void *request, int fd, void *out, size_t room) {
 }
 
 int adopt_look(const struct adopt_request *call, errand_handler *on_seen, struct error *error) {
-        const struct errand_order order = {.work = look,
+        const struct errand_order order = {.work = call_look,
                 .request = call,
                 .request_bytes = sizeof *call,
                 .fd = -1,

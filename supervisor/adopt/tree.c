@@ -20,15 +20,15 @@ void adopt_tree_close(struct adopt_tree *tree) {
         tree->is_used = false;
 }
 
-/* Apart from the supervisor's other tables: most have no use for it. */
+/* Not in struct adopt: where nothing is adopted its pages are never touched. */
 static struct adopt_tree all_trees[ADOPT_TREES_MAX];
 
 void adopt_trees_open(struct adopt *adopt) {
         adopt->trees = all_trees;
 }
 
-/* Instances are never more than there is room for: what must go is the tree whose instance has ended longest
- * ago. Its processes get ENOSYS from then on. */
+/* There is room for all instances. When all places are taken, the tree goes whose instance ended longest ago:
+ * its processes get ENOSYS from then on. */
 struct adopt_tree *adopt_tree_take(struct adopt *adopt) {
         struct adopt_tree *oldest = NULL;
 

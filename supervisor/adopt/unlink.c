@@ -1,9 +1,9 @@
 /* Keeping the names of adopted unix sockets: see call.h. Runs in the supervisor.
  *
  * Many servers remove the file of their socket before they bind it, and when they end. But the socket belongs
- * to every generation, and a client that finds no name cannot wait in its queue: so the removal is answered
- * as done, and the name stays as long as the supervisor. Only with a path in `adopt` are such calls reported
- * at all. */
+ * to every generation, and without its file no client can connect to it: so the removal is answered as if
+ * done, and the file stays as long as the supervisor runs. Such calls are reported only with a path in
+ * `adopt`. */
 
 #include <fcntl.h>
 #include <stddef.h>
@@ -13,24 +13,25 @@
 #include "supervisor/adopt/caller.h"
 #include "supervisor/sockets/listeners.h"
 
-static const char *last_part(const char *path) {
+static const char *path_last_part(const char *path) {
         const char *slash = strrchr(path, '/');
 
         return slash ? slash + 1 : path;
 }
 
-/* Most removals are of something else: told by the name alone, without another look at the caller. */
-static bool is_likely(const struct socket_rules *rules, const char *path) {
+/* May the path be that of a rule? Most removals are of other files: the last part of the name tells, without
+ * reading more of the caller. */
+static bool path_may_match(const struct socket_rules *rules, const char *path) {
         for (size_t i = 0; i < rules->adopt_count; i++) {
                 const char *rule = socket_address_path(&rules->adopts[i]);
 
-                if (rule && strcmp(last_part(rule), last_part(path)) == 0)
+                if (rule && strcmp(path_last_part(rule), path_last_part(path)) == 0)
                         return true;
         }
         return false;
 }
 
-static bool is_kept(const struct listeners *listeners, const struct socket_address *address) {
+static bool address_is_listened(const struct listeners *listeners, const struct socket_address *address) {
         char text[SOCKET_ADDRESS_TEXT_BYTES];
         struct listener_view view;
 
@@ -48,13 +49,13 @@ int adopt_answer_unlink(const struct adopt_request *call, const struct adopt_sig
         if (call->kind == ADOPT_CALL_UNLINKAT && (call->length & AT_REMOVEDIR))
                 return ADOPT_GOES_ON;
         if (sight->memory_code != 0 || !adopt_is_waiting(call) ||
-                !is_likely(call->tree->adopt->rooms.rules, path))
+                !path_may_match(call->tree->adopt->rooms.rules, path))
                 return ADOPT_GOES_ON;
-        /* Relative to a directory that is open there: not followed. */
+        /* A path relative to an open directory is not followed. */
         if (path[0] != '/' && call->number != AT_FDCWD)
                 return ADOPT_GOES_ON;
         if (!adopt_path_address(call, path, &address) ||
                 rules_match(call->tree->adopt->rooms.rules, &address) < 0)
                 return ADOPT_GOES_ON;
-        return is_kept(call->tree->adopt->rooms.listeners, &address) ? 0 : ADOPT_GOES_ON;
+        return address_is_listened(call->tree->adopt->rooms.listeners, &address) ? 0 : ADOPT_GOES_ON;
 }

@@ -1,6 +1,5 @@
-/* Building replies: see reply.h. Runs in the rooms, for peers that were let in; jansson escapes
- * what has to be. docs/PROTOCOL.md is written for who reads them; the interface text below is what a Varlink
- * client is told. */
+/* Building replies: see reply.h. Runs in the supervisor, for peers that may ask; jansson escapes what has to
+ * be. docs/PROTOCOL.md describes them for readers, the text of the interface below for Varlink clients. */
 
 #include "supervisor/control/reply.h"
 
@@ -167,7 +166,7 @@ static json_t *listeners_json(const struct control_rooms *rooms) {
         return list;
 }
 
-/* null: nothing is to be adopted; false: it is, but cannot be had here. */
+/* null: nothing is to be adopted; false: adopting does not work here. */
 static json_t *adopting_json(const struct control_rooms *rooms) {
         return rooms->rules->adopt_count ? json_boolean(rooms->rules->is_adopting) : json_null();
 }

@@ -3,8 +3,8 @@
 /* Replies of the control socket: JSON text with its NUL, ready to be sent. No value, no name of a secret can
  * get here.
  *
- * Each writes to `out` and returns how many bytes, or 0 when it does not fit or there is no memory: then
- * nothing was written that counts. */
+ * Each function writes to `out`, of `room` bytes, and returns how many, or 0 when the reply does not fit or
+ * there is no memory: then `out` is not to be sent. */
 
 #include <stddef.h>
 #include <stdint.h>
@@ -25,11 +25,14 @@ size_t control_reply_step(char *out, size_t room, const char *line, uint64_t gen
 size_t control_reply_result(
         char *out, size_t room, const char *result, uint64_t generation, int64_t elapsed_ns);
 
-/* Nothing to say but that it is done. */
+/* The request is done; no parameters. */
 size_t control_reply_done(char *out, size_t room);
 
+/* The state of the supervisor, its instances and listeners. */
 size_t control_reply_status(char *out, size_t room, const struct control_rooms *rooms);
+
+/* What this program is: vendor, product, version and interfaces. */
 size_t control_reply_info(char *out, size_t room);
 
-/* The interface in Varlink's own language; an error when it is none of ours. */
+/* The description of `interface` in Varlink's language; an error reply when it is none of ours. */
 size_t control_reply_interface(char *out, size_t room, const char *interface);

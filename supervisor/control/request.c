@@ -1,10 +1,10 @@
 /* Reading a request: see request.h.
  *
- * One of the two places where the resident process parses a text that comes from outside (the other is
- * notify/message.c). It is reached only by root and by the user that tacet itself runs as (SO_PEERCRED, asked
- * before the first byte is read), who could do to it anyway what they like; with at most 4 KiB; and jansson
- * does it, in whose strict mode a text is one JSON object or refused. A fuzz target covers it. A child
- * process for each request, as for secrets, would cost more code than it guards. */
+ * One of the two places where the resident process parses text from outside (the other is notify/message.c).
+ * Only root and the user that tacet runs as can reach it (SO_PEERCRED, checked before the first byte is
+ * read), and they control the process anyway. It takes at most 4 KiB, and jansson's strict mode refuses what
+ * is not one JSON object. A fuzz target covers it. A child process for each request, as for secrets, would be
+ * more code than it protects. */
 
 #include "supervisor/control/request.h"
 
@@ -27,7 +27,7 @@ static const struct {
         {"org.varlink.service.GetInterfaceDescription", CONTROL_GET_INTERFACE},
 };
 
-/* Keep what a name may consist of, so that it can stand in a reply and in the log. */
+/* Copy only the characters that a name may have, so that it is harmless in a reply and in the log. */
 static void name_copy(char out[static CONTROL_NAME_BYTES_MAX], const char *name) {
         size_t used = 0;
 
@@ -36,7 +36,7 @@ static void name_copy(char out[static CONTROL_NAME_BYTES_MAX], const char *name)
         out[used] = '\0';
 }
 
-static void refuse(struct control_request *out, enum control_method how, const char *name) {
+static void request_refuse(struct control_request *out, enum control_method how, const char *name) {
         out->method = how;
         name_copy(out->name, name);
 }
@@ -72,23 +72,23 @@ static void parameters_read(struct control_request *out, json_t *parameters) {
         json_object_foreach(parameters, name, value) {
                 if (parameter_read(out, name, value))
                         continue;
-                refuse(out, CONTROL_NO_PARAMETER, name);
+                request_refuse(out, CONTROL_NO_PARAMETER, name);
                 return;
         }
         if (out->method == CONTROL_GET_INTERFACE && !*out->name)
-                refuse(out, CONTROL_NO_PARAMETER, "interface");
+                request_refuse(out, CONTROL_NO_PARAMETER, "interface");
 }
 
-/* INTERFACE.Method: an interface of ours without such a method, or one that is not ours. */
+/* Say what is wrong with INTERFACE.Method: the method of an interface of ours, or the interface. */
 static void method_refuse(struct control_request *out, const char *name) {
         const char *dot = strrchr(name, '.');
 
         for (size_t i = 0; dot && i < sizeof methods / sizeof *methods; i++)
                 if (strncmp(methods[i].name, name, (size_t)(dot - name) + 1) == 0) {
-                        refuse(out, CONTROL_NO_METHOD, name);
+                        request_refuse(out, CONTROL_NO_METHOD, name);
                         return;
                 }
-        refuse(out, CONTROL_NO_INTERFACE, name);
+        request_refuse(out, CONTROL_NO_INTERFACE, name);
         dot = strrchr(out->name, '.');
         if (dot)
                 out->name[dot - out->name] = '\0';
@@ -103,7 +103,7 @@ static void method_read(struct control_request *out, const char *name) {
         method_refuse(out, name);
 }
 
-/* The members of a call. -1: there is one that is none of a call, or of a wrong type. */
+/* Read the members of a call. Returns -1 when one is unknown or of a wrong type. */
 static int members_read(
         json_t *call, const char **out_method, json_t **out_parameters, struct control_request *out) {
         bool is_upgrade = false;

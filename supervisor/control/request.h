@@ -26,9 +26,9 @@ struct control_request {
         bool is_oneway;                    /* no reply is wanted */
         bool is_forced, is_emergency;      /* of CONTROL_ROTATE */
         bool waits;                        /* of CONTROL_ROTATE, CONTROL_ROLLBACK */
-        char name[CONTROL_NAME_BYTES_MAX]; /* tame ASCII; the interface of CONTROL_GET_INTERFACE */
+        char name[CONTROL_NAME_BYTES_MAX]; /* harmless ASCII; the interface of CONTROL_GET_INTERFACE */
 };
 
-/* Read one message (without its NUL). Returns 0, or -1 when it is no call at all: then who sent it does not
- * speak this protocol. Everything else that may be wrong is a `method` that says so. */
+/* Read one message (without its NUL). Returns 0, or -1 when it is no call at all: then the peer does not
+ * speak this protocol. For other mistakes `method` is one of CONTROL_NO_*. */
 int control_request_parse(const char *text, size_t length, struct control_request *out);

@@ -1,10 +1,10 @@
 /* Serving the control socket: see server.h.
  *
  * Runs in the supervisor, whose loop it must never hold up: every descriptor is non-blocking, every buffer
- * has its size, every client a time in which it has to finish what it began. Who may ask is decided by
- * SO_PEERCRED before the first byte is read: root, or the user that tacet runs as; the socket's mode says the
- * same. A client that has asked and not yet been answered is not read from. What went wrong with one client
- * is no message above `debug`: it is the client's. */
+ * has a fixed size, every client has a limited time. SO_PEERCRED decides before the first byte is read
+ * whether a peer may ask: root, or the user that tacet runs as; the socket's mode says the same. A client
+ * that waits for its answer is not read from. Errors of a client are logged at `debug`: they concern the
+ * client alone. */
 
 #include "supervisor/control/server.h"
 
@@ -67,8 +67,8 @@ static bool client_has_request(const struct client *client) {
         return memchr(client->in, '\0', client->in_used) != NULL;
 }
 
-/* What is waited for: room to write, a request, or only the peer's end while it waits itself (errors and
- * hang-ups always come). The clock of what was begun goes on. */
+/* Set the events to wait for: room to write, a request, or only the peer's end while it waits for a rotation
+ * (errors and hang-ups always come). The client's timeout goes on. */
 static void client_arm(struct client *client) {
         struct loop *loop = control.rooms.loop;
         uint32_t events = client->out_used             ? EPOLLOUT
@@ -145,8 +145,8 @@ static void reply_result(struct client *client, const char *result, uint64_t gen
 
 /* ---- requests ---- */
 
-/* The service ends: nothing begins any more. Returns true when that has been said. */
-static bool end_reply(struct client *client) {
+/* While the service ends no rotation begins. Returns true when it does, and the client was told so. */
+static bool ending_reply(struct client *client) {
         struct fleet_view view;
 
         fleet_look(control.rooms.fleet, &view);
@@ -156,7 +156,7 @@ static bool end_reply(struct client *client) {
         return true;
 }
 
-/* The core has been asked: wait for what comes of it, or say that it has. */
+/* The core has the request: let the client wait for the result, or reply at once. */
 static void asked_reply(struct client *client, const struct control_request *request) {
         size_t room;
         char *out;
@@ -178,7 +178,7 @@ static void rotation_ask(struct client *client, const struct control_request *re
                 return;
         }
         client->asked_ns = time_now_ns();
-        if (end_reply(client))
+        if (ending_reply(client))
                 return;
         client->ticket = control_ticket_take(control.rooms.fleet);
         facts_push(control.rooms.facts, time_now_ns(),
@@ -188,13 +188,13 @@ static void rotation_ask(struct client *client, const struct control_request *re
         asked_reply(client, request);
 }
 
-/* That there is nothing to go back to is told at once, also to who does not wait. */
+/* That there is nothing to go back to is replied at once, also to a client that does not wait. */
 static void rollback_ask(struct client *client, const struct control_request *request) {
         const struct fleet *fleet = control.rooms.fleet;
         struct fleet_view view;
 
         client->asked_ns = time_now_ns();
-        if (end_reply(client))
+        if (ending_reply(client))
                 return;
         fleet_look(fleet, &view);
         if (view.phase == FLEET_PHASE_STARTING || (view.phase == FLEET_PHASE_IDLE && !view.has_previous)) {
@@ -244,8 +244,8 @@ static void request_serve(struct client *client, const struct control_request *r
         }
 }
 
-/* Serve the request at the head of what has come, when it has come whole and the last one is answered.
- * Returns false when there is none. */
+/* Serve the client's next request, once it is complete and the last one is answered. Returns false when there
+ * is none. */
 static bool client_serve(struct client *client) {
         struct control_request request;
         const char *end;
@@ -341,7 +341,7 @@ static bool peer_is_allowed(int fd) {
                (peer.uid == 0 || peer.uid == geteuid());
 }
 
-/* Say why, should there be room for it at once, and hang up. */
+/* Reply why, if that can be sent at once, and disconnect. */
 static void peer_refuse(int fd, const char *name) {
         char text[256];
         size_t bytes = control_reply_error(text, sizeof text, name, NULL, NULL);
@@ -391,7 +391,7 @@ static void listener_on_readable(struct loop_source *source) {
                         peer_accept(fd);
                         continue;
                 }
-                /* Whoever waits goes on waiting, and must not keep the loop turning. */
+                /* Pause: the connection that waits would wake the loop again and again. */
                 if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
                         loop_remove(control.rooms.loop, source);
                         loop_timer_set(

@@ -2,8 +2,9 @@
 
 /* The control socket of a running supervisor: a unix stream socket for root and the user that tacet runs as.
  *
- * Requests ask for a rotation or for the state; docs/PROTOCOL.md describes them. Nothing here ever waits for
- * a peer: there are at most eight, each with one request at a time, and one that is too slow is let go. */
+ * Requests ask for a rotation or for the state; docs/PROTOCOL.md describes them. Nothing here waits for a
+ * peer: there are at most eight, each with one request at a time, and one that is too slow is
+ * disconnected. */
 
 #include <stdbool.h>
 
@@ -29,18 +30,17 @@ struct control_rooms {
         const struct generations *generations;
 };
 
-/* Listen at `path` (NULL: nothing is done, here and in all that follows). Before the first start: returns -1
- * with error when that cannot be, or another supervisor answers there. A socket that nobody serves any more
- * is replaced. */
+/* Listen at `path` (NULL: the functions here do nothing). Before the first start. A socket that no process
+ * serves any more is replaced. Returns 0, or -1 with error, also when another supervisor answers there. */
 int control_open(const struct control_rooms *rooms, const char *path, struct error *error);
 
-/* Serve one request that has come, for which no fact may be waiting: the number of the next load must be
- * sure. Returns false when there was none. Call it after each round of facts, until it does. */
+/* Serve one request that has come. The queue of facts must be empty, so that the number of the next load is
+ * certain. Returns false when there was none. Call it after each round of facts, until it does. */
 bool control_serve(void);
 
-/* A report of the core and the words that the log has for it: those who wait for a rotation are told. */
+/* A report of the core, and its line in the log: answer clients that wait for a rotation. */
 void control_report(const struct fleet_action *action, const char *line);
 
-/* The fleet is over: answer who still waits, let everybody go, remove the socket if it is still ours.
- * Idempotent. */
+/* The fleet is over: answer clients that still wait, disconnect all, remove the socket's file if it is still
+ * ours. May be called again. */
 void control_close(void);

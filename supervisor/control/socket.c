@@ -1,5 +1,5 @@
-/* The file of the control socket: see socket.h. In the supervisor, once at the start and once at the end;
- * only there may it wait, for another supervisor that does the same in the same folder. */
+/* The file of the control socket: see socket.h. Called in the supervisor at the start and at the end, so it
+ * may wait for another supervisor that does the same in the same folder. */
 
 #include "supervisor/control/socket.h"
 
@@ -14,7 +14,7 @@
 
 #define BACKLOG           16
 #define LOCK_WAIT_NS      (2 * NS_PER_S) /* for another supervisor that opens its socket in the same folder */
-#define LAST_LOCK_WAIT_NS (NS_PER_S / 5) /* the same at the end, for which somebody waits */
+#define LAST_LOCK_WAIT_NS (NS_PER_S / 5) /* the same at the end, which must not take long */
 
 static int socket_new(struct error *error) {
         int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -22,8 +22,8 @@ static int socket_new(struct error *error) {
         return fd < 0 ? error_set(error, errno, "make the control socket") : fd;
 }
 
-/* Something is at the path. A socket that nobody listens on is what a killed supervisor left: it may go. */
-static int stale_remove(const struct sockaddr_un *address, struct error *error) {
+/* Remove the file at the path, if it is a socket that no process listens on: a killed supervisor left it. */
+static int stale_file_remove(const struct sockaddr_un *address, struct error *error) {
         CLEANUP_FD int fd = socket_new(error);
         struct stat status;
 
@@ -45,7 +45,7 @@ static int stale_remove(const struct sockaddr_un *address, struct error *error) 
 }
 
 /* Mode 0600 from its first moment: chmod(2) afterwards would leave a gap. */
-static int bind_private(int fd, const struct sockaddr_un *address) {
+static int socket_bind_private(int fd, const struct sockaddr_un *address) {
         mode_t former = umask(0177);
         int result = bind(fd, (const struct sockaddr *)address, sizeof *address);
 
@@ -55,13 +55,13 @@ static int bind_private(int fd, const struct sockaddr_un *address) {
 
 static int socket_bind(
         struct control_socket *socket, int fd, const struct sockaddr_un *address, struct error *error) {
-        int result = bind_private(fd, address);
+        int result = socket_bind_private(fd, address);
         struct stat status = {0};
 
         if (result < 0 && errno == EADDRINUSE) {
-                if (stale_remove(address, error) < 0)
+                if (stale_file_remove(address, error) < 0)
                         return -1;
-                result = bind_private(fd, address);
+                result = socket_bind_private(fd, address);
         }
         if (result == 0)
                 result = lstat(address->sun_path, &status);
@@ -76,9 +76,9 @@ static int socket_bind(
         return 0;
 }
 
-/* Nobody else does the same until this one listens: between bind and listen it refuses, as one that was left
- * behind does. */
-static int socket_bind_alone(
+/* Bind and listen under a lock of the folder: between the two this socket refuses connections, so another
+ * supervisor would take its file for a stale one. */
+static int socket_bind_locked(
         struct control_socket *socket, int fd, const struct sockaddr_un *address, struct error *error) {
         int lock = folder_lock(address->sun_path, LOCK_WAIT_NS);
         int result = socket_bind(socket, fd, address, error);
@@ -98,7 +98,7 @@ int control_socket_open(struct control_socket *socket, const char *path, struct 
         }
         memcpy(address.sun_path, path, strlen(path) + 1);
         fd = socket_new(error);
-        if (fd < 0 || socket_bind_alone(socket, fd, &address, error) < 0)
+        if (fd < 0 || socket_bind_locked(socket, fd, &address, error) < 0)
                 return -1;
         memcpy(socket->path, address.sun_path, sizeof socket->path);
         socket->fd = fd_take(&fd);

@@ -1,7 +1,7 @@
 #pragma once
 
-/* The control socket's file: made for nobody but its owner, replaced when nobody serves it, removed when it
- * is still ours. */
+/* The control socket's file: accessible only to its owner, replaced when no process serves it, removed at the
+ * end if it is still ours. */
 
 #include <sys/stat.h>
 #include <sys/un.h>

@@ -1,11 +1,10 @@
-/* See ticket.h. The core does not know who asked for what: it merges requests on purpose. So the
- * answer to one of them is read off the numbers of loads and generations. */
+/* See ticket.h. Called by server.c. The core merges requests on purpose, and does not know which client asked
+ * for what. So the answer to one request follows from the numbers of loads and generations. */
 
 #include "supervisor/control/ticket.h"
 
 struct control_ticket control_ticket_take(const struct fleet *fleet) {
-        /* One that runs may have read the files already: then the request waits for the next (load.c of the
-         * core). */
+        /* A load that runs may have read the files already: the request waits for the next (core/load.c). */
         return (struct control_ticket){.load = fleet_load_next(fleet)};
 }
 
@@ -13,7 +12,8 @@ struct control_ticket control_ticket_rollback(void) {
         return (struct control_ticket){.is_rollback = true};
 }
 
-/* The newest load that is over. One that begins in the step that ends another has the next number. */
+/* The number of the newest load that is over. A load that begins in the step that ends another has the next
+ * number. */
 static uint32_t load_finished(const struct fleet *fleet) {
         struct fleet_view view;
 
@@ -22,7 +22,7 @@ static uint32_t load_finished(const struct fleet *fleet) {
 }
 
 /* What was loaded runs already, or is on its way. */
-static enum control_result hear_unchanged(
+static enum control_result ticket_hear_unchanged(
         struct control_ticket *ticket, const struct fleet *fleet, uint64_t generation) {
         struct fleet_view view;
 
@@ -48,8 +48,10 @@ static enum control_result hear_unchanged(
 }
 
 /* What the load brought. */
-static enum control_result hear_load(
+static enum control_result ticket_hear_load(
         struct control_ticket *ticket, const struct fleet *fleet, const struct fleet_action *report) {
+        if (report->report == FLEET_REPORT_LOAD_CANCELLED)
+                return CONTROL_SUPERSEDED; /* somebody has gone back instead */
         if (load_finished(fleet) < ticket->load)
                 return CONTROL_PENDING;
         if (report->report == FLEET_REPORT_LOAD_FAILED)
@@ -57,7 +59,7 @@ static enum control_result hear_load(
         if (report->report == FLEET_REPORT_REFUSED)
                 return CONTROL_REFUSED;
         if (report->report == FLEET_REPORT_UNCHANGED)
-                return hear_unchanged(ticket, fleet, report->generation);
+                return ticket_hear_unchanged(ticket, fleet, report->generation);
         if (report->report == FLEET_REPORT_STARTED)
                 return CONTROL_COMMITTED; /* the first generation of all: no rollout is said to begin */
         if (report->report == FLEET_REPORT_ROLLOUT) {
@@ -71,7 +73,8 @@ static enum control_result hear_load(
 }
 
 /* Which way the core goes back. */
-static enum control_result hear_rollback(struct control_ticket *ticket, const struct fleet_action *report) {
+static enum control_result ticket_hear_rollback(
+        struct control_ticket *ticket, const struct fleet_action *report) {
         if (report->report == FLEET_REPORT_NO_PREVIOUS)
                 return CONTROL_NO_PREVIOUS;
         if (report->report == FLEET_REPORT_ROLLOUT) {
@@ -83,7 +86,8 @@ static enum control_result hear_rollback(struct control_ticket *ticket, const st
         return CONTROL_PENDING;
 }
 
-static enum control_result hear_way_back(struct control_ticket *ticket, const struct fleet_action *report) {
+static enum control_result ticket_hear_way_back(
+        struct control_ticket *ticket, const struct fleet_action *report) {
         if (report->report == FLEET_REPORT_HALTED)
                 return CONTROL_HALTED;
         if (report->report == FLEET_REPORT_RESTORED && ticket->is_rollback && !ticket->has_failed) {
@@ -97,7 +101,8 @@ static enum control_result hear_way_back(struct control_ticket *ticket, const st
         return CONTROL_PENDING;
 }
 
-static enum control_result hear_rollout(struct control_ticket *ticket, const struct fleet_action *report) {
+static enum control_result ticket_hear_rollout(
+        struct control_ticket *ticket, const struct fleet_action *report) {
         if (report->generation != ticket->generation)
                 return CONTROL_PENDING;
         if (report->report == FLEET_REPORT_COMMITTED || report->report == FLEET_REPORT_STARTED)
@@ -116,8 +121,10 @@ enum control_result control_ticket_hear(
         if (report->report == FLEET_REPORT_STOPPING || report->report == FLEET_REPORT_GAVE_UP)
                 return CONTROL_STOPPED;
         if (!ticket->is_loaded)
-                return ticket->is_rollback ? hear_rollback(ticket, report) : hear_load(ticket, fleet, report);
-        return ticket->is_going_back ? hear_way_back(ticket, report) : hear_rollout(ticket, report);
+                return ticket->is_rollback ? ticket_hear_rollback(ticket, report)
+                                           : ticket_hear_load(ticket, fleet, report);
+        return ticket->is_going_back ? ticket_hear_way_back(ticket, report)
+                                     : ticket_hear_rollout(ticket, report);
 }
 
 const char *control_result_name(enum control_result result) {

@@ -1,11 +1,11 @@
-/* Who still waits for an answer: see drain.h. Called for an instance that gets no new connection any more, in the
- * supervisor.
+/* Who still waits for an answer: see drain.h. Called for an instance that gets no new connection any more, in
+ * the supervisor.
  *
- * The counters of a connection tell who spoke last. A request runs when the client did, or when bytes wait to be
- * read or sent. Both ages count in the kernel's ticks (4 ms at HZ 250): a request that came in the tick of the
- * last answer looks like none, so such a tie is given a second. What looks answered need not be: TLS 1.3 sends
- * tickets and HTTP/2 an acknowledgement of settings after the request has come, a server may send the head of
- * its answer long before the rest. Only time helps there (settle). */
+ * The counters of a connection tell who spoke last. A request runs when the client did, or when bytes wait to
+ * be read or sent. Both ages count in the kernel's ticks (4 ms at HZ 250): a request that came in the tick of
+ * the last answer looks like none, so such a tie is given a second. What looks answered need not be: TLS 1.3
+ * sends tickets and HTTP/2 an acknowledgement of settings after the request has come, a server may send the
+ * head of its answer long before the rest. Only time helps there (settle). */
 
 #include <string.h>
 
@@ -162,8 +162,8 @@ static void connections_forget(struct drain *drain) {
                         drain->connections[i] = drain->connections[--drain->count];
 }
 
-/* Clients that reuse their connections ask again and again: there may never be a moment without a request. When
- * those of the first look are over, the moment with the fewest is taken. */
+/* Clients that reuse their connections ask again and again: there may never be a moment without a request.
+ * When those of the first look are over, the moment with the fewest is taken. */
 static bool has_churned(struct drain *drain) {
         int64_t since_ns;
 

@@ -1,7 +1,7 @@
 #pragma once
 
-/* Is somebody still waiting for an answer? What the kernel says of the connections of an instance that is to be
- * stopped, looked at again and again, until none of them has a request that runs.
+/* Is somebody still waiting for an answer? What the kernel says of the connections of an instance that is to
+ * be stopped, looked at again and again, until none of them has a request that runs.
  *
  * Pure: numbers of tcp_info in, a verdict out; the looks are supervisor/sockets/drain.c. The rules and what
  * they cannot see are in docs/HANDOFF.md.
@@ -68,6 +68,6 @@ void drain_begin(struct drain *drain, const struct drain_settings *settings, int
 void drain_look_begin(struct drain *drain, int64_t now_ns);
 void drain_look_add(struct drain *drain, const struct drain_sample *sample);
 
-/* Returns true when there is nothing more to wait for. drain->busy says how many requests run as far as can be
- * seen. */
+/* Returns true when there is nothing more to wait for. drain->busy says how many requests run as far as can
+ * be seen. */
 bool drain_look_end(struct drain *drain);

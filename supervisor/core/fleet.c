@@ -1,19 +1,17 @@
-/* One step of the fleet: take the fact, let deadlines pass, decide, move the slots, and see whether it is
- * over.
+/* One step of the fleet: take the fact, let deadlines pass, decide, move the slots, check whether it is over.
  *
- * Called by the supervisor's loop for every fact and every deadline, in PID 1. Pure: it can be driven through
- * ten thousand bad days in a second by tests/simulation, and is. It refuses to guess: a fact about something
- * that it does not know changes nothing. */
+ * Called by the supervisor's loop for every fact and every deadline, in PID 1. Pure, so tests/simulation can
+ * drive it through tens of thousands of random faults. A fact about something that it does not know changes
+ * nothing. */
 
 #include <string.h>
 
 #include "supervisor/core/state.h"
 
 #define RESTART_DELAY_NS_MIN (10 * NS_PER_MS)
-#define CANARY_PERCENT_MAX   99 /* with all of them it would be no canary */
+#define CANARY_PERCENT_MAX   99 /* a canary that gets all connections is none */
 
-/* A step settles in a few rounds: every move changes a slot toward one target, and a settled rollout is
- * settled. */
+/* A bound, never reached: every round moves a slot nearer to the target, or ends a rollout for good. */
 #define ROUNDS_MAX (4 * FLEET_REPLICAS_MAX)
 
 void fleet_init(struct fleet *fleet, const struct fleet_settings *settings) {
@@ -102,7 +100,7 @@ static void instance_unhealthy(struct fleet *fleet, struct fleet_actions *action
         const struct fleet_failure failure = {.reason = FLEET_REASON_UNHEALTHY};
         if (instance_is_finishing(instance)) {
                 instance->is_unhealthy = true;
-                instance_stop(fleet, actions, instance); /* nobody will want it back */
+                instance_stop(fleet, actions, instance); /* no RECALL of an unhealthy instance */
         }
         if (!instance_is_staying(instance) || instance->is_unhealthy)
                 return;
@@ -226,11 +224,7 @@ static void event_apply(struct fleet *fleet, struct fleet_actions *actions, cons
                 instance_event(fleet, actions, event);
                 break;
         case FLEET_ROLLBACK:
-                if (fleet->is_stopping)
-                        break;
-                if (fleet->target >= 0)
-                        load_cancel(fleet, actions);
-                rollout_back(fleet, actions);
+                rollback_event(fleet, actions);
                 break;
         case FLEET_STOP:
                 stop_event(fleet, actions, event);
@@ -238,7 +232,7 @@ static void event_apply(struct fleet *fleet, struct fleet_actions *actions, cons
         }
 }
 
-/* The state of this instance has lasted as long as it may. */
+/* The deadline of the instance's state has passed. */
 static void instance_expire(struct fleet *fleet, struct fleet_actions *actions, struct fleet_slot *slot,
         struct fleet_instance *instance) {
         const struct fleet_failure failure = {.reason = FLEET_REASON_NOT_READY};

@@ -1,9 +1,8 @@
 #pragma once
 
-/* The fleet: which generation of secrets runs in which replica, and the one next safe move. The brain of the
- * supervisor.
+/* The fleet: decides which generation of secrets runs in which replica, one safe move at a time.
  *
- * Pure: no syscall, no allocation, no clock, no errno, no log. Facts come in as events, each with its time;
+ * Pure: no system call, allocation, clock, errno or log. Facts come in as events, each with its time;
  * decisions go out as actions. The core never sees a secret: a generation is a number and a keyed digest.
  *
  *      fleet_init(&fleet, &settings);
@@ -14,20 +13,16 @@
  *      }
  *
  * What the caller owes:
- *   - FLEET_START first. One fleet_step at a time: what performing an action brings at once (SPAWN_FAILED
- *     of a refused fork)
- *     is queued and sent after all actions of that step have been performed.
+ *   - FLEET_START first. One fleet_step at a time: a fact that performing an action brings at once
+ *     (SPAWN_FAILED of a refused fork) is queued and sent after all actions of that step were performed.
  *   - Every SPAWN is answered by SPAWNED or SPAWN_FAILED, and every instance that was not answered by
  *     SPAWN_FAILED ends with
  *     EXITED, and with CLEARED after it where EXITED said has_leftovers. After SPAWN_FAILED no EXITED is
  *     needed for it (one that comes is ignored).
  *   - Every LOAD is answered by LOADED or LOAD_FAILED with its load number, at the latest after
- *     load_timeout_ns (else the
- *     core cancels it). Generation numbers grow: the caller takes the next one when a result comes. After
- *     CANCEL_LOAD no
- *     answer is needed; a LOADED that still comes is answered by DROP.
- *   - Events about instances, loads and generations that the core no longer knows are harmless: send what
- *     you have.
+ *     load_timeout_ns (else the core cancels it). Generation numbers grow: the caller takes the next one when
+ *     a result comes. After CANCEL_LOAD no answer is needed; a LOADED that still comes is answered by DROP.
+ *   - Events about instances, loads and generations that the core no longer knows change nothing.
  *
  * docs/ROLLOUT.md tells the rules and the states as an observer sees them. */
 
@@ -44,25 +39,26 @@
 #define FLEET_SHARES_MAX      (FLEET_REPLICAS_MAX + 1) /* one for each slot, and the canary's */
 
 enum fleet_restart {
-        FLEET_RESTART_NO,         /* what ends stays ended; when all have ended the fleet ends */
+        FLEET_RESTART_NO,         /* an app that ends stays ended; when all have ended the fleet ends */
         FLEET_RESTART_ON_FAILURE, /* restart unless it exited with 0 */
         FLEET_RESTART_ALWAYS,
 };
 
-/* Durations; 0 where nothing else is said means "at once" or "off", NS_FOREVER "no limit". strategy =
- * restart is surge_max 0, unavailable_max 1; handoff is surge_max 1, unavailable_max 0. Both 0 is taken as
- * restart. */
+/* Of durations 0 means "at once" or "off" where nothing else is said, and NS_FOREVER "no limit". `strategy =
+ * restart` is surge_max 0, unavailable_max 1; `handoff` is surge_max 1, unavailable_max 0. Both 0 is taken as
+ * `restart`. */
 struct fleet_settings {
         uint32_t replicas;        /* 1..FLEET_REPLICAS_MAX, clamped */
         uint32_t surge_max;       /* instances above `replicas`, those on their way out included */
-        uint32_t unavailable_max; /* replicas that our own stops may make unready at a time */
+        uint32_t unavailable_max; /* replicas that stops by the fleet itself may make unready at a time */
         uint32_t failures_max;    /* failed new instances that a rollout survives; one more reverts it */
         bool is_revert_off;       /* a failed rollout halts where it is instead of going back */
         /* every instance has its own listening sockets: STEER, EMPTY and RECALL are used */
         bool is_steered;
-        /* new content is told to instances that run, instead of replacing them; not with is_steered */
+        /* running instances are signalled to read new content, instead of being replaced; not with
+         * is_steered */
         bool is_signalled;
-        /* of new connections, for the first available instance of a rollout; 0: none */
+        /* share of new connections that the first available instance of a rollout gets; 0: no canary */
         uint32_t canary_percent;
 
         int64_t load_timeout_ns;  /* LOAD to its answer; 0: no limit, the caller watches alone */
@@ -78,14 +74,14 @@ struct fleet_settings {
         int64_t stop_timeout_ns; /* stop signal to KILL */
         int64_t emergency_timeout_ns; /* the same in an emergency rollout (the smaller of both counts) */
         int64_t progress_timeout_ns;  /* longest time of a whole rollout; 0: no limit */
-        /* how long the generation before is kept for ROLLBACK; 0: dropped at commit */
+        /* how long the previous generation is kept for ROLLBACK; 0: dropped at commit */
         int64_t previous_keep_ns;
 
         enum fleet_restart restart;
         int64_t restart_delay_ns; /* least time from start to start; doubles with every failure in a row */
         int64_t restart_delay_max_ns; /* where doubling ends; +-12.5% of jitter come on top */
         int64_t restart_reset_ns;     /* a life of this length ends the row of failures */
-        uint32_t restart_limit;       /* restarts in a row before the fleet gives up; 0: never */
+        uint32_t restart_limit;       /* restarts in a row before the fleet gives up; 0: it never does */
         uint64_t jitter_seed;         /* any number; the same seed gives the same run */
 };
 
@@ -94,12 +90,12 @@ enum fleet_event_kind {
         /* once, first. has_generation: there is no source, `generation` is given; else the first LOAD
          * follows */
         FLEET_START,
-        /* somebody asks for a rotation; is_forced: even if nothing changed or it was rejected before;
+        /* asks for a rotation; is_forced: even if nothing changed or the content was rejected before;
          * is_emergency: no old value survives; is_quiet: nobody waits for an answer (a file has changed) */
         FLEET_RELOAD,
         FLEET_LOADED,      /* load, generation (a higher number than any before), digest */
         FLEET_LOAD_FAILED, /* load, status: exit status if that was the first load */
-        FLEET_SPAWNED,     /* instance: the app's first instruction is next (exec succeeded) */
+        FLEET_SPAWNED,     /* instance: its execve(2) succeeded, the app's first instruction is next */
         /* instance, status (125..127); is_permanent: trying again is useless (ENOENT, EACCES, E2BIG) */
         FLEET_SPAWN_FAILED,
         FLEET_READY,     /* instance; without any readiness protocol send it together with SPAWNED */
@@ -117,8 +113,8 @@ enum fleet_event_kind {
          * until it changes or somebody forces it. The generation that was left becomes `previous` with the
          * commit: a further one goes forward again */
         FLEET_ROLLBACK,
-        /* signal: which one asked (0: none); is_hard: KILL now; is_at_once: without draining;
-         * is_delivered: the instances have that signal already */
+        /* signal: the signal that asked for the end (0: none); is_hard: KILL now; is_at_once: without
+         * draining; is_delivered: the instances have that signal already */
         FLEET_STOP,
 };
 
@@ -146,7 +142,7 @@ struct fleet_event {
 
 enum fleet_action_kind {
         FLEET_DO_LOAD,        /* load: start a loader; answer with this number */
-        FLEET_DO_CANCEL_LOAD, /* load: end it; its answer is no longer wanted */
+        FLEET_DO_CANCEL_LOAD, /* load: end that loader; its answer is no longer wanted */
         FLEET_DO_SPAWN,       /* slot, instance (a new number), generation */
         /* instance: tell it to read its secrets again; from now on it is one of `generation` */
         FLEET_DO_SIGNAL,
@@ -158,28 +154,29 @@ enum fleet_action_kind {
         /* slot, instance, generation: its accept queue is empty. Look at its connections, and tell FLEET_IDLE
          * when no request runs any more. Ends as the watch of EMPTY does */
         FLEET_DO_DRAIN,
-        /* slot, instance, generation: it was emptying or draining and serves again. A STEER that sends it connections
-         * stands before this, too */
+        /* slot, instance, generation: it was emptying or draining and serves again. A STEER that sends it
+         * connections stands before this, too */
         FLEET_DO_RECALL,
-        /* instance: stop signal, then SIGCONT (its shim, if the app is not there yet). delay_ns: drain for
-         * so long before it. is_delivered: it has the signal already. May come again without a delay: that
-         * ends draining, and the signal is sent once more; no deadline moves by it */
+        /* instance: stop signal, then SIGCONT (to its shim, if the app does not run yet). delay_ns: drain for
+         * so long before it. is_delivered: the app has the signal already. May come again without a delay:
+         * that ends draining, and the signal is sent once more; no deadline moves by it */
         FLEET_DO_STOP,
         /* instance: SIGKILL, group and all; may come again if it does not die. Of one that has left processes
          * behind: to those */
         FLEET_DO_KILL,
         FLEET_DO_DROP,   /* generation: close it; never named again */
         FLEET_DO_STEER,  /* new connections go by fleet_actions.shares (steered fleets only) */
-        FLEET_DO_REPORT, /* report, and the fields its comment names: say it, nothing to do */
+        FLEET_DO_REPORT, /* report, and the fields its comment names: for the observers, nothing to do */
         /* status: the fleet is over; the last action ever. A load still running is to be ended */
         FLEET_DO_EXIT,
 };
 
 /* Reports carry `slot` and `instance` where they are about one. */
 enum fleet_report {
+        FLEET_REPORT_LOAD_CANCELLED, /* ROLLBACK: the loads that run or were asked for are given up */
         FLEET_REPORT_LOAD_FAILED, /* nothing is touched; delay_ns: until the next try, NS_FOREVER: none */
-        /* generation (the one that runs): same digest, nothing restarts; is_quiet: of all that asked for this
-         * load nobody waits to hear that */
+        /* generation (the one that runs): same digest, nothing restarts; is_quiet: nobody who asked for this
+         * load waits for an answer */
         FLEET_REPORT_UNCHANGED,
         FLEET_REPORT_REFUSED, /* generation (the new one): its digest failed before; force it or change it */
         FLEET_REPORT_STARTED, /* generation: the first one is up in every slot */
@@ -204,11 +201,11 @@ enum fleet_report {
         FLEET_REPORT_STOP_TIMEOUT, /* the instance did not stop in time: KILL */
         FLEET_REPORT_STUCK,        /* it did not even die of KILL yet: KILL again */
         FLEET_REPORT_STOPPING,     /* STOP begins */
-        /* a further STOP: unless its signal was delivered, STOP is said again to all that live. No clock is
-         * moved */
+        /* a further STOP: unless its signal was delivered, STOP is said again to every live instance. No
+         * deadline moves */
         FLEET_REPORT_STOP_AGAIN,
         FLEET_REPORT_READY,     /* the instance is ready */
-        FLEET_REPORT_AVAILABLE, /* it has proved itself */
+        FLEET_REPORT_AVAILABLE, /* the instance has been ready for healthy_min_ns */
         FLEET_REPORT_CANARY,    /* the canary share goes to this instance for delay_ns */
         /* generation: its canary's time is over without a failure, the rollout goes on */
         FLEET_REPORT_CANARY_PASSED,
@@ -251,12 +248,12 @@ struct fleet_share {
         uint32_t weight;
 };
 
-/* Large: keep one, static. Decisions always fit (FLEET_ACTIONS_MAX is made so); reports that do not are only
- * counted. */
+/* Large: keep one, static. Decisions always fit (see DECISIONS_MAX in state.c); reports that do not fit are
+ * only counted. */
 struct fleet_actions {
         size_t count;
         size_t lost;
-        struct fleet_action unheard; /* where a lost one is written */
+        struct fleet_action unheard; /* where a lost report is written */
         size_t share_count;
         struct fleet_share shares[FLEET_SHARES_MAX];
         struct fleet_action list[FLEET_ACTIONS_MAX]; /* last: few steps go far into it */
@@ -295,7 +292,7 @@ struct fleet_instance {
 /* How often in a row a generation failed in a slot, and when it may be tried again. */
 struct fleet_backoff {
         bool is_used;
-        uint32_t row;
+        uint32_t row; /* failures in a row */
         uint64_t generation;
         int64_t earliest_ns;
 };
@@ -304,16 +301,17 @@ struct fleet_slot {
         struct fleet_instance pair[2];
         struct fleet_backoff backoff[2];
         bool is_turning; /* chosen for replacement: the next instance here is of the target */
-        bool has_ended;  /* ended by itself and the policy says so */
+        bool has_ended;  /* its app ended by itself, and the restart policy does not restart it */
         bool has_status;
-        bool is_status_of_ready; /* of an instance that was ready: not overwritten by one that was not */
+        /* `status` is of an instance that was ready: one that was not does not overwrite it */
+        bool is_status_of_ready;
         int32_t status;
 };
 
 enum fleet_canary {
         CANARY_OFF,
         CANARY_AWAITED, /* one slot changes over alone */
-        CANARY_RUNS,    /* it is available there and has its share; nothing else moves toward the target */
+        CANARY_RUNS,    /* it is available and has its share; nothing else moves toward the target */
 };
 
 struct fleet_generation {
@@ -337,10 +335,10 @@ struct fleet {
         bool is_stopping;
         bool is_reverting;
         bool is_halted;
-        bool is_emergency;  /* the rollout that runs is one */
+        bool is_emergency;  /* the rollout that runs is an emergency rollout */
         bool is_blamed;     /* some failure of this rollout was the new generation's own */
         bool is_undrained;  /* the STOP that came leaves no time for draining */
-        bool is_delivering; /* this step's STOP was delivered by somebody else */
+        bool is_delivering; /* the instances have the signal of this step's STOP already */
         bool has_status;    /* exit_status is fixed */
         int32_t exit_status;
         int32_t stop_signal;
@@ -363,14 +361,14 @@ struct fleet {
 
         /* indexes into `generations`; -1: none */
         int32_t stable;   /* known to work: where a failed rollout goes back to */
-        int32_t target;   /* where all slots shall be */
+        int32_t target;   /* what all slots are to run */
         int32_t previous; /* kept for ROLLBACK until previous_until_ns */
         int64_t previous_until_ns;
         struct fleet_generation generations[FLEET_GENERATIONS_MAX];
 
-        uint64_t left;           /* generation newer than what runs that was left for it; 0: none */
-        int64_t left_ns;         /* when */
-        uint32_t rejected_count; /* the newest last */
+        uint64_t left;           /* generation that a failure or ROLLBACK gave up for an older; 0: none */
+        int64_t left_ns;         /* when that was */
+        uint32_t rejected_count; /* digests of content that failed, the newest last */
         uint8_t rejected[FLEET_REJECTED_MAX][FLEET_DIGEST_BYTES];
 
         size_t share_count;
@@ -378,24 +376,24 @@ struct fleet {
         struct fleet_slot slots[FLEET_REPLICAS_MAX];
 };
 
-/* Begin. Settings are copied, and clamped to what makes sense (replicas, both limits 0, a restart delay below
- * 10 ms). */
+/* Set *fleet up. Settings are copied, and clamped to what makes sense (replicas, both limits 0, a restart
+ * delay below 10 ms). */
 void fleet_init(struct fleet *fleet, const struct fleet_settings *settings);
 
-/* Tell one fact; get what to do about it, in order. After FLEET_DO_EXIT every further step returns no
- * action. */
+/* Take one fact and write what to do about it to *actions, in order. After FLEET_DO_EXIT every further step
+ * returns no action. */
 void fleet_step(struct fleet *fleet, const struct fleet_event *event, struct fleet_actions *actions);
 
-/* While a load runs: would what it brings, if it is new, be spawned in the very step that tells of it? Then
- * *out_slot and *out_instance are those of the first SPAWN, as far as can be told; effects may prepare it.
- * False: nothing would, or nobody knows. */
+/* While a load runs: will LOADED of new content make a SPAWN in the same step? True: most likely, and
+ * *out_slot and *out_instance are those of its first SPAWN, so that the caller can prepare it. False: no, or
+ * unknown. */
 bool fleet_foresee(const struct fleet *fleet, uint32_t *out_slot, uint64_t *out_instance);
 
 /* When the next FLEET_TICK is due: later than the last step, or NS_FOREVER when only facts can change
  * something. */
 int64_t fleet_deadline(const struct fleet *fleet);
 
-/* What an observer calls the state; derived, nothing is decided by it. */
+/* The state as observers see it; derived, nothing is decided by it. */
 enum fleet_phase {
         FLEET_PHASE_STARTING,  /* the first generation is not up yet */
         FLEET_PHASE_IDLE,      /* one generation everywhere (crashed replicas may be restarting) */
@@ -416,14 +414,15 @@ struct fleet_view {
         uint64_t target;
         uint64_t stable;
         uint64_t previous;
-        uint64_t left;      /* newer than what runs, and left for it by a failure or ROLLBACK; 0: none */
+        uint64_t left;      /* generation that a failure or ROLLBACK gave up for an older; 0: none */
         int64_t left_ns;    /* when that was, monotonic */
         uint32_t live;      /* instances of any generation, those on their way out included */
-        uint32_t ready;     /* of them ready, not told to stop */
-        uint32_t available; /* of them for healthy_min_ns */
-        uint32_t failures;  /* in the rollout that runs */
+        uint32_t ready;     /* of them ready and not told to stop */
+        uint32_t available; /* of them ready for healthy_min_ns */
+        uint32_t failures;  /* failed instances of the rollout that runs */
 };
 
+/* Write a summary of the state to *out. */
 void fleet_look(const struct fleet *fleet, struct fleet_view *out);
 
 /* Walk over the instances that live, those on their way out included, by slots and places:
@@ -434,14 +433,14 @@ void fleet_look(const struct fleet *fleet, struct fleet_view *out);
  *
  * Returns NULL at the end, and ever after. No fleet_step() in between. */
 struct fleet_cursor {
-        uint32_t slot;  /* where the instance that was returned is, */
-        uint32_t place; /* 0 or 1 */
+        uint32_t slot;  /* of the instance that was returned */
+        uint32_t place; /* of that instance in its slot: 0 or 1 */
         uint32_t next;
 };
 const struct fleet_instance *fleet_instance_next(const struct fleet *fleet, struct fleet_cursor *cursor);
 
-/* The number of the next FLEET_DO_LOAD. The one before it runs while the view says is_loading; all lower ones
- * are over. */
+/* The number of the next FLEET_DO_LOAD. The load with the number before runs while the view says is_loading;
+ * all lower ones are over. */
 uint32_t fleet_load_next(const struct fleet *fleet);
 
 /* The instance in `slot` and place 0 or 1; NULL when there is none. */

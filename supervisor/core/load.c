@@ -1,9 +1,9 @@
-/* Loads: one at a time, and none is forgotten.
+/* Loads: one at a time, and no request is forgotten. Called by fleet.c in a step.
  *
- * A reload that is asked for while a load runs is done after it: the running one may have read the files
- * already. What the first load brings decides whether the service exists at all, so its failure ends the
- * fleet, unless the restart policy is `always` (then it is tried again with the delays of a restart) or
- * somebody has asked for another load meanwhile. */
+ * A reload that is requested while a load runs is done after it: the running loader may have read the files
+ * already. Without the first load there is no service, so its failure ends the fleet, unless the restart
+ * policy is `always` (then it is tried again with the delays of a restart) or another load was requested
+ * meanwhile. */
 
 #include "supervisor/core/state.h"
 
@@ -11,8 +11,8 @@ void load_ask(struct fleet *fleet, struct fleet_actions *actions, const struct f
         bool is_forced = event->is_forced;
         bool is_loud = !event->is_quiet;
         if (event->is_emergency && fleet->is_loading) {
-                /* No time for a source that hangs; what was asked of the load that ends is asked of the next
-                 * one. */
+                /* A load that hangs must not hold up an emergency; the next load answers for this one,
+                 * too. */
                 is_forced |= fleet->is_load_forced || fleet->is_wanted_forced;
                 is_loud |= fleet->is_load_loud || fleet->is_wanted_loud;
                 load_cancel(fleet, actions);
@@ -41,8 +41,8 @@ void load_begin(struct fleet *fleet, struct fleet_actions *actions) {
         action_add(actions, FLEET_DO_LOAD)->load = ++fleet->load_last;
 }
 
-/* The first load failed and nobody asked for another. Returns when it is tried again; NS_FOREVER: the fleet
- * ends. */
+/* The first load failed and no other was requested. Returns after which time in ns it is tried again;
+ * NS_FOREVER: the fleet ends. */
 static int64_t load_retry_delay(struct fleet *fleet) {
         if (fleet->settings.restart != FLEET_RESTART_ALWAYS)
                 return NS_FOREVER;
@@ -70,7 +70,7 @@ void load_failed(struct fleet *fleet, struct fleet_actions *actions, int32_t sta
 
 void load_arrived(struct fleet *fleet, struct fleet_actions *actions, const struct fleet_event *event) {
         if (event->generation < fleet->generation_next)
-                return; /* said twice */
+                return; /* this load was answered before */
         if (!fleet->is_loading || event->load != fleet->load_last) {
                 fleet->generation_next = event->generation + 1;
                 action_add(actions, FLEET_DO_DROP)->generation = event->generation;

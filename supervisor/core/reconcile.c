@@ -1,26 +1,26 @@
 /* One safe move per slot toward the target. The only place that spawns, and that stops an instance which did
- * nothing wrong.
+ * not fail. Called by fleet.c in a step.
  *
  * The limits, everywhere: instances of all generations, those on their way out included, are never more than
- * replicas plus surge_max, and no slot's own place is taken by another one's surge; a stop of ours never
- * leaves fewer available replicas than allowed. A slot is `turning` from the moment it is chosen for the next
- * generation until that is available there; so many turn at a time as both limits together allow. */
+ * replicas plus surge_max; a surge never uses the place that an empty slot needs; a stop from here never
+ * leaves fewer available replicas than unavailable_max allows. A slot is `turning` from when it is chosen for
+ * the next generation until that is available there; at most surge_max + unavailable_max slots turn at a
+ * time. */
 
 #include <string.h>
 
 #include "supervisor/core/state.h"
 
-/* Slots that are still meant to run something. */
-static uint32_t slots_open(const struct fleet *fleet) {
+/* The number of slots that have not ended. */
+static uint32_t open_slots_count(const struct fleet *fleet) {
         uint32_t count = 0;
         for (uint32_t i = 0; i < fleet->settings.replicas; i++)
                 count += !fleet->slots[i].has_ended;
         return count;
 }
 
-/* An instance more, beside what slots that are empty now will need. The place of a slot that has ended is
- * nobody's. */
-static bool has_surge_room(const struct fleet *fleet) {
+/* Is there room for one more instance, beside those that empty slots will need? */
+static bool fleet_has_surge_room(const struct fleet *fleet) {
         uint32_t used = fleet_count_live(fleet);
         for (uint32_t i = 0; i < fleet->settings.replicas; i++)
                 used += slot_is_empty(&fleet->slots[i]);
@@ -28,15 +28,17 @@ static bool has_surge_room(const struct fleet *fleet) {
 }
 
 /* Are so many available replicas enough, when `spare` of all slots may be without one? */
-static bool is_enough(const struct fleet *fleet, uint32_t available, uint32_t spare) {
-        const uint32_t open = slots_open(fleet);
+static bool available_is_enough(const struct fleet *fleet, uint32_t available, uint32_t spare) {
+        const uint32_t open = open_slots_count(fleet);
         return available >= (open > spare ? open - spare : 0);
 }
 
-/* May we stop this one? One that is not ready is missed by nobody. */
-static bool may_stop(const struct fleet *fleet, const struct fleet_instance *instance, uint32_t spare) {
+/* May the instance be stopped, with `spare` slots allowed to be without one? Always while it is not ready. */
+static bool instance_may_stop(
+        const struct fleet *fleet, const struct fleet_instance *instance, uint32_t spare) {
         return !instance_is_ready(instance) ||
-               is_enough(fleet, fleet_count_available(fleet) - instance_is_available(instance), spare);
+               available_is_enough(
+                       fleet, fleet_count_available(fleet) - instance_is_available(instance), spare);
 }
 
 /* One that takes connections first gets no new one, and lets its queue run empty. */
@@ -84,18 +86,19 @@ static bool slot_recall(struct fleet *fleet, struct fleet_actions *actions, stru
         return has_moved;
 }
 
-static struct fleet_instance *slot_place(struct fleet_slot *slot) {
+static struct fleet_instance *slot_free_place(struct fleet_slot *slot) {
         for (size_t place = 0; place < 2; place++)
                 if (!instance_is_live(&slot->pair[place]))
                         return &slot->pair[place];
         return NULL;
 }
 
-/* Have generation `index` here: one that empties comes back, else one is spawned if its back-off is over and
- * there is a place for it. */
+/* Have generation `index` in this slot: recall an instance of it that is emptying, else spawn one if its
+ * backoff is over and there is a place for it. Returns true when something was done, as do all slot_*()
+ * below. */
 static bool slot_bring(
         struct fleet *fleet, struct fleet_actions *actions, struct fleet_slot *slot, int32_t index) {
-        struct fleet_instance *instance = slot_place(slot);
+        struct fleet_instance *instance = slot_free_place(slot);
         const uint64_t generation = generation_number(fleet, index);
         for (size_t place = 0; place < 2; place++)
                 if (instance_is_finishing(&slot->pair[place]) && slot->pair[place].generation == generation) {
@@ -103,7 +106,7 @@ static bool slot_bring(
                         return true;
                 }
         if (!instance || slot_is_clearing(slot) || backoff_earliest(slot, generation) > fleet->now_ns ||
-                (!slot_is_empty(slot) && !has_surge_room(fleet)))
+                (!slot_is_empty(slot) && !fleet_has_surge_room(fleet)))
                 return false;
         *instance = (struct fleet_instance){
                 .state = INSTANCE_SPAWNING,
@@ -121,14 +124,14 @@ static bool slot_bring(
         return true;
 }
 
-/* Chosen for the target, which has not arrived here yet. */
+/* True when the slot was chosen for the target, which is not available there yet. */
 static bool slot_is_turning(struct fleet *fleet, struct fleet_slot *slot) {
         const struct fleet_instance *target = slot_target(fleet, slot);
         return slot->is_turning && (target ? !instance_is_available(target) : !slot->has_ended);
 }
 
-/* So many slots change over at a time. A canary is alone, and while it has its share nothing follows it. */
-static uint32_t turns_max(const struct fleet *fleet) {
+/* How many slots may turn at a time: only one for a canary, and none while it has its share. */
+static uint32_t turning_slots_max(const struct fleet *fleet) {
         switch (fleet->canary) {
         case CANARY_OFF:
                 break;
@@ -140,12 +143,12 @@ static uint32_t turns_max(const struct fleet *fleet) {
         return fleet->settings.surge_max + fleet->settings.unavailable_max;
 }
 
-/* May this slot begin to change over, with those that do already? */
-static bool may_turn(struct fleet *fleet, const struct fleet_slot *slot) {
+/* May this slot turn, beside those that do already? */
+static bool slot_may_turn(struct fleet *fleet, const struct fleet_slot *slot) {
         uint32_t turning = 0;
         for (uint32_t i = 0; i < fleet->settings.replicas; i++)
                 turning += slot_is_turning(fleet, &fleet->slots[i]);
-        return slot->is_turning || turning < turns_max(fleet);
+        return slot->is_turning || turning < turning_slots_max(fleet);
 }
 
 static bool target_is_available_somewhere(struct fleet *fleet) {
@@ -157,8 +160,8 @@ static bool target_is_available_somewhere(struct fleet *fleet) {
         return false;
 }
 
-/* Stop what costs nothing: superseded instances that do not serve, one of two old ones, everything old in an
- * emergency. */
+/* Stop what is not missed: superseded instances that do not serve, one of two old ones, and in an emergency
+ * all old ones. */
 static bool slot_clear(struct fleet *fleet, struct fleet_actions *actions, struct fleet_slot *slot) {
         const struct fleet_instance *keep = slot_other(fleet, slot);
         bool has_moved = false;
@@ -172,8 +175,8 @@ static bool slot_clear(struct fleet *fleet, struct fleet_actions *actions, struc
                 if (fleet->is_emergency || (is_staying && is_superseded && !instance_is_ready(instance)))
                         instance_stop(fleet, actions, instance);
                 else if (is_staying && instance != keep &&
-                         may_stop(fleet, instance, fleet->settings.unavailable_max))
-                        retire(fleet, actions, slot, instance);
+                         instance_may_stop(fleet, instance, fleet->settings.unavailable_max))
+                        instance_retire(fleet, actions, slot, instance);
                 else
                         continue;
                 has_moved = true;
@@ -181,13 +184,14 @@ static bool slot_clear(struct fleet *fleet, struct fleet_actions *actions, struc
         return has_moved;
 }
 
-/* Both generations are here. */
+/* Both generations are in this slot: retire the old instance once the new one is available and the
+ * time to hold the old one is over. */
 static bool slot_relieve(struct fleet *fleet, struct fleet_actions *actions, const struct fleet_slot *slot,
         struct fleet_instance *target, struct fleet_instance *other) {
         if (!instance_is_available(target)) {
                 if (!fleet->is_halted || !fleet_is_rolling(fleet) || instance_is_ready(target))
                         return false;
-                instance_stop(fleet, actions, target); /* halted: what did not make it in time goes */
+                instance_stop(fleet, actions, target); /* halted: it was not ready in time */
                 return true;
         }
         if (fleet->canary == CANARY_RUNS)
@@ -195,17 +199,17 @@ static bool slot_relieve(struct fleet *fleet, struct fleet_actions *actions, con
         if (instance_is_ready(other) && !fleet->is_reverting &&
                 time_after(target->available_ns, fleet->settings.hold_ns) > fleet->now_ns)
                 return false;
-        if (!may_stop(fleet, other, fleet->is_halted ? 0 : fleet->settings.unavailable_max))
+        if (!instance_may_stop(fleet, other, fleet->is_halted ? 0 : fleet->settings.unavailable_max))
                 return false;
-        retire(fleet, actions, slot, other);
+        instance_retire(fleet, actions, slot, other);
         return true;
 }
 
-/* The process lives on and is one of the target from now on; it has to prove itself anew, and if it dies of
- * the news, that is the target's failure. */
+/* Signal the instance to read the target's secrets. It counts as one of the target from now on and has to be
+ * ready for healthy_min_ns again; if it ends meanwhile, that is the target's failure. */
 static bool slot_signal(struct fleet *fleet, struct fleet_actions *actions, struct fleet_slot *slot,
         struct fleet_instance *other) {
-        if (!may_stop(fleet, other, fleet->settings.unavailable_max))
+        if (!instance_may_stop(fleet, other, fleet->settings.unavailable_max))
                 return false;
         other->generation = generation_number(fleet, fleet->target);
         other->state = INSTANCE_READY;
@@ -217,11 +221,11 @@ static bool slot_signal(struct fleet *fleet, struct fleet_actions *actions, stru
         return true;
 }
 
-/* Only an old one is here: bring the new one beside it, or stop it to make room. */
+/* Only an old instance is in this slot: spawn the new one beside it, or stop the old one to make room. */
 static bool slot_replace(struct fleet *fleet, struct fleet_actions *actions, struct fleet_slot *slot,
         struct fleet_instance *other) {
         const struct fleet_settings *settings = &fleet->settings;
-        if (fleet->is_halted || !may_turn(fleet, slot) ||
+        if (fleet->is_halted || !slot_may_turn(fleet, slot) ||
                 backoff_earliest(slot, generation_number(fleet, fleet->target)) > fleet->now_ns)
                 return false;
         if (settings->is_signalled && instance_is_ready(other))
@@ -230,29 +234,30 @@ static bool slot_replace(struct fleet *fleet, struct fleet_actions *actions, str
                 slot->is_turning = true;
                 return true;
         }
-        /* One that does not serve is stopped under every limit. */
+        /* An instance that does not serve may be stopped whatever the limits are. */
         if ((settings->unavailable_max == 0 && instance_is_ready(other)) ||
-                !may_stop(fleet, other, settings->unavailable_max))
+                !instance_may_stop(fleet, other, settings->unavailable_max))
                 return false;
         slot->is_turning = true;
-        retire(fleet, actions, slot, other);
+        instance_retire(fleet, actions, slot, other);
         return true;
 }
 
-/* Nobody stays here. A slot that is free anyway is where the new generation is tried, unless enough others
- * are at it already and none has succeeded yet: then the old one comes back for as long. */
+/* No instance stays in this slot. Since it is free anyway, the new generation is tried here, unless enough
+ * other slots try it already and none has succeeded yet: then the old generation comes back meanwhile. */
 static bool slot_fill(struct fleet *fleet, struct fleet_actions *actions, struct fleet_slot *slot) {
         if (!fleet_is_rolling(fleet))
                 return slot_bring(fleet, actions, slot, fleet->target);
         if (fleet->is_halted)
                 return slot_bring(fleet, actions, slot, fleet->stable);
-        if (!may_turn(fleet, slot) && (fleet->canary == CANARY_RUNS || !target_is_available_somewhere(fleet)))
+        if (!slot_may_turn(fleet, slot) &&
+                (fleet->canary == CANARY_RUNS || !target_is_available_somewhere(fleet)))
                 return slot_bring(fleet, actions, slot, fleet->stable);
         slot->is_turning = true;
         if (slot_bring(fleet, actions, slot, fleet->target))
                 return true;
-        /* The next try has to wait: with room for both the old one serves meanwhile. Where it is room that is
-         * waited for, the old one was retired to make it, and is not taken back. */
+        /* While a backoff delays the next try, the old generation serves, if there is room for both. Where
+         * the try waits for room, the old instance was retired to make that room, and does not come back. */
         return fleet->settings.surge_max > 0 &&
                backoff_earliest(slot, generation_number(fleet, fleet->target)) > fleet->now_ns &&
                slot_bring(fleet, actions, slot, fleet->stable);
@@ -271,8 +276,8 @@ static bool slot_move(struct fleet *fleet, struct fleet_actions *actions, struct
                 return slot_replace(fleet, actions, slot, other);
         if (!target)
                 return slot_fill(fleet, actions, slot);
-        /* The old one crashed while the new one starts, or is a canary: it comes back, if there is room for
-         * both. */
+        /* The old instance crashed while the new one starts, or is a canary: spawn an old one again, if there
+         * is room for both. */
         return fleet_is_rolling(fleet) && !fleet->is_halted &&
                (!instance_is_available(target) || fleet->canary == CANARY_RUNS) &&
                slot_bring(fleet, actions, slot, fleet->stable);
@@ -282,8 +287,8 @@ bool fleet_reconcile(struct fleet *fleet, struct fleet_actions *actions) {
         if (fleet->target < 0)
                 return false;
         bool has_moved = false;
-        /* First where nothing is lost, and what is neither stable nor the target: three generations serve for
-         * as short a time as can be. */
+        /* First the slots whose old instance does not serve, or is of neither the stable generation nor the
+         * target: three generations are to serve for as short a time as possible. */
         for (int pass = 0; pass < 2; pass++)
                 for (uint32_t i = 0; i < fleet->settings.replicas; i++) {
                         struct fleet_slot *slot = &fleet->slots[i];

@@ -1,11 +1,11 @@
-/* What follows when an instance fails by itself: a further try, a restart with a growing delay, the end, or
- * the end of a rollout.
+/* What follows when an instance fails by itself: a further try, a restart with a growing delay, the end of
+ * the slot or of a rollout. Called by fleet.c in a step.
  *
- * Whose failure it is decides: one of the new generation in a rollout counts against the rollout; one of the
- * generation that serves follows the restart policy; one that a newer generation has superseded already is
- * nobody's. The delay is counted from start to start, so an app that had been up for longer than it is
- * restarted at once. Delays belong to a generation in a slot: a new generation never waits for the failures
- * of the old one. */
+ * It depends on the failed instance's generation: a failure of the new one in a rollout counts against the
+ * rollout; of the one that serves, the restart policy decides; of one that is superseded already, nothing
+ * follows. The delay is counted from start to start, so an app that was up for longer than the delay is
+ * restarted at once. Delays belong to a generation in a slot: a new generation never waits for failures of
+ * the old one. */
 
 #include <string.h>
 
@@ -48,8 +48,8 @@ int64_t backoff_earliest(const struct fleet_slot *slot, uint64_t generation) {
         return 0;
 }
 
-/* The record of `generation`; a new one takes the place of a generation that is neither stable nor the target
- * any more. */
+/* The slot's record of `generation`. A new record overwrites that of a generation that is neither stable nor
+ * the target any more. */
 static struct fleet_backoff *backoff_take(
         const struct fleet *fleet, struct fleet_slot *slot, uint64_t generation) {
         struct fleet_backoff *found = backoff_find(slot, generation);
@@ -84,8 +84,8 @@ void backoff_forget(struct fleet *fleet, struct fleet_slot *slot, const struct f
                 backoff->row = 0;
 }
 
-static bool policy_wants(const struct fleet *fleet, const struct fleet_failure *failure) {
-        /* A start that did not happen is no end of the app: once it has run, it is tried again under every
+static bool policy_wants_restart(const struct fleet *fleet, const struct fleet_failure *failure) {
+        /* A failed start is no end of the app: where an app has run before, it is tried again under every
          * policy. */
         if (failure->reason == FLEET_REASON_SPAWN && fleet->has_run)
                 return true;
@@ -100,8 +100,8 @@ static bool policy_wants(const struct fleet *fleet, const struct fleet_failure *
         return false;
 }
 
-/* Does something of the generation that is to go still serve? */
-static bool is_other_serving(struct fleet *fleet) {
+/* Is an instance ready that is not of the target? */
+static bool others_are_serving(struct fleet *fleet) {
         for (uint32_t i = 0; i < fleet->settings.replicas; i++) {
                 const struct fleet_instance *other = slot_other(fleet, &fleet->slots[i]);
                 if (other && instance_is_ready(other))
@@ -110,15 +110,15 @@ static bool is_other_serving(struct fleet *fleet) {
         return false;
 }
 
-/* Another instance has taken over this slot, or still holds it (unhealthy or not: the policy may have left it
- * alone). */
-static bool is_slot_held(struct fleet *fleet, struct fleet_slot *slot) {
+/* True when another instance of this slot serves (unhealthy or not: under the policy `no` an unhealthy one
+ * goes on). */
+static bool slot_is_served(struct fleet *fleet, struct fleet_slot *slot) {
         const struct fleet_instance *target = slot_target(fleet, slot);
         const struct fleet_instance *other = slot_other(fleet, slot);
         return (target && target->state == INSTANCE_AVAILABLE) || (other && other->state >= INSTANCE_READY);
 }
 
-/* The generation that serves, or shall serve again, lost an instance. */
+/* An instance failed of the generation that serves, or is to serve again. */
 static void restart_decide(struct fleet *fleet, struct fleet_actions *actions, struct fleet_slot *slot,
         struct fleet_instance *instance, const struct fleet_failure *failure) {
         if (failure->is_permanent && !fleet->has_run) {
@@ -127,16 +127,16 @@ static void restart_decide(struct fleet *fleet, struct fleet_actions *actions, s
         }
         const struct fleet_backoff *backoff = backoff_count(fleet, slot, instance);
         enum fleet_report report = FLEET_REPORT_RESTART;
-        if (fleet->is_reverting && is_other_serving(fleet)) {
-                /* The way back is no restart of the app. It ends where the old generation fails as well:
-                 * better to stand still than to lose what still serves. */
+        if (fleet->is_reverting && others_are_serving(fleet)) {
+                /* On the way back failures_max counts, not the restart policy. Where the old generation fails
+                 * as well, the way back halts: otherwise it would stop what still serves. */
                 if (++fleet->failures > fleet->settings.failures_max) {
                         rollout_halt(fleet, actions, failure);
                         return;
                 }
                 report = FLEET_REPORT_RETRY;
-        } else if (!policy_wants(fleet, failure)) {
-                if (is_slot_held(fleet, slot))
+        } else if (!policy_wants_restart(fleet, failure)) {
+                if (slot_is_served(fleet, slot))
                         return;
                 slot->has_ended = true;
                 if (slot->status == 0 && fleet->is_reverting) /* a way back that leads nowhere */
@@ -151,14 +151,14 @@ static void restart_decide(struct fleet *fleet, struct fleet_actions *actions, s
                 backoff->earliest_ns - fleet->now_ns;
 }
 
-/* A try of a rollout failed. */
+/* An instance of a rollout's new generation failed. */
 static void attempt_failed(struct fleet *fleet, struct fleet_actions *actions, struct fleet_slot *slot,
         const struct fleet_instance *instance, const struct fleet_failure *failure) {
         if (failure->reason != FLEET_REASON_SPAWN || failure->is_permanent)
                 fleet->is_blamed = true;
         fleet->failures++;
         if (slot_other(fleet, slot))
-                slot->is_turning = false; /* the old one holds it: another slot may try first */
+                slot->is_turning = false; /* the old instance serves here: another slot may try first */
         const struct fleet_backoff *backoff = backoff_count(fleet, slot, instance);
         /* A canary has had clients: there is no second try. */
         if (failure->is_permanent || fleet->canary == CANARY_RUNS ||

@@ -1,9 +1,10 @@
-/* Where the fleet is going: adopt a newer generation, go back from a bad one, halt, and notice the arrival.
+/* Which generation the fleet is to run: adopt a newer one, go back from a bad one, halt, notice the end of a
+ * rollout. Called by fleet.c in a step.
  *
- * There is no state "rolling". `target` is where every slot shall be, `stable` what is known to work; they
- * differ while a rollout runs. Going back is a rollout to `stable`, whose instances need no proof but to
- * start. The slots follow in reconcile.c. A generation that failed for reasons of its own is remembered by
- * its digest, so that the same content is not tried again unless somebody insists. */
+ * There is no state "rolling". `target` is what every slot is to run, `stable` what is known to work; they
+ * differ while a rollout runs. Going back makes `stable` the target again. reconcile.c moves the slots. A
+ * generation that failed for reasons of its own is remembered by its digest, so that the same content is not
+ * tried again unless a reload is forced. */
 
 #include <string.h>
 
@@ -27,7 +28,7 @@ static void digest_forgive(struct fleet *fleet, const uint8_t digest[FLEET_DIGES
         }
 }
 
-/* Remember, the newest last; the oldest is forgotten when the memory is full. */
+/* Remember the digest, the newest last; when the list is full, the oldest is forgotten. */
 static void digest_reject(struct fleet *fleet, const uint8_t digest[FLEET_DIGEST_BYTES]) {
         digest_forgive(fleet, digest);
         if (fleet->rejected_count == FLEET_REJECTED_MAX) {
@@ -42,18 +43,26 @@ static bool digest_equals(
         return index >= 0 && memcmp(fleet->generations[index].digest, digest, FLEET_DIGEST_BYTES) == 0;
 }
 
-/* The target is left for an older generation: its content is not to come again by itself, and whoever asks is
- * told that the sources have something newer than what runs. */
+/* The target is given up for generation `to`: its content is rejected from now on, and where `to` is older,
+ * the status says that the sources have something newer than what runs. */
 static void target_leave(struct fleet *fleet, int32_t to) {
         const struct fleet_generation *generation = &fleet->generations[fleet->target];
         digest_reject(fleet, generation->digest);
         if (to >= 0 && generation->number < generation_number(fleet, to))
-                return; /* forward again */
+                return; /* `to` is newer: nothing was left behind */
         fleet->left = generation->number;
         fleet->left_ns = fleet->now_ns;
 }
 
-/* Every slot shall be on generation `index` from now on. */
+/* Every slot runs the target: it is not rejected any more, and nothing newer was left for it if it is the
+ * newest. */
+static void target_accept(struct fleet *fleet) {
+        digest_forgive(fleet, fleet->generations[fleet->target].digest);
+        if (generation_number(fleet, fleet->target) >= fleet->left)
+                fleet->left = 0;
+}
+
+/* Make generation `index` the target. */
 static void rollout_aim(struct fleet *fleet, int32_t index) {
         fleet->target = index;
         fleet->failures = 0;
@@ -85,8 +94,8 @@ void previous_forget(struct fleet *fleet) {
         fleet->previous_until_ns = NS_FOREVER;
 }
 
-/* No old value survives: nothing to go back to, no second chance for what it held, no patience for who still
- * has it. */
+/* No old value may survive: there is no generation to go back to, the old content is rejected, and instances
+ * that have it get only the emergency's time to stop. */
 static void emergency_begin(struct fleet *fleet, struct fleet_actions *actions, int32_t old,
         const uint8_t digest[FLEET_DIGEST_BYTES]) {
         if (old >= 0 && !digest_equals(fleet, old, digest))
@@ -125,21 +134,21 @@ static void rollout_begin(
                 fleet->canary = CANARY_AWAITED;
 }
 
-/* Go back without a failure. */
+/* Give the rollout up without a failure, and go back. */
 static void rollout_cancel(struct fleet *fleet, struct fleet_actions *actions) {
         report_generation(actions, FLEET_REPORT_CANCELLED, generation_number(fleet, fleet->target));
         rollout_aim(fleet, fleet->stable);
         fleet->is_reverting = true;
 }
 
-/* The way back was halted, and is tried again. */
+/* Go on with a way back that was halted. */
 static void rollout_resume(struct fleet *fleet, struct fleet_actions *actions) {
         rollout_aim(fleet, fleet->target);
         fleet->is_reverting = true;
         report_generation(actions, FLEET_REPORT_RESUMED, generation_number(fleet, fleet->target));
 }
 
-/* The content that came is no news: the reason why nothing begins. The new generation is dropped. */
+/* Begin no rollout to the generation that was loaded: say why, about generation `reported`, and drop it. */
 static void rollout_decline(struct fleet *fleet, struct fleet_actions *actions,
         const struct fleet_event *event, enum fleet_report report, uint64_t reported) {
         fleet->generation_next = event->generation + 1;
@@ -205,25 +214,34 @@ void rollout_fail(struct fleet *fleet, struct fleet_actions *actions, const stru
         fleet->is_reverting = true;
 }
 
+static bool has_previous(const struct fleet *fleet) {
+        return fleet->previous >= 0 && fleet->stable >= 0;
+}
+
+bool rollout_has_way_back(const struct fleet *fleet) {
+        return fleet_is_rolling(fleet) || fleet->is_halted || fleet->is_reverting || has_previous(fleet);
+}
+
 void rollout_back(struct fleet *fleet, struct fleet_actions *actions) {
         if (fleet_is_rolling(fleet)) {
                 target_leave(fleet, fleet->stable);
                 rollout_cancel(fleet, actions);
         } else if (fleet->is_halted) {
                 rollout_resume(fleet, actions);
-        } else if (fleet->previous >= 0 && fleet->stable >= 0) {
+        } else if (fleet->is_reverting) { /* on the way already: not one further */
+                report_generation(actions, FLEET_REPORT_RESUMED, generation_number(fleet, fleet->target));
+        } else {
                 const int32_t index = fleet->previous;
                 target_leave(fleet, index);
                 previous_forget(fleet);
                 rollout_aim(fleet, index);
                 digest_forgive(fleet, fleet->generations[index].digest);
                 report_generation(actions, FLEET_REPORT_ROLLOUT, generation_number(fleet, index));
-        } else {
-                report_generation(actions, FLEET_REPORT_NO_PREVIOUS, 0);
         }
 }
 
-/* Every slot that has not ended holds the target, available, and nobody else but what KILL was said to. */
+/* True when every slot that has not ended has an available instance of the target, and no other one but
+ * killed ones. */
 static bool target_is_everywhere(struct fleet *fleet) {
         bool is_somewhere = false;
         for (uint32_t i = 0; i < fleet->settings.replicas; i++) {
@@ -259,7 +277,7 @@ static void rollout_commit(struct fleet *fleet, struct fleet_actions *actions) {
                 fleet->previous_until_ns = time_after(fleet->now_ns, fleet->settings.previous_keep_ns);
         }
         if (generation_number(fleet, fleet->target) >= fleet->left)
-                fleet->left = 0; /* what runs is as new */
+                fleet->left = 0; /* what runs is as new as what was given up */
         report_generation(actions, fleet->is_up ? FLEET_REPORT_COMMITTED : FLEET_REPORT_STARTED,
                 generation_number(fleet, fleet->target));
         fleet->is_up = true;
@@ -286,11 +304,11 @@ bool rollout_settle(struct fleet *fleet, struct fleet_actions *actions) {
         if (fleet->target < 0)
                 return false;
         if (fleet->is_halted && fleet_is_rolling(fleet) && target_is_nowhere(fleet)) {
-                rollout_cancel(fleet, actions); /* nothing is left of what it halted for */
+                rollout_cancel(fleet, actions); /* no instance of the halted generation is left */
                 return true;
         }
         if (fleet->canary == CANARY_RUNS)
-                return false; /* its time is served also where nobody is left to share with */
+                return false; /* the canary's time runs on even when no old instance is left */
         const bool is_under_way = fleet->target != fleet->stable || fleet->is_reverting || fleet->is_halted;
         if (!is_under_way || !target_is_everywhere(fleet))
                 return false;
@@ -300,6 +318,7 @@ bool rollout_settle(struct fleet *fleet, struct fleet_actions *actions) {
         }
         rollout_aim(fleet, fleet->target);
         fleet->is_up = true;
+        target_accept(fleet);
         report_generation(actions, FLEET_REPORT_RESTORED, generation_number(fleet, fleet->target));
         return true;
 }

@@ -17,12 +17,13 @@ struct shares {
         struct fleet_share list[FLEET_SHARES_MAX];
 };
 
-static const struct fleet_instance *slot_speaker(struct fleet *fleet, struct fleet_slot *slot) {
+/* The instance whose generation gets this slot's part of new connections; NULL when none is ready. */
+static const struct fleet_instance *slot_serving(struct fleet *fleet, struct fleet_slot *slot) {
         const struct fleet_instance *target = slot_target(fleet, slot);
         const struct fleet_instance *other = slot_other(fleet, slot);
         if (fleet->canary == CANARY_RUNS && other && instance_is_ready(other))
                 return other; /* the canary has its own share */
-        /* On the way back what is ready need not prove itself again. */
+        /* On the way back the target has proved itself before: ready is enough. */
         if (target && (instance_is_available(target) || (fleet->is_reverting && instance_is_ready(target))))
                 return target;
         if (other && instance_is_ready(other))

@@ -1,16 +1,15 @@
-/* The fleet's state: questions about it, and the few writes that every decision is made of.
+/* The fleet's state: questions about it, and the few changes that every decision consists of.
  *
- * Called by the other files of this folder only, in the supervisor, with no rights at all: nothing here or in
- * its neighbours makes a system call. Indexes into the table of generations never leave the folder; numbers
- * do. */
+ * Called only by the other files of this folder, in the supervisor; none of them makes a system call. Indexes
+ * into the table of generations stay in this folder; outside a generation has a number. */
 
 #include <assert.h>
 #include <string.h>
 
 #include "supervisor/core/state.h"
 
-/* A step says at most: EMPTY, DRAIN, RECALL, STOP, KILL or SPAWN once per place, DROP per generation, and one each
- * of CANCEL_LOAD, LOAD, STEER and EXIT. Reports may not use that room. */
+/* A step says at most: EMPTY, DRAIN, RECALL, STOP, KILL or SPAWN once per place, DROP per generation, and one
+ * each of CANCEL_LOAD, LOAD, STEER and EXIT. Reports may not use that room. */
 #define DECISIONS_MAX (FLEET_INSTANCES_MAX + FLEET_GENERATIONS_MAX + 4)
 static_assert(FLEET_ACTIONS_MAX >= 2 * DECISIONS_MAX, "room for every decision and a report with each");
 
@@ -73,7 +72,7 @@ int32_t generation_add(struct fleet *fleet, uint64_t number, const uint8_t diges
         return index;
 }
 
-static bool generation_is_lived(const struct fleet *fleet, uint64_t number) {
+static bool generation_has_instance(const struct fleet *fleet, uint64_t number) {
         for (uint32_t i = 0; i < fleet->settings.replicas; i++)
                 for (size_t place = 0; place < 2; place++) {
                         const struct fleet_instance *instance = &fleet->slots[i].pair[place];
@@ -87,7 +86,7 @@ void generations_collect(struct fleet *fleet, struct fleet_actions *actions) {
         for (int32_t i = 0; i < FLEET_GENERATIONS_MAX; i++) {
                 struct fleet_generation *generation = &fleet->generations[i];
                 if (!generation->is_used || i == fleet->stable || i == fleet->target ||
-                        i == fleet->previous || generation_is_lived(fleet, generation->number))
+                        i == fleet->previous || generation_has_instance(fleet, generation->number))
                         continue;
                 action_add(actions, FLEET_DO_DROP)->generation = generation->number;
                 memset(generation, 0, sizeof *generation);
@@ -108,7 +107,7 @@ struct fleet_instance *slot_target(const struct fleet *fleet, struct fleet_slot 
         return NULL;
 }
 
-/* Of two that are not of the target the one to keep comes first: available, then ready, then stable. */
+/* Of two instances that are not of the target, the one to keep: available, then ready, then stable. */
 struct fleet_instance *slot_other(const struct fleet *fleet, struct fleet_slot *slot) {
         struct fleet_instance *best = NULL;
         int best_rank = -1;
@@ -196,7 +195,7 @@ void instance_undrain(struct fleet *fleet, struct fleet_actions *actions, struct
 
 void instance_stop_again(
         struct fleet *fleet, struct fleet_actions *actions, struct fleet_instance *instance) {
-        /* To one whose time is over KILL is said in this very step. */
+        /* An instance whose time is over gets KILL in this very step. */
         if (instance->state != INSTANCE_STOPPING || instance->deadline_ns <= fleet->now_ns)
                 return;
         if (instance->drain_until_ns > fleet->now_ns)
@@ -223,9 +222,9 @@ void instance_kill(struct fleet *fleet, struct fleet_actions *actions, struct fl
         action_add(actions, FLEET_DO_KILL)->instance = instance->number;
 }
 
-/* An action about an instance and the generation whose connections it takes. */
-static void instance_act(struct fleet *fleet, struct fleet_actions *actions, enum fleet_action_kind kind,
-        const struct fleet_slot *slot, const struct fleet_instance *instance) {
+/* Add an action with an instance, its slot and its generation. */
+static void instance_action_add(struct fleet *fleet, struct fleet_actions *actions,
+        enum fleet_action_kind kind, const struct fleet_slot *slot, const struct fleet_instance *instance) {
         struct fleet_action *action = action_add(actions, kind);
         action->slot = slot_number(fleet, slot);
         action->instance = instance->number;
@@ -236,7 +235,7 @@ void instance_empty(struct fleet *fleet, struct fleet_actions *actions, const st
         struct fleet_instance *instance) {
         instance->state = INSTANCE_EMPTYING;
         instance->deadline_ns = ladder_after(fleet, fleet->settings.queue_timeout_ns);
-        instance_act(fleet, actions, FLEET_DO_EMPTY, slot, instance);
+        instance_action_add(fleet, actions, FLEET_DO_EMPTY, slot, instance);
 }
 
 void instance_drain(struct fleet *fleet, struct fleet_actions *actions, const struct fleet_slot *slot,
@@ -248,13 +247,13 @@ void instance_drain(struct fleet *fleet, struct fleet_actions *actions, const st
         instance->state = INSTANCE_DRAINING;
         instance->draining_ns = fleet->now_ns;
         instance->deadline_ns = ladder_after(fleet, fleet->settings.drain_timeout_ns);
-        instance_act(fleet, actions, FLEET_DO_DRAIN, slot, instance);
+        instance_action_add(fleet, actions, FLEET_DO_DRAIN, slot, instance);
 }
 
 void instance_recall(struct fleet *fleet, struct fleet_actions *actions, const struct fleet_slot *slot,
         struct fleet_instance *instance) {
         const bool was_available = instance->available_ns > 0;
-        instance_act(fleet, actions, FLEET_DO_RECALL, slot, instance);
+        instance_action_add(fleet, actions, FLEET_DO_RECALL, slot, instance);
         instance->state = was_available ? INSTANCE_AVAILABLE : INSTANCE_READY;
         instance->deadline_ns =
                 was_available ? NS_FOREVER : ladder_after(fleet, fleet->settings.healthy_min_ns);

@@ -1,11 +1,12 @@
-/* The end: asked for, or because nothing is left that would run again. It wins in every state and is said
- * once. */
+/* The end of the fleet: on request, or because no app is left that would be restarted. Called by fleet.c in a
+ * step. A stop is possible in every state and is never taken back. */
 
 #include "supervisor/core/state.h"
 
 void slot_note_status(
         struct fleet *fleet, struct fleet_slot *slot, const struct fleet_instance *instance, int32_t status) {
-        /* Two of one slot end together: the one that served counts, not the one that was still starting. */
+        /* Two instances of one slot may end together: the one that served counts, not one that was
+         * starting. */
         if (fleet->is_stopping && slot->is_status_of_ready && !instance->was_ready)
                 return;
         if (instance->has_failed && status == 0)
@@ -52,8 +53,8 @@ void fleet_give_up(struct fleet *fleet, struct fleet_actions *actions, int32_t s
                 fleet_stop(fleet, actions, false);
 }
 
-/* The status of the lowest slot that did not end with 0. Where nothing ever ran: of the signal that asked for
- * the end. */
+/* The fleet's exit status: of the lowest slot that did not end with 0; where no app ever ran, of the signal
+ * that asked for the end. */
 static int32_t fleet_status(const struct fleet *fleet) {
         if (fleet->has_status)
                 return fleet->exit_status;

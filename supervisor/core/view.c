@@ -1,17 +1,18 @@
-/* The fleet seen from outside: when it wants to be woken, what an observer calls its state, names for logs
- * and status. */
+/* The fleet seen from outside: its next deadline, its state as observers see it, names for logs and status.
+ * Called by the supervisor's loop and by observers; changes nothing. */
 
 #include <string.h>
 
 #include "supervisor/core/state.h"
 
-/* The earlier of two times that lie ahead; a time that has passed waits for a fact, not for the clock. */
+/* Lower *earliest_ns to time_ns, if that lies ahead. What is due already waits for a fact, not for the
+ * clock. */
 static void earliest_note(const struct fleet *fleet, int64_t *earliest_ns, int64_t time_ns) {
         if (time_ns > fleet->now_ns && time_ns < *earliest_ns)
                 *earliest_ns = time_ns;
 }
 
-/* Times at which the slot itself, not one of its instances, can move. */
+/* The next time at which the slot can move for a reason that is not a deadline of its instances. */
 static int64_t slot_deadline(const struct fleet *fleet, const struct fleet_slot *slot) {
         int64_t earliest_ns = NS_FOREVER;
         bool has_target = false;

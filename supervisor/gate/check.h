@@ -8,7 +8,7 @@
 
 #include "supervisor/gate/readiness.h"
 
-/* What a gate is made of; all borrowed. */
+/* The settings that a gate depends on; all borrowed. */
 struct gate_subject {
         const struct readiness_settings *readiness;
         const struct health_settings *health;
@@ -16,10 +16,10 @@ struct gate_subject {
         const struct socket_rules *rules;
 };
 
-/* Is there something to probe, and can the answer come from nobody else; can the wanted sign ever be seen.
- * knows_sockets: those of a service manager are among the listeners already; else what they might
- * change is not looked at. Returns 0, or -1 with error (status 78). */
+/* Check that there is something to probe, that only the new instance can answer, and that the wanted sign can
+ * be seen. knows_sockets: sockets of a service manager are among the declared ones already; else what depends
+ * on them is not checked. Returns 0, or -1 with error (status 78). */
 int gate_check(const struct gate_subject *subject, bool knows_sockets, struct error *error);
 
-/* Say in the log what the operator should know of a gate that works, but not well. */
+/* Log a warning about a gate that works, but does not prove much. */
 void gate_advise(const struct gate_subject *subject);

@@ -1,8 +1,8 @@
 /* When an instance is ready: see readiness.h.
  *
- * Runs in the supervisor. It only collects: who sees a sign (the exec pipe, the answered listen(2), the
- * notify socket, a probe) tells readiness_note(), and when nothing is missing the core hears FLEET_READY. No
- * sign can be taken back: an instance that is ready and then fails is unhealthy, or ends. */
+ * Runs in the supervisor. The room that sees a sign (the exec pipe, an answered listen(2), the notify socket,
+ * a probe) calls signs_note(); when none is missing, FLEET_READY is pushed. No sign is taken back: an
+ * instance that is ready and then fails is unhealthy, or ends. */
 
 #include "supervisor/gate/readiness.h"
 
@@ -16,7 +16,7 @@
 #include "lib/fd.h"
 #include "lib/log.h"
 
-/* What is said when it did not come. */
+/* What the log says of a sign that did not come. */
 static const char *const sign_texts[] = {
         [READINESS_AUTO] = "",
         [READINESS_EXEC] = "not executed",
@@ -27,7 +27,7 @@ static const char *const sign_texts[] = {
         [READINESS_DELAY] = "not up long enough",
 };
 
-/* Whoever wants probes wants no instance whose probe has not succeeded, whatever other sign it gives. */
+/* Where probes are configured, a successful one is always wanted, beside other signs. */
 static unsigned signs_wanted(
         const struct readiness_settings *settings, enum probe_kind kind, bool sees_listen) {
         unsigned probe = kind == PROBE_NONE ? 0 : sign_bit(READINESS_PROBE);
@@ -39,7 +39,7 @@ static unsigned signs_wanted(
         return probe ? probe : sign_bit(READINESS_EXEC);
 }
 
-/* Nothing is missing any more: from here on the instance has to stay well. */
+/* All signs have come: from now on watchdog and health checks of a ready instance run. */
 static void signs_on_complete(void *owner, struct instance *instance) {
         struct readiness_gate *gate = owner;
 
@@ -71,7 +71,7 @@ static void pipe_close(struct readiness_watch *watch) {
         watch->is_piped = false;
 }
 
-/* Whatever comes before the newline is not looked at; without one nothing was said. */
+/* What comes before the newline is ignored; without a newline there is no sign. */
 static void pipe_on_readable(struct loop_source *source) {
         struct readiness_watch *watch = source->owner;
         struct instance *instance = watch->instance;

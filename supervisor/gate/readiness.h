@@ -3,8 +3,8 @@
 /* The gate: when an instance counts as ready.
  *
  * A sign is one fact about one instance. The configuration says which signs are wanted; the instance is ready
- * when all of them have come, and FLEET_READY is said once. What happens until then (ready_timeout) and after
- * (min_healthy) is the core's. */
+ * when all of them have come, and FLEET_READY is pushed once. The core decides how long that may take
+ * (ready_timeout) and what follows (min_healthy). */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -25,7 +25,7 @@ struct readiness_settings {
         enum readiness ready;
         int64_t delay_ns; /* of READINESS_DELAY */
         int fd_number;    /* of READINESS_FD: the descriptor's number in the app */
-        bool has_adopted; /* the app's own bind is answered: its listen is seen */
+        bool has_adopted; /* the app's own bind(2) is answered, so its listen(2) is seen */
 };
 
 struct readiness_gate;
@@ -56,21 +56,21 @@ struct readiness_gate {
         struct readiness_watch watches[FLEET_INSTANCES_MAX]; /* by instance_place() */
 };
 
-/* Begin. `gate` is all zero; `settings` are borrowed. sees_listen: a declared socket's first accept(2) can be
- * seen, so that `auto` may rest on it. */
+/* Call this first. `gate` is all zero; `settings` are borrowed. sees_listen: the first accept(2) at a
+ * declared socket can be seen, so that `auto` may use it. */
 void readiness_open(struct readiness_gate *gate, const struct readiness_rooms *rooms,
         const struct readiness_settings *settings, bool sees_listen);
 
-/* An instance is about to be started: add what it needs to give its signs. Returns 0, or -1 with error: then
- * it cannot be. */
+/* Before the start of an instance: add what it needs to give its signs. Returns 0, or -1 with error: then it
+ * must not start. */
 int readiness_equip(
         struct readiness_gate *gate, struct instance *instance, struct gear *gear, struct error *error);
 
-/* The app's first instruction has been reached: FLEET_SPAWNED has been pushed, signs count from here on. */
+/* The app runs and FLEET_SPAWNED was pushed: from now on its signs count. */
 void readiness_spawned(struct readiness_gate *gate, struct instance *instance);
 
-/* It was not ready in time: say in the log what is missing. */
+/* The instance was not ready in time: log which signs are missing. */
 void readiness_explain(const struct readiness_gate *gate, const struct instance *instance);
 
-/* The instance has ended, or could not be started: nothing of it is watched any more. Idempotent. */
+/* The instance has ended, or could not be started: stop watching for its signs. May be called again. */
 void readiness_ended(struct readiness_gate *gate, struct instance *instance);

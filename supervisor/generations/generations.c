@@ -45,7 +45,7 @@ int64_t generations_asked_ns(const struct generations *generations, uint64_t num
         for (size_t i = 0; i < FLEET_GENERATIONS_MAX; i++)
                 if (generations->list[i].is_used && generations->list[i].number == number)
                         found = &generations->list[i];
-        /* A generation that is gone back to was asked for long ago. */
+        /* An older generation was loaded long ago: the way back to it begins now. */
         return found && number == generations->last ? found->asked_ns : time_now_ns();
 }
 
@@ -66,7 +66,7 @@ static void channel_close(struct generations *generations) {
         generations->channel.fd = -1;
 }
 
-static void push_load_failed(struct generations *generations, const struct error *error) {
+static void load_failed_push(struct generations *generations, const struct error *error) {
         snprintf(generations->load_error, sizeof generations->load_error, "%.*s", GENERATIONS_ERROR_BYTES - 1,
                 error->text);
         facts_push(generations->facts, time_now_ns(),
@@ -104,6 +104,8 @@ static void result_log(const struct generation *generation, const struct load_re
                                                 : "held in memfd_secret");
         if (result->is_unlocked)
                 log_write(LOG_INFO, "some of the loader's memory could not be locked: raise RLIMIT_MEMLOCK");
+        if (result->note[0])
+                log_write(LOG_INFO, "%s", result->note);
         if (result->warning[0])
                 log_write(LOG_WARNING, "%s", result->warning);
 }
@@ -118,10 +120,11 @@ static void load_on_readable(struct loop_source *source) {
         channel_close(generations);
         if (load_finish(&generations->load, &result, &error) < 0) {
                 log_error(LOG_ERROR, &error);
-                push_load_failed(generations, &error);
+                load_failed_push(generations, &error);
                 return;
         }
-        /* Not before the first load has succeeded: one that is tried again finds them nowhere else. */
+        /* Not before the first load has succeeded: a second try needs the secrets in the environment
+         * again. */
         if (!generations->has_loaded) {
                 load_environment_wipe(generations->request);
                 generations->has_loaded = true;
@@ -139,12 +142,12 @@ static void load_on_readable(struct loop_source *source) {
         } else {
                 error_set(&error, 0, "more than %d generations at once", FLEET_GENERATIONS_MAX);
                 log_error(LOG_ERROR, &error);
-                push_load_failed(generations, &error);
+                load_failed_push(generations, &error);
         }
         load_result_deinit(&result);
 }
 
-/* Reaped: the number is no longer the loader's. */
+/* Reaped: the pid may be another process's from now on. */
 static void loader_on_ended(struct child *child, int wait_status) {
         struct generations *generations = child->owner;
 
@@ -174,7 +177,8 @@ void generations_load_early(struct generations *generations) {
         generations->is_early = request && loader_start(generations, &error) == 0;
 }
 
-/* Of the loader that was started early, or of one that is started now. Returns 0, or -1 with error. */
+/* Wait for the answer of the loader that was started early, or of one that is started now. Returns 0, or -1
+ * with error. */
 static int loader_watch(struct generations *generations, struct error *error) {
         if (!generations->is_early && loader_start(generations, error) < 0)
                 return -1;
@@ -195,7 +199,7 @@ void generations_load(struct generations *generations, uint32_t load) {
         if (loader_watch(generations, &error) == 0)
                 return;
         log_error(LOG_ERROR, &error);
-        push_load_failed(generations, &error);
+        load_failed_push(generations, &error);
 }
 
 void generations_cancel(struct generations *generations) {
@@ -204,8 +208,8 @@ void generations_cancel(struct generations *generations) {
         generations->is_early = false;
         channel_close(generations);
         fd_cleanup(&generations->load.channel);
-        /* Its channel was open until now, so it has not been reaped as a finished one: but it may be a zombie
-         * already. */
+        /* A zombie may have this pid already, but no other process: load.pid is 0 once the loader was
+         * reaped. */
         if (generations->load.pid > 0)
                 (void)kill(generations->load.pid, SIGKILL);
         children_remove(generations->children, &generations->loader);

@@ -1,9 +1,9 @@
-/* Watching the files of sources and keys with inotify(7): see watch.h; what is watched is decided in
- * watch_plan.c.
+/* Watching the files of sources and keys with inotify(7): see watch.h; what is watched is decided
+ * in watch_plan.c.
  *
- * Runs in the supervisor. It opens nothing but the inotify descriptor and reads no file: that a name was
- * touched is all it learns. After every change the paths are walked anew, then a load is asked for: in this
- * order, so that a change during the load is an event and another load follows. Events are only compared by
+ * Runs in the supervisor. It opens only the inotify descriptor and reads no file: all that it learns is that
+ * a name has changed. After every change the paths are walked anew, then a load is asked for: in this order,
+ * so that a change during the load is an event and another load follows. Events are compared only by
  * descriptor and the hash of a name; one that matches by accident costs a load that finds nothing new. */
 
 #include "supervisor/generations/watch.h"
@@ -21,13 +21,13 @@
 #include "supervisor/generations/watch_plan.h"
 
 #define RECORDS_MAX    1024 /* some ten for each path */
-#define READS_PER_TURN 64   /* then others get their turn */
-#define DELAYS_MAX     10   /* a storm without a pause: load all the same after so many delays */
+#define READS_PER_TURN 64   /* then the loop goes on with other descriptors */
+#define DELAYS_MAX     10   /* while changes do not pause: load all the same after so many delays */
 #define POLL_NS        (60 * NS_PER_S)
 #define ENTRY_MASK     (IN_CREATE | IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_ATTRIB)
 #define SELF_MASK      (IN_MOVE_SELF | IN_DELETE_SELF | IN_ATTRIB)
 
-/* One thing that matters; several may share a descriptor. */
+/* One directory entry, or directory, that is watched; several may share a descriptor. */
 struct watch_record {
         int wd;
         enum watch_what what;
@@ -49,8 +49,8 @@ static struct watch {
         uint32_t round;
         size_t record_count;
         struct watch_record records[RECORDS_MAX];
-        int blind_code;       /* why, of the walk that runs */
-        bool is_look_blocked; /* of that walk: something could not even be looked at */
+        int blind_code;       /* errno of the first path that the walk could not watch; 0: none */
+        bool is_look_blocked; /* of that walk: lstat(2) had no memory */
         char blind_path[PATH_MAX];
 } watch;
 
@@ -73,13 +73,13 @@ static int blind_note(const char *path, int code) {
         return -1;
 }
 
-static enum watch_found look(void *context, const char *path, char target[static PATH_MAX]) {
+static enum watch_found path_look(void *context, const char *path, char target[static PATH_MAX]) {
         struct stat status;
         ssize_t length;
 
         (void)context;
         if (lstat(path, &status) < 0) {
-                if (errno == ENOMEM) /* who knows what is there */
+                if (errno == ENOMEM) /* says nothing about the path */
                         watch.is_look_blocked = blind_note(path, errno) < 0;
                 return WATCH_MISSING;
         }
@@ -110,18 +110,18 @@ static int record_add(const char *directory, int wd, enum watch_what what, uint6
         return 0;
 }
 
-static int see(void *context, const char *directory, enum watch_what what, const char *name) {
+static int directory_watch(void *context, const char *directory, enum watch_what what, const char *name) {
         uint32_t mask = what == WATCH_SELF ? SELF_MASK : ENTRY_MASK;
         int wd;
 
         (void)context;
-        /* The same directory may be seen by several paths: masks are added up. A link is seen from the
-         * directory it is in. */
+        /* IN_MASK_ADD: several paths may lead through the directory. IN_DONT_FOLLOW: a link is watched in the
+         * directory that it is in. */
         wd = inotify_add_watch(watch.events.fd, directory,
                 mask | IN_ONLYDIR | IN_DONT_FOLLOW | IN_MASK_ADD | IN_EXCL_UNLINK);
         if (wd < 0 && (errno == ENOENT || errno == ENOTDIR))
                 return WATCH_UNSTEADY;
-        /* A directory that may not be read is seen from above, where there is an above. */
+        /* A directory that may not be read is watched in the directory above, if there is one. */
         if (wd < 0 && what == WATCH_SELF && errno == EACCES)
                 return -1;
         if (wd < 0)
@@ -129,7 +129,7 @@ static int see(void *context, const char *directory, enum watch_what what, const
         return record_add(directory, wd, what, name ? name_hash(name) : 0);
 }
 
-/* Does the last walk still want anything of this directory? */
+/* Did the last walk watch something in this directory? */
 static bool descriptor_is_wanted(int wd) {
         for (size_t i = 0; i < watch.record_count; i++)
                 if (watch.records[i].wd == wd && watch.records[i].round == watch.round)
@@ -137,7 +137,7 @@ static bool descriptor_is_wanted(int wd) {
         return false;
 }
 
-/* Forget what the last walk did not see. */
+/* Forget what the last walk did not watch. */
 static void records_sweep(void) {
         size_t kept = 0;
 
@@ -151,7 +151,7 @@ static void records_sweep(void) {
 }
 
 static int path_walk(const char *path, enum watch_kind kind) {
-        const struct watch_walk walk = {.look = look, .see = see};
+        const struct watch_walk walk = {.look = path_look, .see = directory_watch};
 
         return watch_plan(path, kind, &walk);
 }
@@ -193,7 +193,7 @@ static void change_note(void) {
         loop_timer_set(watch.loop, &watch.timer, now_ns < last_ns ? now_ns : last_ns);
 }
 
-/* The kernel's own words for its limits lead to disks and descriptors. */
+/* Of inotify's limits strerror(3) would speak of disks and open files. */
 static const char *blind_reason(int code, const char **out_limit) {
         *out_limit = code == ENOSPC   ? "fs.inotify.max_user_watches"
                      : code == EMFILE ? "fs.inotify.max_user_instances"
@@ -255,8 +255,8 @@ static void watches_renew(void) {
 
 /* ---- events ---- */
 
-/* Of a directory with one file for each secret: names that the loader passes over do not matter, but for the
- * volume's switch. */
+/* Does the entry of a directory with one file for each secret matter? Names that the loader ignores do not,
+ * but ..data does: Kubernetes replaces it to change all files of a volume at once. */
 static bool entry_matters(const char *name) {
         return name[0] != '.' || strcmp(name, "..data") == 0;
 }
@@ -280,14 +280,14 @@ static bool record_matches(const struct watch_record *record, const struct inoti
 
 static bool event_matters(const struct inotify_event *event) {
         if (event->mask & IN_Q_OVERFLOW)
-                return true; /* something was lost: it may have been ours */
+                return true; /* events were lost, perhaps one that matters */
         for (size_t i = 0; i < watch.record_count; i++)
                 if (record_matches(&watch.records[i], event))
                         return true;
         return false;
 }
 
-/* Read what there is. Returns whether anything of it matters. */
+/* Read the events that have come. Returns true when one of them matters. */
 static bool events_drain(void) {
         union {
                 struct inotify_event event;
@@ -318,7 +318,7 @@ static void timer_on_due(struct loop_timer *timer) {
         (void)timer;
         log_write(LOG_INFO, watch.is_pending ? "files of the secrets have changed: loading them"
                                              : "loading the secrets that cannot be watched");
-        /* What is in the queue by now is what this load is for. */
+        /* Events that have come until now are answered by this load. */
         if (watch.events.fd >= 0)
                 (void)events_drain();
         watch.is_pending = false;

@@ -1,9 +1,10 @@
-/* The walk of watch_plan.h. Pure: the file system is behind the caller's functions.
+/* The walk of watch_plan.h, for watch.c in the supervisor. Pure: the file system is behind the caller's
+ * functions.
  *
- * A component that is a directory is watched by itself (moved, deleted): that wakes nobody when its
- * neighbours change, and most components are such. One that is a link, a file or missing can only be seen
- * from the directory that it is in. So for DIR/KEY -> ..data/KEY, ..data -> ..2026: the entries KEY and
- * ..data of DIR, the directory itself, and KEY in ..2026. */
+ * A component that is a directory, as most are, is watched by itself (moved, deleted): so changes beside it
+ * make no event. One that is a link, a file or missing can only be watched in the directory that it is in. So
+ * for DIR/KEY -> ..data/KEY, ..data -> ..2026: the entries KEY and ..data of DIR, the directory itself, and
+ * KEY in ..2026. */
 
 #include "supervisor/generations/watch_plan.h"
 
@@ -15,16 +16,16 @@
 struct walker {
         const struct watch_walk *walk;
         bool is_blind;       /* something could not be watched */
-        bool is_unsteady;    /* something went away under the walk */
-        char base[PATH_MAX]; /* walked: "/", "." or a path without links */
+        bool is_unsteady;    /* a directory went away during the walk */
+        char base[PATH_MAX]; /* walked so far: "/", "." or a path without links */
         char here[PATH_MAX]; /* base and the component */
         char rest[PATH_MAX]; /* still to be walked */
         char target[PATH_MAX];
         char component[NAME_MAX + 1];
 };
 
-/* "A" and "B" with a slash in between. False when it does not fit. */
-static bool join(char out[static PATH_MAX], const char *a, const char *b) {
+/* "A/B", in `out`, which may be one of them. False when it does not fit. */
+static bool path_join(char out[static PATH_MAX], const char *a, const char *b) {
         size_t left = strlen(a), right = strlen(b);
         bool needs_slash = left > 0 && a[left - 1] != '/';
 
@@ -56,8 +57,8 @@ static int component_take(struct walker *walker) {
         return length > 0;
 }
 
-/* Nothing but slashes and single dots is left. */
-static bool is_last(const struct walker *walker) {
+/* True when only slashes and single dots are left to walk. */
+static bool rest_is_empty(const struct walker *walker) {
         const char *at = walker->rest + strspn(walker->rest, "/");
 
         while (at[0] == '.' && (at[1] == '/' || !at[1]))
@@ -66,36 +67,37 @@ static bool is_last(const struct walker *walker) {
         return !*at;
 }
 
-static void note(struct walker *walker, int seen) {
+static void walker_note(struct walker *walker, int seen) {
         if (seen < 0)
                 walker->is_blind = true;
         else if (seen == WATCH_UNSTEADY)
                 walker->is_unsteady = true;
 }
 
-static int see(struct walker *walker, const char *directory, enum watch_what what, const char *name) {
+static int directory_watch(
+        struct walker *walker, const char *directory, enum watch_what what, const char *name) {
         return walker->walk->see(walker->walk->context, directory, what, name);
 }
 
-/* What stands at `here`, watched before it was looked at. */
-static enum watch_found component_see(struct walker *walker) {
+/* Watch the component at `here`, then look what it is. */
+static enum watch_found component_watch(struct walker *walker) {
         const struct watch_walk *walk = walker->walk;
         enum watch_found found = walk->look(walk->context, walker->here, walker->target);
 
-        /* One that may be searched but not read cannot be watched by itself; its rights show in the directory
-         * above. */
-        if (found == WATCH_DIRECTORY && see(walker, walker->here, WATCH_SELF, NULL) == 0)
+        /* A directory that may be searched but not read cannot be watched by itself; changes of its rights
+         * are events of the directory above. */
+        if (found == WATCH_DIRECTORY && directory_watch(walker, walker->here, WATCH_SELF, NULL) == 0)
                 return found;
-        note(walker, see(walker, walker->base, WATCH_ENTRY, walker->component));
+        walker_note(walker, directory_watch(walker, walker->base, WATCH_ENTRY, walker->component));
         found = walk->look(walk->context, walker->here, walker->target);
         if (found == WATCH_DIRECTORY)
-                (void)see(walker, walker->here, WATCH_SELF, NULL);
+                (void)directory_watch(walker, walker->here, WATCH_SELF, NULL);
         return found;
 }
 
-/* The path goes on where the link leads. */
+/* Put the link's target before what is left to walk. */
 static bool link_follow(struct walker *walker) {
-        if (!join(walker->target, walker->target, walker->rest))
+        if (!path_join(walker->target, walker->target, walker->rest))
                 return false;
         memcpy(walker->rest, walker->target, sizeof walker->rest);
         if (walker->rest[0] == '/')
@@ -103,7 +105,7 @@ static bool link_follow(struct walker *walker) {
         return true;
 }
 
-/* Walk all of `rest` from `base`. Returns true when it led to something, which is at `here`; *out_found says
+/* Walk all of `rest` from `base`. Returns true when something is there: at `here`, and *out_found says
  * what. */
 static bool path_walk(struct walker *walker, enum watch_found *out_found) {
         int links = 0, taken;
@@ -111,10 +113,10 @@ static bool path_walk(struct walker *walker, enum watch_found *out_found) {
         *out_found = WATCH_DIRECTORY;
         memcpy(walker->here, walker->base, sizeof walker->here);
         while ((taken = component_take(walker)) > 0) {
-                if (!join(walker->here, walker->base, walker->component))
+                if (!path_join(walker->here, walker->base, walker->component))
                         break;
-                *out_found = component_see(walker);
-                if (*out_found == WATCH_MISSING || (*out_found == WATCH_FILE && !is_last(walker)))
+                *out_found = component_watch(walker);
+                if (*out_found == WATCH_MISSING || (*out_found == WATCH_FILE && !rest_is_empty(walker)))
                         return false;
                 if (*out_found != WATCH_LINK)
                         memcpy(walker->base, walker->here, sizeof walker->base);
@@ -131,17 +133,18 @@ static void walker_start(struct walker *walker, const struct watch_walk *walk, c
         memmove(walker->base, base, strlen(base) + 1);
 }
 
-/* All of the directory at `base`; and what is behind its ..data, should that be written in place. */
-static void directory_see(struct walker *walker) {
+/* Watch all entries of the directory at `base`, and those behind its ..data, which may be written in
+ * place. */
+static void entries_watch(struct walker *walker) {
         enum watch_found found;
 
-        note(walker, see(walker, walker->base, WATCH_ALL, NULL));
-        if (!join(walker->here, walker->base, "..data") ||
+        walker_note(walker, directory_watch(walker, walker->base, WATCH_ALL, NULL));
+        if (!path_join(walker->here, walker->base, "..data") ||
                 walker->walk->look(walker->walk->context, walker->here, walker->target) != WATCH_LINK)
                 return;
         memcpy(walker->rest, "..data", sizeof "..data");
         if (path_walk(walker, &found) && found == WATCH_DIRECTORY)
-                note(walker, see(walker, walker->base, WATCH_ALL, NULL));
+                walker_note(walker, directory_watch(walker, walker->base, WATCH_ALL, NULL));
 }
 
 int watch_plan(const char *path, enum watch_kind kind, const struct watch_walk *walk) {
@@ -154,6 +157,6 @@ int watch_plan(const char *path, enum watch_kind kind, const struct watch_walk *
         memcpy(walker.rest, path, strlen(path) + 1);
         walker_start(&walker, walk, path[0] == '/' ? "/" : ".");
         if (path_walk(&walker, &found) && found == WATCH_DIRECTORY && kind == WATCH_KIND_DIRECTORY)
-                directory_see(&walker);
+                entries_watch(&walker);
         return walker.is_blind ? -1 : walker.is_unsteady ? WATCH_UNSTEADY : WATCH_PLANNED;
 }

@@ -3,20 +3,20 @@
 /* Which directory entries decide what a path leads to: what must be watched so that no change of it is
  * missed.
  *
- * A walk as the kernel's own (path_resolution(7)), one component at a time, with the file system behind two
- * functions, so that tests need none. What is to be watched is said before it is looked at: a change in
- * between is then an event, not a loss. */
+ * The path is walked as the kernel does (path_resolution(7)), one component at a time, with the file system
+ * behind two functions, so that tests need none. A component is watched before it is looked at, so that no
+ * change in between is missed. */
 
 #include <limits.h>
 
 /* What stands at a path; a link is not followed. */
 enum watch_found { WATCH_MISSING, WATCH_FILE, WATCH_DIRECTORY, WATCH_LINK };
 
-/* What matters of a directory. */
+/* What is watched of a directory. */
 enum watch_what {
-        WATCH_SELF,  /* it is moved, deleted, or its rights change; `name` is NULL */
-        WATCH_ENTRY, /* its entry `name` comes, goes, changes, is written */
-        WATCH_ALL,   /* any of its entries does; `name` is NULL */
+        WATCH_SELF,  /* that it is moved, deleted, or its rights change; `name` is NULL */
+        WATCH_ENTRY, /* that its entry `name` comes, goes, changes, or is written */
+        WATCH_ALL,   /* the same of all its entries; `name` is NULL */
 };
 
 enum watch_kind {
@@ -29,14 +29,14 @@ enum watch_kind {
 
 struct watch_walk {
         void *context;
-        /* A link's target goes to `target`, cut when it is too long. */
+        /* What is at `path`? A link's target goes to `target`, cut when it is too long. */
         enum watch_found (*look)(void *context, const char *path, char target[static PATH_MAX]);
-        /* Returns 0, WATCH_UNSTEADY when there is no such directory (any more), -1 when it cannot be
-         * watched. */
+        /* Watch a directory. Returns 0, WATCH_UNSTEADY when there is no such directory (any more), -1 when it
+         * cannot be watched. */
         int (*see)(void *context, const char *directory, enum watch_what what, const char *name);
 };
 
-/* Walk `path`. Returns WATCH_PLANNED, WATCH_UNSTEADY, or -1: something that matters cannot be watched (see()
- * knows what), or the path is too long or leads through more than 40 links. What could be seen has been seen
- * in any case. */
+/* Walk `path`, and have all watched that matters. Returns WATCH_PLANNED, WATCH_UNSTEADY, or -1: something
+ * cannot be watched (see() knows what), or the path is too long or leads through more than 40 links. The rest
+ * is watched in any case. */
 int watch_plan(const char *path, enum watch_kind kind, const struct watch_walk *walk);

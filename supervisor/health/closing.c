@@ -1,11 +1,10 @@
 /* Connections of health checks that end in order: see closing.h. Called by the checks (probe.c), in the
  * supervisor.
  *
- * close(2) of a connection in which something is unread is a reset, and so is whatever arrives after it: a
- * server that greets its clients would log one for every check. So the end is told first (shutdown(2)), and
- * the connection is closed when the peer has answered with its own. What it says meanwhile is not looked at.
- * A peer that does not end is left alone after five seconds: it has been told, and resets itself the
- * connection if it still writes. */
+ * close(2) of a connection with unread data sends a reset, and so does data that arrives afterwards: a server
+ * that greets its clients would log one for every check. So our end is sent first (shutdown(2)), and the
+ * connection is closed when the peer has ended it, too. What it sends meanwhile is discarded. After five
+ * seconds the connection is closed in any case. */
 
 #include "supervisor/health/closing.h"
 
@@ -36,8 +35,8 @@ static void connection_on_due(struct loop_timer *timer) {
         connection_close(timer->owner);
 }
 
-/* The child of an http check may have made it a blocking one. MSG_TRUNC: of tcp the bytes are not even
- * copied. */
+/* MSG_DONTWAIT: the child of an http check may have made the connection blocking. MSG_TRUNC: bytes of tcp are
+ * not copied (tcp(7)). */
 static void connection_on_readable(struct loop_source *source) {
         struct leaving_connection *connection =
                 (struct leaving_connection *)((char *)source - offsetof(struct leaving_connection, source));
@@ -56,7 +55,7 @@ static void connection_on_readable(struct loop_source *source) {
         }
 }
 
-/* When all places are taken, that of the one that has had most of its time. */
+/* A free place; when all are taken, the oldest connection is closed. */
 static struct leaving_connection *place_take(struct leaving *leaving) {
         struct leaving_connection *oldest = &leaving->list[0];
 
@@ -77,7 +76,7 @@ void leaving_begin(struct leaving *leaving, struct loop *loop, int take_fd) {
         struct leaving_connection *connection;
         struct error error;
 
-        /* It never stood, or does not any more. */
+        /* There is no connection, or not any more. */
         if (fd < 0 || shutdown(fd, SHUT_WR) < 0)
                 return;
         leaving->loop = loop;

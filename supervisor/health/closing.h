@@ -1,6 +1,6 @@
 #pragma once
 
-/* Connections of health checks that end in order: the app reads our end, and we read until its own. */
+/* Connections of health checks that are closed in order: we send our end (FIN) and read until the app's. */
 
 #include <stddef.h>
 #include <stdint.h>
@@ -21,7 +21,7 @@ struct leaving {
         struct leaving_connection list[LEAVING_MAX];
 };
 
-/* End a stream connection, tcp or unix, whatever state it is in: no more comes from us, what still comes is
- * thrown away, and it is closed at the peer's end or after five seconds. Never resets unless the peer sends
- * after that. -1 is nothing. */
+/* End a stream connection, tcp or unix, in any state: send its end, discard what still comes, and close it
+ * when the peer ends it, or after five seconds. It is never reset, unless the peer sends after that.
+ * `take_fd` may be -1. */
 void leaving_begin(struct leaving *leaving, struct loop *loop, int take_fd);

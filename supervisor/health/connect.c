@@ -15,7 +15,7 @@
 #include "supervisor/health/health.h"
 #include "supervisor/sockets/listeners.h"
 
-static int connect_to(
+static int socket_connect(
         int family, const struct sockaddr *address, socklen_t length, int *out_fd, struct error *error) {
         CLEANUP_FD int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
@@ -27,13 +27,13 @@ static int connect_to(
         return 0;
 }
 
-/* An address that listens everywhere is reached on the loopback. */
+/* Connect to the address; to loopback, where it is that of all interfaces. */
 static int address_connect(struct socket_address address, int *out_fd, struct error *error) {
         if (address.generic.sa_family == AF_INET && address.in4.sin_addr.s_addr == htonl(INADDR_ANY))
                 address.in4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
         if (address.generic.sa_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&address.in6.sin6_addr))
                 address.in6.sin6_addr = in6addr_loopback;
-        return connect_to(address.generic.sa_family, &address.generic, address.length, out_fd, error);
+        return socket_connect(address.generic.sa_family, &address.generic, address.length, out_fd, error);
 }
 
 static int shared_connect(
@@ -69,7 +69,7 @@ int probe_connection_state(int fd) {
         return info.tcpi_state != TCP_SYN_SENT;
 }
 
-/* Is its connection still being made? Then the route to the app is needed (listeners_probe). */
+/* Is the probe still connecting? Then it needs the route to its generation (listeners_probe). */
 static bool probe_is_connecting(const struct probe *probe) {
         return probe->is_running && probe->connection >= 0 && probe_connection_state(probe->connection) == 0;
 }
@@ -101,11 +101,11 @@ int probe_reach(const struct health_watch *watch, const struct probe_settings *s
 
         *out_counts = false;
         if (watch->address_length)
-                return connect_to(AF_UNIX, (const struct sockaddr *)&watch->address, watch->address_length,
-                        out_fd, error);
+                return socket_connect(AF_UNIX, (const struct sockaddr *)&watch->address,
+                        watch->address_length, out_fd, error);
         if (settings->address)
                 return address_connect(*settings->address, out_fd, error);
-        if (is_route_in_use(watch))
+        if (route_is_in_use(watch))
                 return PROBE_LATER;
         switch (listeners_probe(rooms->listeners, &seat, settings->listener, out_fd, error)) {
         case 0:

@@ -1,10 +1,10 @@
 /* When a check is made and what its answer means: see health.h. Runs in the supervisor.
  *
- * Until an instance is ready a failed check only means "not yet": the core's ready_timeout decides, or
- * start_period when one is set; that somebody waits is said once, early. Checks then come often, the longer
- * it takes the less so. Once it is ready they come at `interval`, and `failures` of them in a row make it
- * unhealthy, for good. An instance that somebody stopped (SIGSTOP), that drains or that was told to end is
- * not asked. Without [health] nothing here ever wakes up. */
+ * Until an instance is ready, a failed check only means "not yet": the core's ready_timeout decides, or
+ * start_period when one is set; a slow start is logged once, early. Checks come often at first, then less so.
+ * Once the instance is ready they come at `interval`, and `failures` of them in a row make it unhealthy, for
+ * good. An instance that is stopped (SIGSTOP), emptying or told to end is not checked. Without [health] no
+ * timer runs. */
 
 #include "supervisor/health/health.h"
 
@@ -24,10 +24,10 @@
 #define SLOW_NS_MAX        (5 * NS_PER_S)
 #define HEALTH_BACKLOG     16
 
-/* Takes no settings of [health]: it waits as long as the core does. */
+/* For READINESS_LISTEN without [health]: without a limit of its own, the core's ready_timeout counts. */
 static const struct probe_settings listen_settings = {.kind = PROBE_TCP, .timeout_ns = NS_FOREVER};
 
-static void next_on_due(struct loop_timer *timer);
+static void check_on_due(struct loop_timer *timer);
 
 void health_open(struct health *health, const struct health_rooms *rooms,
         const struct health_settings *settings, int64_t ready_timeout_ns) {
@@ -40,8 +40,8 @@ static struct health_watch *watch_of(struct health *health, const struct instanc
         return &health->watches[instance_place(instance)];
 }
 
-/* A socket of its own: an address of its family alone, so the kernel chooses an abstract name (unix(7),
- * autobind). */
+/* Give the instance a socket of its own. Bound with an address that has only a family, so that the kernel
+ * chooses an abstract name (unix(7), autobind). */
 static int own_socket_equip(struct health_watch *watch, struct gear *gear, struct error *error) {
         socklen_t length = sizeof watch->address;
         CLEANUP_FD int fd = -1;
@@ -62,12 +62,13 @@ int health_equip(struct health *health, struct instance *instance, struct gear *
         return health->settings->has_socket ? own_socket_equip(watch_of(health, instance), gear, error) : 0;
 }
 
-static void next_set(struct health_watch *watch, int64_t delay_ns) {
+static void check_set(struct health_watch *watch, int64_t delay_ns) {
         loop_timer_set(watch->health->rooms.loop, &watch->next, time_add(time_now_ns(), delay_ns));
 }
 
-/* A tenth of its age: quick for what starts quickly, calm for what takes minutes. */
-static int64_t pause_of(const struct health_watch *watch) {
+/* The time until the next check, in ns. During the start a tenth of the instance's age: often for an app that
+ * starts quickly, rarely for one that takes minutes. */
+static int64_t check_pause_ns(const struct health_watch *watch) {
         const struct health_settings *settings = watch->health->settings;
         int64_t age_ns = time_now_ns() - watch->started_ns, pause_ns = age_ns / 10;
 
@@ -88,8 +89,8 @@ static bool failure_counts(const struct health_watch *watch) {
                (settings->start_period_ns && time_now_ns() - watch->started_ns >= settings->start_period_ns);
 }
 
-/* Most are ready within moments: one that is not is worth a word while there is time left to do something. */
-static bool is_slow_news(struct health_watch *watch) {
+/* Is it time to log, once, that the instance is slow to become ready? Early, while its user can still act. */
+static bool slow_is_due(struct health_watch *watch) {
         int64_t timeout_ns = watch->health->ready_timeout_ns;
         int64_t slow_ns = timeout_ns > 0 && timeout_ns / 10 < SLOW_NS_MAX ? timeout_ns / 10 : SLOW_NS_MAX;
 
@@ -116,7 +117,7 @@ static void check_failed(struct health_watch *watch, const char *reason) {
         watch->successes = 0;
         snprintf(watch->reason, sizeof watch->reason, "%s", reason);
         if (!failure_counts(watch)) {
-                if (is_slow_news(watch))
+                if (slow_is_due(watch))
                         slow_write(watch, reason);
                 else
                         log_write(is_news ? LOG_INFO : LOG_DEBUG,
@@ -153,19 +154,19 @@ static void probe_on_done(struct health_watch *watch, bool is_well, const char *
                 signs_note(watch->instance, READINESS_LISTEN);
                 watch->is_on = watch->health->settings->probe.kind != PROBE_NONE;
                 if (watch->is_on)
-                        next_set(watch, 0);
+                        check_set(watch, 0);
                 return;
         }
-        /* Whoever was stopped could not answer. */
+        /* A stopped app could not answer: no failure. */
         if (is_well)
                 check_succeeded(watch);
         else if (!watch->instance->is_stopped)
                 check_failed(watch, reason);
         if (watch->is_on)
-                next_set(watch, pause_of(watch));
+                check_set(watch, check_pause_ns(watch));
 }
 
-static void next_on_due(struct loop_timer *timer) {
+static void check_on_due(struct loop_timer *timer) {
         struct health_watch *watch = timer->owner;
         const struct health_settings *settings = watch->health->settings;
         struct error error;
@@ -174,13 +175,13 @@ static void next_on_due(struct loop_timer *timer) {
         if (watch->instance->is_ending || !watch->is_on)
                 return;
         if (watch->instance->is_stopped || watch->instance->is_emptying) {
-                next_set(watch, settings->interval_ns);
+                check_set(watch, settings->interval_ns);
                 return;
         }
         result = probe_start(
                 watch, watch->asks_listen ? &listen_settings : &settings->probe, probe_on_done, &error);
         if (result == PROBE_LATER)
-                next_set(watch, LATER_NS);
+                check_set(watch, LATER_NS);
         else if (result < 0)
                 probe_on_done(watch, false, error.text);
 }
@@ -195,16 +196,16 @@ void health_begin(struct health *health, struct instance *instance, bool wants_l
         watch->asks_listen = wants_listen;
         watch->is_on = true;
         watch->started_ns = time_now_ns();
-        watch->next = (struct loop_timer){.on_due = next_on_due, .owner = watch};
-        next_set(watch, 0);
+        watch->next = (struct loop_timer){.on_due = check_on_due, .owner = watch};
+        check_set(watch, 0);
 }
 
 void health_ready(struct health *health, struct instance *instance) {
         struct health_watch *watch = watch_of(health, instance);
 
-        /* Another sign may have been the last one: no need to go on at the pace of a start. */
+        /* The next check is still due at the pace of a start. */
         if (watch->is_on && watch->next.is_set)
-                next_set(watch, health->settings->interval_ns);
+                check_set(watch, health->settings->interval_ns);
 }
 
 const char *health_reason(const struct health *health, const struct instance *instance) {

@@ -1,6 +1,6 @@
 #pragma once
 
-/* Is an instance well: probes until it is ready, and at intervals from then on. */
+/* Health checks of instances: probes until an instance is ready, and at intervals from then on. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -15,10 +15,11 @@
 
 struct health_settings {
         struct probe_settings probe; /* PROBE_NONE: there are none */
-        bool has_socket;         /* every instance gets a socket of its own, `health`, and is probed there */
-        int64_t interval_ns;     /* between two checks of a ready instance */
-        int64_t start_period_ns; /* how long failures of one that is not ready yet do not count; 0: never */
-        int32_t successes, failures; /* in a row */
+        bool has_socket;     /* every instance gets a socket of its own, `health`, and is probed there */
+        int64_t interval_ns; /* between two checks of a ready instance */
+        /* how long failures of an instance that is not ready yet do not count; 0: they never do */
+        int64_t start_period_ns;
+        int32_t successes, failures; /* in a row, that make an instance well or unhealthy */
 };
 
 struct health;
@@ -30,7 +31,7 @@ struct health_watch {
         struct probe probe;
         struct loop_timer next;
         bool is_on;
-        bool is_slow;     /* that it is not ready for so long has been said */
+        bool is_slow;     /* that it is not ready for so long was logged */
         bool asks_listen; /* the check that runs or comes next only asks whether it listens */
         int64_t started_ns;
         int32_t successes, failures;     /* in a row */
@@ -55,24 +56,26 @@ struct health {
         struct leaving leaving;
         const struct health_settings *settings;
         struct health_rooms rooms;
-        int64_t ready_timeout_ns; /* of the core, for words alone; 0: none */
+        int64_t ready_timeout_ns; /* of the core, only for the log; 0: none */
 };
 
-/* Begin. `health` is all zero; `settings` are borrowed. */
+/* Call this first. `health` is all zero; `settings` are borrowed. */
 void health_open(struct health *health, const struct health_rooms *rooms,
         const struct health_settings *settings, int64_t ready_timeout_ns);
 
-/* An instance is about to be started: its own socket, if it is to have one. Returns 0, or -1 with error. */
+/* Before the start of an instance: make its own health socket, if it is to have one. Returns 0, or -1 with
+ * error. */
 int health_equip(struct health *health, struct instance *instance, struct gear *gear, struct error *error);
 
-/* It runs. wants_listen: watch for its first accept(2) and note READINESS_LISTEN. */
+/* The instance runs: begin its checks. wants_listen: watch for its first accept(2), and note
+ * READINESS_LISTEN. */
 void health_begin(struct health *health, struct instance *instance, bool wants_listen);
 
-/* It is ready: checks go on at their interval. */
+/* The instance is ready: checks go on at their interval. */
 void health_ready(struct health *health, struct instance *instance);
 
-/* Why its last check failed; empty when it did not. */
+/* Why the instance's last check failed; empty when it did not. Borrowed until the next check. */
 const char *health_reason(const struct health *health, const struct instance *instance);
 
-/* It has ended. Idempotent. */
+/* The instance has ended: end its checks. May be called again. */
 void health_ended(struct health *health, struct instance *instance);

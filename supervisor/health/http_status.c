@@ -1,7 +1,7 @@
 /* Reading the one number of an HTTP answer that a health check wants: see http_status.h.
  *
- * Called in the child that probes, with what the app sent (RFC 9112, section 4). Nothing else of the answer
- * is looked at. */
+ * Called in the child of a check (http_child.c), with what the app sent (RFC 9112, section 4). The rest of
+ * the answer is ignored. */
 
 #include "supervisor/health/http_status.h"
 
@@ -28,7 +28,7 @@ static int line_read(const char *text, size_t length) {
         return (text[2] - '0') * 100 + (text[3] - '0') * 10 + (text[4] - '0');
 }
 
-/* Behind the empty line that ends an answer without content; 0 when it has not come. */
+/* Length of the answer's head, with the empty line that ends it; 0 when that line has not come. */
 static size_t head_length(const char *text, size_t length) {
         for (size_t i = 0; i + 1 < length; i++) {
                 if (text[i] != '\n')

@@ -8,7 +8,6 @@
 
 enum { HTTP_STATUS_WRONG = -1, HTTP_STATUS_MORE = 0 };
 
-/* The status (200..599) of the final answer in the first `length` bytes of a reply; those of 1xx that come
- * before it are passed over. HTTP_STATUS_MORE when it has not come yet, HTTP_STATUS_WRONG when this is no
- * HTTP/1. */
+/* Read the status (200..599) of the final answer in the first `length` bytes of a reply, behind those of 1xx.
+ * Returns it; HTTP_STATUS_MORE when it has not come yet, HTTP_STATUS_WRONG when this is not HTTP/1. */
 int http_status_read(const char *text, size_t length);

@@ -1,10 +1,10 @@
 /* One health check: see probe.h. Runs in the supervisor.
  *
- * TCP needs no child: nothing is read. A connection to a listening socket stands before the app knows of it,
- * so it is watched until it has left the accept queue. HTTP is a fork whose child reads the answer
- * (http_child.c). EXEC goes through the shim, as the app does, with the app's user, directory, limits and
- * settings, without its secrets. A child that outlives its time is killed with its group; until it is reaped
- * no other check of that instance begins. */
+ * TCP needs no child: nothing is read. The kernel completes a connection before the app accepts it, so the
+ * check goes on until it has left the accept queue. HTTP forks a child that reads the answer (http_child.c).
+ * EXEC goes through the shim, as the app does, with the app's user, directory, limits and settings, without
+ * its secrets. A child whose time is over is killed with its group; until it is reaped no other check of that
+ * instance begins. */
 
 #include "supervisor/health/probe.h"
 
@@ -25,7 +25,7 @@
 #define ACCEPT_PAUSE_NS     (2 * NS_PER_MS)
 #define ACCEPT_PAUSE_NS_MAX (50 * NS_PER_MS)
 
-/* The app hears of the end of its connection as of any client's. */
+/* Close the descriptors of the check, the connection in order. */
 static void descriptors_release(struct health_watch *watch) {
         struct health *health = watch->health;
         struct probe *probe = &watch->probe;
@@ -34,7 +34,7 @@ static void descriptors_release(struct health_watch *watch) {
         fd_cleanup(&probe->fd);
 }
 
-/* The answer is there: let go of everything but a child that is not reaped yet. */
+/* End the check with its answer. A child that is not reaped yet keeps it running. */
 static void probe_finish(struct health_watch *watch, bool is_well, const char *reason) {
         struct probe *probe = &watch->probe;
 
@@ -70,7 +70,7 @@ static void child_on_due(struct loop_timer *timer) {
 
 /* ---- TCP ---- */
 
-/* Connections that wait where this check's connection does. */
+/* The number of connections in the accept queues that this check's connection may be in. */
 static long queue_length(const struct health_watch *watch, const char *name) {
         const struct seat seat = instance_seat(watch->instance);
         struct listener_view view;
@@ -87,7 +87,8 @@ static long queue_length(const struct health_watch *watch, const char *name) {
         return sum;
 }
 
-/* Taken: nothing waits any more, or less than before (clients may wait in the same queue). */
+/* Was a connection accepted? Then the queue is empty, or shorter than before (clients may wait in it,
+ * too). */
 static bool queue_has_moved(struct health_watch *watch) {
         struct probe *probe = &watch->probe;
         long before = probe->waiting, now = queue_length(watch, probe->settings->listener);
@@ -107,7 +108,7 @@ static void accept_on_due(struct loop_timer *timer) {
                 probe_finish(watch, false, reason);
                 return;
         }
-        /* Looked at in the turn after it stood: until then it may be on its way into the queue. */
+        /* Only in the turn after it is connected: until then it may be on its way into the queue. */
         if (state > 0 && (probe->waiting == -2 || (probe->is_connected && queue_has_moved(watch)))) {
                 probe_finish(watch, true, "connection taken");
                 return;
@@ -125,7 +126,7 @@ static void accept_on_due(struct loop_timer *timer) {
 static void tcp_begin(struct health_watch *watch, bool counts) {
         struct probe *probe = &watch->probe;
 
-        probe->waiting = counts ? -1 : -2; /* -2: to be connected is all that can be seen */
+        probe->waiting = counts ? -1 : -2;
         probe->pause_ns = ACCEPT_PAUSE_NS;
         probe->timer.on_due = accept_on_due;
         loop_timer_set(watch->health->rooms.loop, &probe->timer, time_now_ns() + ACCEPT_PAUSE_NS);

@@ -1,6 +1,6 @@
 #pragma once
 
-/* One health check: begun, and its answer some time later. When and what follows is health.h. */
+/* One health check: started, and answered some time later. health.h says when, and what follows. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -45,36 +45,36 @@ typedef void probe_handler(struct health_watch *watch, bool is_well, const char 
 /* Embedded; all zero while nothing runs. */
 struct probe {
         bool is_running;
-        bool is_late;       /* its time is over and that has been said; its child is not reaped yet */
+        bool is_late;       /* its time is over and on_done was called; its child is not reaped yet */
         int connection;     /* to the app (TCP, HTTP); ended in order when the check is over; -1: none */
         int fd;             /* what the child writes to (HTTP), or the shim's pipe (EXEC); -1: none */
         struct child child; /* HTTP, EXEC */
         bool has_group;     /* the child leads a process group */
         bool is_connected;
-        long waiting; /* connections in the accept queue when it was last looked at */
+        long waiting; /* in the accept queue, when last read; -1: not read yet; -2: cannot be read */
         int64_t deadline_ns, pause_ns;
         const struct probe_settings *settings;
         probe_handler *on_done;
         struct loop_timer timer;
 };
 
-/* Begin. on_done is called once, later; not after probe_end(). Returns 0; PROBE_LATER when something stands
- * in the way that says nothing about the app; -1 with error when the check has failed already. */
+/* Start a check. on_done is called once, later; not after probe_end(). Returns 0; PROBE_LATER when it cannot
+ * be made now for a reason that says nothing about the app; -1 with error when it has failed already. */
 enum { PROBE_LATER = 1 };
 int probe_start(struct health_watch *watch, const struct probe_settings *settings, probe_handler *on_done,
         struct error *error);
 
-/* Give it up. Idempotent. */
+/* Give the running check up, if there is one. */
 void probe_end(struct health_watch *watch);
 
 /* ---- connect.c ---- */
 
-/* A non-blocking connection to the app for this check, made or in the making. *out_counts: the accept queue
- * that it waits in can be looked at. Returns as probe_start(). */
+/* Begin a non-blocking connection to the app for this check. *out_fd is the caller's; *out_counts: the length
+ * of the accept queue that it comes into can be read. Returns as probe_start(). */
 int probe_reach(const struct health_watch *watch, const struct probe_settings *settings, int *out_fd,
         bool *out_counts, struct error *error);
 
-/* Does the connection stand? Returns 1, 0 (not yet), or -1 with errno. */
+/* Is the socket connected? Returns 1, 0 (not yet), or -1 with errno. */
 int probe_connection_state(int fd);
 
 /* ---- http_child.c: what runs in the child of an HTTP check ---- */
@@ -90,5 +90,5 @@ struct probe_answer {
         int32_t kind, code;
 };
 
-/* Ask and write a struct probe_answer to `answer_fd`. */
+/* Send `request`, read the answer, and write a struct probe_answer to `answer_fd`. */
 _Noreturn void probe_child_http(int connection, int answer_fd, const char *request, int64_t deadline_ns);

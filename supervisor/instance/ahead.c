@@ -1,10 +1,9 @@
 /* Starting ahead of the core: see launcher.h. Runs in the supervisor.
  *
- * While a loader works there is nothing else to do, and what it brings is most often spawned at once: so
- * that start is made ready meanwhile, its sockets, its environment, and a shim that only waits for its
- * secrets (shim/waiting.h). The core knows nothing of it. When the spawn comes and is the one that was
- * foreseen, the shim gets the generation; else all of it is taken back: nobody has seen it, and it has
- * never had a secret. */
+ * While a loader works there is nothing else to do, and its result is most often spawned at once. So that
+ * start is prepared meanwhile: its sockets, its environment, and a shim that only waits for its secrets
+ * (shim/waiting.h). The core does not know of it. When the expected SPAWN comes, the shim gets the
+ * generation; else it is ended, and never had a secret. */
 
 #include <errno.h>
 
@@ -12,7 +11,7 @@
 #include "lib/log.h"
 #include "supervisor/instance/launcher.h"
 
-/* It was killed, or is what launcher_call_off() has ended. */
+/* The shim that waits was killed by somebody, or could not go on. */
 static void ahead_on_ended(struct child *child, int wait_status) {
         (void)wait_status;
         launcher_call_off(child->owner);
@@ -59,7 +58,7 @@ void launcher_prepare(struct launcher *launcher, uint32_t slot, uint64_t number,
         children_add(launcher->rooms.children, &instance->child, instance->pid);
 }
 
-static bool is_foreseen(const struct instance *instance, const struct fleet_action *action) {
+static bool instance_is_expected(const struct instance *instance, const struct fleet_action *action) {
         return instance->number == action->instance && instance->slot == action->slot &&
                instance->generation == action->generation;
 }
@@ -70,7 +69,7 @@ struct instance *launcher_take_ahead(struct launcher *launcher, const struct fle
 
         if (!instance)
                 return NULL;
-        if (!is_foreseen(instance, action) ||
+        if (!instance_is_expected(instance, action) ||
                 launch_waiting_release(&ahead->waiting,
                         generations_bundle(launcher->rooms.generations, action->generation)) < 0) {
                 launcher_call_off(launcher);

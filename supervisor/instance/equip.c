@@ -11,7 +11,7 @@
 
 static_assert(LISTENERS_MAX + LAUNCH_LISTEN_MAX < LAUNCH_DESCRIPTORS_MAX, "sockets, and some more");
 
-/* Listeners in their order, and what came with them and is none at the place where it came. */
+/* Listeners in their order, and between them the passed descriptors that are none, each at its position. */
 static int sockets_equip(
         struct launcher *launcher, const struct instance *instance, struct gear *gear, struct error *error) {
         const struct launcher_settings *settings = &launcher->settings;
@@ -31,8 +31,7 @@ static int sockets_equip(
         return 0;
 }
 
-/* Numbers that tell one instance from the others. Only where there may be others: a plain init adds
- * nothing. */
+/* Variables with the numbers of the instance. Only where there may be others: a plain init adds nothing. */
 static void numbers_equip(struct launcher *launcher, const struct instance *instance, struct gear *gear) {
         const struct launcher_settings *settings = &launcher->settings;
 

@@ -1,5 +1,5 @@
-/* Starting and ending instances: see launcher.h. Runs in the supervisor; what follows the fork is the
- * shim's. */
+/* Starting instances, and what follows their end: see launcher.h. Runs in the supervisor; after the fork the
+ * shim runs (shim/launch.h). */
 
 #include "supervisor/instance/launcher.h"
 
@@ -43,7 +43,7 @@ static void status_close(const struct launcher *launcher, struct instance *insta
         fd_cleanup(&instance->status.fd);
 }
 
-static void message_take(
+static void message_handle(
         const struct launcher *launcher, struct instance *instance, const struct launch_message *message) {
         char text[LAUNCH_NOTE_BYTES];
 
@@ -56,7 +56,7 @@ static void message_take(
         }
 }
 
-/* Read what the shim says until there is no more for now. */
+/* Read the shim's messages until there is none for now. */
 static void status_drain(const struct launcher *launcher, struct instance *instance) {
         struct launch_message message;
 
@@ -66,7 +66,7 @@ static void status_drain(const struct launcher *launcher, struct instance *insta
                 if (result == 1)
                         return;
                 if (result == 0)
-                        message_take(launcher, instance, &message);
+                        message_handle(launcher, instance, &message);
                 else
                         status_close(launcher, instance);
         }
@@ -99,7 +99,8 @@ void launcher_start_early(struct launcher *launcher) {
                 launcher->early.pid = 0;
 }
 
-static void early_take(struct launcher *launcher, struct instance *instance, const struct gear *gear) {
+static void instance_take_early(
+        struct launcher *launcher, struct instance *instance, const struct gear *gear) {
         assert(gear->descriptor_count == 0 && gear->variable_count == 0);
         instance->pid = launcher->early.pid;
         instance->status.fd = launcher->early.status_fd;
@@ -129,12 +130,12 @@ static int process_start(const struct launcher *launcher, struct instance *insta
         return 0;
 }
 
-static int equip_and_start(struct launcher *launcher, struct instance *instance, struct error *error) {
+static int instance_start(struct launcher *launcher, struct instance *instance, struct error *error) {
         struct gear gear = {0};
         int result = launcher_gear(launcher, instance, &gear, error);
 
         if (result == 0 && launcher->early.pid)
-                early_take(launcher, instance, &gear);
+                instance_take_early(launcher, instance, &gear);
         else if (result == 0)
                 result = process_start(launcher, instance, &gear, error);
         gear_release(&gear);
@@ -151,13 +152,13 @@ static void start_log(const struct launcher *launcher, const struct instance *in
                 log_write(LOG_INFO, "Spawned child process '%s' with pid %d", name, (int)instance->pid);
 }
 
-/* EAGAIN and ENOMEM of execve(2) may pass; a missing file or a refused setting will not by itself. */
+/* A lack of memory or a busy file may pass (execve(2)); a missing file or a refused setting does not. */
 static bool failure_is_permanent(const struct launch_message *failure) {
         return failure->code != EAGAIN && failure->code != ENOMEM && failure->code != ETXTBSY &&
                failure->code != ENFILE && failure->code != EIO;
 }
 
-/* The shim could not make an app of itself. */
+/* The shim failed to become the app: log why, and tell the core. */
 static void failure_push(const struct launcher *launcher, const struct instance *instance) {
         struct error error;
 
@@ -200,7 +201,7 @@ static void instance_on_ended(struct child *child, int wait_status) {
         readiness_ended(rooms->gate, instance);
 }
 
-/* It runs: from here on it is one of the fleet's processes. */
+/* The process has been started: make the instance one of the fleet's. */
 static void instance_enroll(struct launcher *launcher, struct instance *instance) {
         const struct launcher_rooms *rooms = &launcher->rooms;
         struct error error;
@@ -212,7 +213,7 @@ static void instance_enroll(struct launcher *launcher, struct instance *instance
         children_add(rooms->children, &instance->child, instance->pid);
         if (launcher->settings.launch->session != LAUNCH_SAME_GROUP)
                 launcher->last_groups[instance->slot] = instance->pid;
-        /* Nothing will be seen to listen: that it runs must do. */
+        /* Where adopting does not work, no listen(2) is seen: that the app runs has to be enough. */
         if (rooms->rules->adopt_count && !rooms->rules->is_adopting)
                 signs_note(instance, READINESS_LISTEN);
         held_signals_send(launcher, instance);
@@ -241,7 +242,7 @@ void launcher_spawn(struct launcher *launcher, const struct fleet_action *action
                 return;
         }
         launcher_instance_init(launcher, instance, action->slot, action->instance, action->generation);
-        if (equip_and_start(launcher, instance, &error) == 0) {
+        if (instance_start(launcher, instance, &error) == 0) {
                 instance_enroll(launcher, instance);
                 return;
         }

@@ -1,5 +1,4 @@
-/* Signals to the processes of the fleet: how one is told to end, or to read its secrets again. See
- * launcher.h. Runs in the supervisor. */
+/* Signals to instances: to end, or to read their secrets again. See launcher.h. Runs in the supervisor. */
 
 #include <errno.h>
 #include <signal.h>
@@ -12,13 +11,13 @@
 #include "lib/signals.h"
 #include "supervisor/instance/launcher.h"
 
-static pid_t target_of(const struct launcher *launcher, const struct instance *instance, bool to_group) {
+static pid_t signal_target(const struct launcher *launcher, const struct instance *instance, bool to_group) {
         bool has_group = launcher->settings.launch->session != LAUNCH_SAME_GROUP;
 
         return to_group && has_group ? -instance->pid : instance->pid;
 }
 
-/* The group may not exist yet, or not any more: then the process itself. */
+/* Signal the group; the process alone when the group does not exist yet, or not any more. */
 static void target_signal(const struct instance *instance, pid_t target, int number) {
         if (kill(target, number) < 0 && errno == ESRCH && target != instance->pid)
                 (void)kill(instance->pid, number);
@@ -26,7 +25,7 @@ static void target_signal(const struct instance *instance, pid_t target, int num
 
 void launcher_signal(const struct launcher *launcher, const struct instance *instance, int number,
         const union sigval *value) {
-        pid_t target = target_of(launcher, instance, launcher->settings.signals_group);
+        pid_t target = signal_target(launcher, instance, launcher->settings.signals_group);
 
         /* sigqueue(3) keeps the value of a real-time signal; it knows no groups. */
         if (value && target > 0 && sigqueue(target, number, *value) == 0)
@@ -34,7 +33,7 @@ void launcher_signal(const struct launcher *launcher, const struct instance *ins
         target_signal(instance, target, number);
 }
 
-/* TERM stays pending in a stopped process, so it must go on. One that stops later is seen by waitpid(2):
+/* A stop signal stays pending in a stopped process, so that gets SIGCONT. One that stops later gets it from
  * launcher_on_stopped(). */
 static void instance_continue(const struct launcher *launcher, const struct instance *instance) {
         if (instance->is_stopped)
@@ -82,17 +81,17 @@ void launcher_reload(const struct launcher *launcher, struct instance *instance,
                 signal_name(launcher->settings.reload_signal, name));
 }
 
-/* At the deadline the whole group goes: nothing that the app started may hold its place. */
+/* The whole group, so that no process that the app started remains. */
 void launcher_kill(const struct launcher *launcher, struct instance *instance) {
         instance->is_emptying = false;
-        target_signal(instance, target_of(launcher, instance, true), SIGKILL);
+        target_signal(instance, signal_target(launcher, instance, true), SIGKILL);
         (void)kill(instance->pid, SIGKILL);
         tree_kill(launcher->rooms.trees, instance);
 }
 
-/* One that is to end goes on at once: its stop signal waits for that. Stopped from its terminal (Ctrl-Z, or
- * reading in the background) it takes us along, so that the shell above takes the terminal and shows a
- * stopped job; when the shell lets us go on, the app goes on. */
+/* An instance that is to end is continued at once: its stop signal is pending until then. When an app is
+ * stopped from its terminal (Ctrl-Z, or reading in the background), tacet stops as well, so that the shell
+ * above takes the terminal and shows a stopped job; when the shell continues tacet, the app is continued. */
 void launcher_on_stopped(struct child *child, int wait_status) {
         struct launcher *launcher = child->owner;
         struct instance *instance = instance_of_child(child);

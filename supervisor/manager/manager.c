@@ -1,9 +1,9 @@
 /* Toward the service manager: see manager.h.
  *
- * Runs in the supervisor. What has to be said is kept as bits, not as a queue of messages: a manager that is
- * slow for a while then hears the newest state, in the order that counts (RELOADING=1 before READY=1 before
- * the rest), and nothing grows. What is said is never about the app's own processes: their READY=1 and
- * MAINPID= end at tacet's own socket for them. */
+ * Runs in the supervisor. What has to be sent is kept as bits, not as a queue of messages: so a manager that
+ * is slow for a while gets the newest state, in the order that counts (RELOADING=1 before READY=1 before the
+ * rest), and nothing grows. READY=1 and MAINPID= of apps are not passed on: they end at our notify socket
+ * (notify.h). */
 
 #include "supervisor/manager/manager.h"
 
@@ -28,14 +28,14 @@ enum {
         OWED_STORE = 64,
 };
 
-/* Asked for at a time, again after half of it; at the beginning sooner, for systemd arms a timer of its own
- * when the process that `ExecReload=` started ends, and what was asked for before that is forgotten. */
+/* How much time is asked for; half of it later it is asked for again. At the beginning sooner: systemd arms a
+ * timer of its own when the process of `ExecReload=` ends, and forgets what was asked for before. */
 #define EXTEND_NS       (20 * NS_PER_S)
 #define EXTEND_FIRST_NS (125 * NS_PER_MS)
 #define STATUS_PAUSE_NS (200 * NS_PER_MS)
 #define RETRY_FIRST_NS  (50 * NS_PER_MS)
 #define RETRY_MAX_NS    (5 * NS_PER_S)
-#define RETRY_ROW_MAX   16 /* then what is owed is given up, unless the manager is merely slow */
+#define RETRY_ROW_MAX   16 /* then what is owed is given up, unless only the manager's queue is full */
 #define STOP_SLACK_NS   (10 * NS_PER_S)
 #define MESSAGE_BYTES   (MANAGER_STATUS_BYTES + 256)
 
@@ -60,18 +60,18 @@ static int message_format(const struct manager *manager, unsigned parts, char ou
         return length;
 }
 
-/* Descriptors travel in messages of their own, after all others. In one message READY=1 would win over
- * RELOADING=1, so they are two; more time is never asked for with or after a READY=1, where it would move a
- * deadline of the running service. */
+/* Which parts go into the next message. Descriptors have messages of their own, after all others. READY=1 and
+ * RELOADING=1 need two messages, for in one READY=1 wins; more time is never asked for with or after READY=1,
+ * where it would move a deadline of the running service. */
 static unsigned parts_next(unsigned owed) {
         if (owed & OWED_RELOADING)
                 return owed & ~(unsigned)(OWED_READY | OWED_STORE);
         return owed == OWED_STORE ? owed : owed & ~(unsigned)OWED_STORE;
 }
 
-/* Later: in a moment when its queue was full or it could not be reached, at the earliest moment for a mere
- * STATUS=. */
-static void flush_later(struct manager *manager, int64_t time_ns) {
+/* Send at `time_ns`: when the manager's queue was full or it could not be reached, or when STATUS= alone
+ * waits. */
+static void owed_send_later(struct manager *manager, int64_t time_ns) {
         loop_timer_set(manager->rooms.loop, &manager->retry, time_ns);
 }
 
@@ -92,7 +92,7 @@ static void send_failed(struct manager *manager, const struct error *error) {
         else if (error)
                 manager->owed = 0;
         if (manager->owed)
-                flush_later(manager, time_add(time_now_ns(), retry_delay_ns(manager->tries)));
+                owed_send_later(manager, time_add(time_now_ns(), retry_delay_ns(manager->tries)));
 }
 
 static int parts_send(struct manager *manager, unsigned parts, struct error *error) {
@@ -105,11 +105,11 @@ static int parts_send(struct manager *manager, unsigned parts, struct error *err
         return notify_send(manager->fd, &manager->address, message, (size_t)length - 1, -1, error);
 }
 
-static void flush(struct manager *manager) {
+static void owed_send(struct manager *manager) {
         struct error error;
 
         if (manager->owed == OWED_STATUS && time_now_ns() < manager->status_earliest_ns) {
-                flush_later(manager, manager->status_earliest_ns);
+                owed_send_later(manager, manager->status_earliest_ns);
                 return;
         }
         while (manager->owed) {
@@ -127,22 +127,22 @@ static void flush(struct manager *manager) {
         loop_timer_clear(manager->rooms.loop, &manager->retry);
 }
 
-/* The last words do not wait until the status may be said again: nobody would say them then. */
-static void flush_last(struct manager *manager) {
+/* Send what is owed without waiting until STATUS= may be sent again: this is the last chance. */
+static void owed_send_last(struct manager *manager) {
         manager->status_earliest_ns = 0;
-        flush(manager);
+        owed_send(manager);
 }
 
 static void retry_on_due(struct loop_timer *timer) {
-        flush(timer->owner);
+        owed_send(timer->owner);
 }
 
-/* From a timer of the loop that turns the whole supervisor: when the loop hangs this stops. */
+/* WATCHDOG=1 comes from a timer of the loop: when the loop hangs, it stops. */
 static void beat_on_due(struct loop_timer *timer) {
         struct manager *manager = timer->owner;
 
         manager->owed |= OWED_BEAT;
-        flush(manager);
+        owed_send(manager);
         loop_timer_set(
                 manager->rooms.loop, timer, time_add(time_now_ns(), manager->settings->watchdog_ns / 2));
 }
@@ -154,29 +154,29 @@ static void extend_on_due(struct loop_timer *timer) {
         if (now_ns >= manager->extend_until_ns)
                 return;
         manager->owed |= OWED_EXTEND;
-        flush(manager);
+        owed_send(manager);
         manager->extend_pause_ns *= 2;
         if (manager->extend_pause_ns > EXTEND_NS / 2)
                 manager->extend_pause_ns = EXTEND_NS / 2;
         loop_timer_set(manager->rooms.loop, timer, time_add(now_ns, manager->extend_pause_ns));
 }
 
-static const char *variable(const char *name) {
+static const char *variable_get(const char *name) {
         const char *value = getenv(name);
 
         return value && value[0] ? value : NULL;
 }
 
 void manager_settings_read(struct manager_settings *out) {
-        const char *usec = variable("WATCHDOG_USEC"), *pid = variable("WATCHDOG_PID");
+        const char *usec = variable_get("WATCHDOG_USEC"), *pid = variable_get("WATCHDOG_PID");
         uint64_t number;
 
-        *out = (struct manager_settings){.socket = variable("NOTIFY_SOCKET"), .stores = true};
-        if (variable("FDSTORE"))
-                out->stores = strcmp(variable("FDSTORE"), "0") != 0;
-        if (variable("LISTEN_PID") && text_to_u64(variable("LISTEN_PID"), &number) &&
+        *out = (struct manager_settings){.socket = variable_get("NOTIFY_SOCKET"), .stores = true};
+        if (variable_get("FDSTORE"))
+                out->stores = strcmp(variable_get("FDSTORE"), "0") != 0;
+        if (variable_get("LISTEN_PID") && text_to_u64(variable_get("LISTEN_PID"), &number) &&
                 number == (uint64_t)getpid())
-                out->names = variable("LISTEN_FDNAMES");
+                out->names = variable_get("LISTEN_FDNAMES");
         if (pid && (!text_to_u64(pid, &number) || number != (uint64_t)getpid()))
                 return;
         if (usec && text_to_u64(usec, &number) && number < (uint64_t)(INT64_MAX / NS_PER_US))
@@ -257,6 +257,7 @@ void manager_report(struct manager *manager, const struct fleet_action *action, 
         case FLEET_REPORT_AVAILABLE:
         case FLEET_REPORT_CANARY:
         case FLEET_REPORT_CANARY_PASSED:
+        case FLEET_REPORT_LOAD_CANCELLED:
         case FLEET_REPORT_EMPTIED:
         case FLEET_REPORT_QUEUE_TIMEOUT:
         case FLEET_REPORT_DRAINED:
@@ -266,8 +267,7 @@ void manager_report(struct manager *manager, const struct fleet_action *action, 
         }
 }
 
-/* More time than the unit says is asked for only where tacet itself has a limit: otherwise the unit's is the
- * only one. */
+/* Ask for more time than the unit gives only where tacet itself has a limit: otherwise the unit's counts. */
 static void extend_begin(struct manager *manager, int64_t until_ns) {
 
         manager->extend_until_ns = until_ns;
@@ -296,7 +296,7 @@ static int64_t stop_limit_ns(const struct manager *manager) {
         return limit_ns == NS_FOREVER ? 0 : time_add(time_now_ns(), time_add(limit_ns, STOP_SLACK_NS));
 }
 
-static void say_stopping(struct manager *manager) {
+static void stopping_owe(struct manager *manager) {
 
         manager->is_stopping = true;
         manager->owed &= ~(unsigned)(OWED_RELOADING | OWED_READY);
@@ -305,7 +305,7 @@ static void say_stopping(struct manager *manager) {
         extend_begin(manager, stop_limit_ns(manager));
 }
 
-static void update_reload(struct manager *manager, bool is_busy) {
+static void reload_update(struct manager *manager, bool is_busy) {
         bool was_busy = manager->is_busy, is_asked = manager->is_reload_asked;
 
         if (is_busy && !was_busy && !is_asked)
@@ -323,17 +323,17 @@ static void update_reload(struct manager *manager, bool is_busy) {
         manager->is_busy = is_busy;
 }
 
-/* What follows from the phase. */
-static void update_state(struct manager *manager) {
+/* Note what is owed for the fleet's present phase. */
+static void state_update(struct manager *manager) {
         struct fleet_view view;
 
         fleet_look(manager->rooms.fleet, &view);
         if (view.phase == FLEET_PHASE_OVER || manager->is_stopping)
                 return;
         if (view.phase == FLEET_PHASE_STOPPING) {
-                say_stopping(manager);
+                stopping_owe(manager);
         } else if (manager->is_ready) {
-                update_reload(manager, view.is_loading || view.phase == FLEET_PHASE_ROLLING ||
+                reload_update(manager, view.is_loading || view.phase == FLEET_PHASE_ROLLING ||
                                                view.phase == FLEET_PHASE_REVERTING);
         } else if (view.phase == FLEET_PHASE_IDLE || view.phase == FLEET_PHASE_ROLLING) {
                 manager->is_ready = true;
@@ -345,7 +345,7 @@ static void update_state(struct manager *manager) {
         manager->is_reload_asked = false;
 }
 
-static void update_status(struct manager *manager) {
+static void status_update(struct manager *manager) {
         char status[MANAGER_STATUS_BYTES];
 
         manager_status_format(manager, status);
@@ -358,28 +358,28 @@ static void update_status(struct manager *manager) {
 void manager_update(struct manager *manager) {
         if (manager->fd < 0)
                 return;
-        update_status(manager);
-        update_state(manager);
+        status_update(manager);
+        state_update(manager);
         if (manager_store_has_changed(manager))
                 manager->owed |= OWED_STORE;
         if (manager->owed && (manager->tries == 0 || !manager->retry.is_set))
-                flush(manager);
+                owed_send(manager);
 }
 
 void manager_ending(struct manager *manager, int exit_status) {
         manager->exit_status = exit_status;
         if (manager->fd < 0)
                 return;
-        update_status(manager);
+        status_update(manager);
         if (!manager->is_stopping)
-                say_stopping(manager);
-        flush_last(manager);
+                stopping_owe(manager);
+        owed_send_last(manager);
 }
 
 void manager_close(struct manager *manager) {
         if (manager->fd < 0)
                 return;
-        flush_last(manager);
+        owed_send_last(manager);
         loop_timer_clear(manager->rooms.loop, &manager->beat);
         loop_timer_clear(manager->rooms.loop, &manager->extend);
         loop_timer_clear(manager->rooms.loop, &manager->retry);

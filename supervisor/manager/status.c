@@ -1,5 +1,5 @@
-/* The line for STATUS=, which `systemctl status` shows: see manager.h. Numbers, and words of the log; a value
- * cannot get here. */
+/* The line for STATUS=, which `systemctl status` shows: see manager.h. Runs in the supervisor. Numbers, and
+ * words of the log; a value cannot get here. */
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -24,7 +24,7 @@ __attribute__((format(printf, 2, 3))) static void line_add(struct line *line, co
                 line->length += (size_t)wanted < room ? (size_t)wanted : room - 1;
 }
 
-/* Slots in which that generation has proved itself. */
+/* The number of slots in which that generation is available. */
 static uint32_t slots_available(const struct manager *manager, uint64_t generation) {
         const struct fleet_instance *known;
         struct fleet_cursor cursor = {0};
@@ -85,7 +85,7 @@ static void line_add_phase(struct line *line, const struct manager *manager, con
                 line_add_progress(line, manager, view->target);
 }
 
-/* What the newest instance that serves says of itself. */
+/* The last STATUS= of the newest instance that serves. */
 static const char *app_status(const struct manager *manager) {
         const struct fleet_instance *known;
         struct fleet_cursor cursor = {0};

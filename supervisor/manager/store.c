@@ -1,10 +1,10 @@
 /* What a service manager keeps for the next supervisor (FDSTORE): see manager.h.
  *
- * The socket of every listener that new connections go to. When tacet is killed its app dies with it, but the
- * clients in the queue wait in the copy, and the next tacet gets that: a declared one under its name, one
- * that an app had bound itself under its address, for an app that binds it again (sockets/kept.c). What a
- * .socket unit gives is not given back. Called by manager.c; it says what has changed since it was said last,
- * so a queue that is full only delays it. */
+ * It keeps, of every listener, the socket that new connections go to. When tacet is killed its app dies with
+ * it, but clients in the accept queue go on waiting in the manager's copy, which the next tacet gets: a
+ * declared socket under its name, one that an app had bound under its address, for an app that binds it again
+ * (sockets/kept.c). Sockets of a .socket unit are not stored. Called by manager.c; sends what has changed
+ * since it was sent last, so a full queue only delays it. */
 
 #include <assert.h>
 #include <stdio.h>
@@ -20,23 +20,23 @@ static_assert(MANAGER_KEPT_MAX >= LISTENERS_MAX, "one place for every listener")
 #define NAME_BYTES    256 /* sd_notify(3): at most 255 characters */
 #define MESSAGE_BYTES (NAME_BYTES + 64)
 
-static bool is_storable(char character) {
+static bool character_is_storable(char character) {
         return character > ' ' && character <= '~' && character != ':';
 }
 
 static bool name_of_declared(const char *name, char out[static NAME_BYTES]) {
         for (const char *at = name; *at; at++)
-                if (!is_storable(*at))
+                if (!character_is_storable(*at))
                         return false;
         return snprintf(out, NAME_BYTES, LISTENER_KEPT_PREFIX "%s", name) < NAME_BYTES;
 }
 
-/* Different for different addresses: what may not stand in a name is written as %XX. */
+/* Another name for each address: a character that a name may not have is written as %XX. */
 static bool name_of_adopted(const char *address, char out[static NAME_BYTES]) {
         size_t length = (size_t)snprintf(out, NAME_BYTES, LISTENER_ADOPTED_PREFIX);
 
         for (const char *at = address; *at; at++) {
-                bool is_plain = is_storable(*at) && *at != '%';
+                bool is_plain = character_is_storable(*at) && *at != '%';
 
                 if (length + 3 >= NAME_BYTES)
                         return false;
@@ -46,8 +46,8 @@ static bool name_of_adopted(const char *address, char out[static NAME_BYTES]) {
         return true;
 }
 
-/* What the manager calls it. False: it cannot be kept. */
-static bool name_of(const struct listener_view *view, char out[static NAME_BYTES]) {
+/* The listener's name in the store. Returns false when it cannot be stored. */
+static bool store_name(const struct listener_view *view, char out[static NAME_BYTES]) {
         return view->is_declared ? name_of_declared(view->name, out) : name_of_adopted(view->address, out);
 }
 
@@ -91,10 +91,11 @@ static int say(struct manager *manager, const char *what, const char *name, cons
         return notify_send(manager->fd, &manager->address, text, (size_t)length, fd, error);
 }
 
-/* It came from a .socket unit, which will give it again. What later generations have beside it is not kept
- * either: the next tacet would find two sockets for one listener, and clients in the one that it does not
- * take would be lost. Without ours the kernel sends whoever connects in the meantime to the unit's. */
-static bool is_managers_own(
+/* Did the listener's socket come from a .socket unit? That passes it again. Sockets of later generations
+ * beside it are not stored either: the next tacet would get two sockets for one listener, and lose the
+ * clients of the one that it does not take. Without ours, the kernel gives connections to the unit's
+ * meanwhile. */
+static bool listener_is_managers(
         const struct manager *manager, const struct listener_view *view, const struct manager_kept *kept) {
         const struct listener_settings *declared =
                 view->is_declared ? declared_find(manager->service.sockets, view->name) : NULL;
@@ -102,14 +103,15 @@ static bool is_managers_own(
         return declared && declared->inherited_fd >= 0 && !kept->came_back;
 }
 
-/* The socket that an app has got back is still in the store. */
-static void came_back_note(const struct listener_view *view, struct manager_kept *kept) {
+/* Note that a kept socket that an app has taken is still in the store. */
+static void kept_note_return(const struct listener_view *view, struct manager_kept *kept) {
         if (!view->kept_cookie || kept->came_back)
                 return;
         *kept = (struct manager_kept){.is_stored = true, .came_back = true, .cookie = view->kept_cookie};
 }
 
-/* One name: there is no "replace", and two under one name could not be told apart. */
+/* Remove the old socket before the new one is stored: sd_notify(3) has no replacing, and two of one name
+ * could not be told apart. */
 static int listener_store(struct manager *manager, const struct listener_view *view,
         struct manager_kept *kept, struct error *error) {
         char name[NAME_BYTES];
@@ -122,16 +124,16 @@ static int listener_store(struct manager *manager, const struct listener_view *v
                 kept->cookie == cookie_of(view->members[at].fd))
                 return 0;
         if (kept->is_stored) {
-                result = say(manager, "FDSTOREREMOVE", name, "", -1, error);
+                result = store_send(manager, "FDSTOREREMOVE", name, "", -1, error);
                 if (result != 0)
                         return result;
                 kept->is_stored = false;
         }
-        result = say(manager, "FDSTORE", name, "\nFDPOLL=0", view->members[at].fd, error);
+        result = store_send(manager, "FDSTORE", name, "\nFDPOLL=0", view->members[at].fd, error);
         if (result != 0)
                 return result;
         kept->is_stored = true;
-        kept->cookie = cookie_of(view->members[at].fd);
+        kept->cookie = socket_cookie(view->members[at].fd);
         return 0;
 }
 
@@ -148,7 +150,7 @@ static bool names_have(const char *names, const char *name) {
         return false;
 }
 
-/* A kept socket that came back and serves again is still in the store. */
+/* A kept socket that a listener has taken is still in the store. */
 void manager_store_open(struct manager *manager) {
         struct manager_store *store = &manager->store;
         struct listener_view view;
@@ -157,17 +159,17 @@ void manager_store_open(struct manager *manager) {
         for (size_t i = 0; i < LISTENERS_MAX && listeners_look(manager->rooms.listeners, i, &view); i++) {
                 const struct listener_settings *declared = declared_find(manager->service.sockets, view.name);
 
-                if (!declared || declared->inherited_fd < 0 || !name_of(&view, name))
+                if (!declared || declared->inherited_fd < 0 || !store_name(&view, name))
                         continue;
                 if (!names_have(manager->settings->names, name) ||
                         names_have(manager->settings->names, view.name))
                         continue;
                 store->kept[i] = (struct manager_kept){
-                        .is_stored = true, .came_back = true, .cookie = cookie_of(view.members[0].fd)};
+                        .is_stored = true, .came_back = true, .cookie = socket_cookie(view.members[0].fd)};
         }
 }
 
-static bool serves_again(const struct manager *manager, const char *name) {
+static bool name_is_taken(const struct manager *manager, const char *name) {
         struct listener_view view;
 
         for (size_t i = 0; i < LISTENERS_MAX && listeners_look(manager->rooms.listeners, i, &view); i++)
@@ -176,7 +178,7 @@ static bool serves_again(const struct manager *manager, const char *name) {
         return false;
 }
 
-/* Once: what came back and is not needed any more was closed by whoever took the others. */
+/* Once: remove descriptors from the store that no listener has taken; our copies were closed at the start. */
 static int stale_remove(struct manager *manager, struct error *error) {
         const char *at = manager->settings->names, *name;
         char copy[NAME_BYTES];
@@ -185,8 +187,8 @@ static int stale_remove(struct manager *manager, struct error *error) {
                 int result = 0;
 
                 snprintf(copy, sizeof copy, "%.*s", (int)strcspn(at, ":"), at);
-                if (text_after(copy, LISTENER_KEPT_PREFIX, &name) && !serves_again(manager, name))
-                        result = say(manager, "FDSTOREREMOVE", copy, "", -1, error);
+                if (text_after(copy, LISTENER_KEPT_PREFIX, &name) && !name_is_taken(manager, name))
+                        result = store_send(manager, "FDSTOREREMOVE", copy, "", -1, error);
                 if (result != 0)
                         return result;
         }
@@ -194,12 +196,12 @@ static int stale_remove(struct manager *manager, struct error *error) {
         return 0;
 }
 
-/* Sockets for which no app has come. Before anything is stored: a new one may have the same name. */
+/* Remove kept sockets that no app has bound. Before anything is stored: a new one may have the same name. */
 static int unwanted_remove(struct manager *manager, struct error *error) {
         const char *name;
 
         while ((name = listeners_unwanted(manager->rooms.listeners))) {
-                int result = say(manager, "FDSTOREREMOVE", name, "", -1, error);
+                int result = store_send(manager, "FDSTOREREMOVE", name, "", -1, error);
 
                 if (result != 0)
                         return result;

@@ -26,7 +26,7 @@ static const char *line_value(const char *line, size_t length, const char *name,
         return line + name_length;
 }
 
-/* Length of the character at `at`, or 0 when there is none or when it is a control character. */
+/* Bytes of the UTF-8 character at `at`; 0 when it is invalid or a control character. */
 static size_t printable_length(const uint8_t *at, size_t left) {
         size_t length = utf8_character_bytes(at, left);
         bool is_control = length == 1   ? at[0] < 0x20 || at[0] == 0x7f
@@ -64,7 +64,7 @@ static void time_take(const char *value, size_t length, bool *has, int64_t *out_
         *out_ns = us > (uint64_t)(NS_FOREVER / NS_PER_US) ? NS_FOREVER : (int64_t)us * NS_PER_US;
 }
 
-/* Those with a value of their own. Returns whether the line was one of them. */
+/* Read a line whose value is more than a flag. Returns false when it is none of those. */
 static bool value_take(struct notify_message *out, const char *line, size_t length) {
         const char *value;
         size_t value_length;

@@ -10,12 +10,12 @@
 #define NOTIFY_STATUS_BYTES      256
 
 struct notify_message {
-        bool is_ready;     /* READY=1, unless STOPPING=1 stands beside it */
+        bool is_ready;     /* READY=1, without STOPPING=1 in the same message */
         bool is_stopping;  /* STOPPING=1 */
-        bool is_reloading; /* RELOADING=1, unless one of the two stands beside it */
+        bool is_reloading; /* RELOADING=1, without either of the two in the same message */
         bool is_alive;     /* WATCHDOG=1 */
         bool is_failing;   /* WATCHDOG=trigger */
-        bool is_barrier;   /* BARRIER=1, alone in its message; beside others it is as if it were not there */
+        bool is_barrier;   /* BARRIER=1, alone in its message; ignored beside others */
         bool names_main;   /* MAINPID=, MAINPIDFD=1 */
         bool stores_fds;   /* FDSTORE=1, FDSTOREREMOVE=1 */
         bool has_status, has_extension, has_watchdog;
@@ -25,7 +25,7 @@ struct notify_message {
         char status[NOTIFY_STATUS_BYTES];
 };
 
-/* Read `length` bytes. False, and nothing in *out, when the message must be dropped as a whole: too long, or
- * a NUL that is not its last byte. Of two equal keys the first counts; unknown keys and values that cannot be
- * read are passed over. */
+/* Read a message of `length` bytes. Returns false, and leaves *out as it is, when the whole message must be
+ * dropped: it is too long, or has a NUL that is not its last byte. Of two equal keys the first counts;
+ * unknown keys and values that cannot be read are ignored. */
 bool notify_message_read(const char *text, size_t length, struct notify_message *out);

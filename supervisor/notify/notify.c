@@ -2,10 +2,10 @@
  *
  * Runs in the supervisor. The address is abstract (unix(7)): it needs no directory that both can reach, so it
  * works with a read-only root and for an app that runs as another user, and it is gone with the supervisor;
- * it does need the same network namespace. Its name is random, but nothing rests on that: a message counts
- * only when the kernel's credentials name a process of an instance. Whatever else comes is dropped, one
- * reader's turn is bounded, and descriptors that come along are left to a child, for even to close one can
- * take as long as its sender likes. */
+ * it does need the same network namespace. Its name is random, but security does not depend on that: a
+ * message counts only when the kernel's credentials name a process of an instance. All others are dropped,
+ * and a turn reads a limited number. A message with descriptors is received by a child process, because
+ * closing a descriptor can block for as long as its sender likes. */
 
 #include "supervisor/notify/notify.h"
 
@@ -26,8 +26,8 @@
 #define MESSAGES_PER_TURN  32
 #define DESCRIPTORS_MAX    253 /* SCM_MAX_FD: unix(7) */
 #define CHAIN_MAX          64  /* how far below an instance a sender may be */
-#define LADEN_MAX          16  /* children that still hold what came with a message */
-#define LADEN_PAUSE_NS     (100 * NS_PER_MS)
+#define RECEIVERS_MAX      16  /* children that receive messages with descriptors, and may block */
+#define RECEIVE_PAUSE_NS   (100 * NS_PER_MS)
 #define NAME_TRIES         8
 #define WATCHDOG_NS_MIN    (10 * NS_PER_MS)
 #define COMPLAINT_PAUSE_NS NS_PER_S
@@ -36,7 +36,7 @@ static const int yes = 1;
 
 /* ---- making it ---- */
 
-static int socket_bind(int fd, char out_name[static 24]) {
+static int notify_bind(int fd, char out_name[static 24]) {
         struct sockaddr_un address = {.sun_family = AF_UNIX};
         uint64_t random;
         socklen_t length;
@@ -74,7 +74,7 @@ int notify_listen(struct notify *notify, const struct notify_rooms *rooms,
         fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         /* Before bind: no message may come without credentials. */
         if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &yes, sizeof yes) < 0 ||
-                socket_bind(fd, name) < 0)
+                notify_bind(fd, name) < 0)
                 return error_set(error, errno, "make the notify socket of the app");
         notify->pause = (struct loop_timer){.on_due = pause_on_due, .owner = notify};
         notify->source.fd = fd;
@@ -113,8 +113,8 @@ static void unhealthy_push(struct notify_watch *watch) {
                 (struct fleet_event){.kind = FLEET_UNHEALTHY, .instance = watch->instance->number});
 }
 
-/* What is asked for, or the least there is: we would always be late for a shorter one, excuse that, and do
- * nothing else any more. */
+/* The interval that is asked for, but at least WATCHDOG_NS_MIN: for a shorter one the supervisor would always
+ * be late itself, and so never act. */
 static int64_t watchdog_interval_ns(int64_t asked_ns) {
         if (asked_ns == NS_FOREVER || asked_ns == 0)
                 return 0;
@@ -138,8 +138,8 @@ static void watchdog_on_due(struct loop_timer *timer) {
 
         if (instance->is_ending)
                 return;
-        /* Stopped by somebody it cannot speak; and when we are late ourselves, what kept us may have kept
-         * it. */
+        /* A stopped app cannot send; and when the supervisor is late itself, the machine may have kept
+         * both. */
         if (instance->is_stopped || late_ns > watch->watchdog_ns / 2) {
                 watchdog_set(watch);
                 return;
@@ -171,22 +171,22 @@ const char *notify_status(const struct notify *notify, const struct instance *in
 
 /* ---- who sent it ---- */
 
-/* At most one line a second: who may not speak may not fill the log either. */
+/* At most one line a second: a process that may not send messages must not fill the log either. */
 static void complaint_write(struct notify *notify, pid_t sender, const char *why) {
         int64_t now_ns = time_now_ns();
 
         if (notify->complaint_ns && now_ns - notify->complaint_ns < COMPLAINT_PAUSE_NS) {
-                notify->hushed++;
+                notify->complaints_skipped++;
                 return;
         }
         notify->complaint_ns = now_ns;
-        if (notify->hushed)
-                log_write(LOG_INFO, "%u other notify messages were dropped", notify->hushed);
-        notify->hushed = 0;
+        if (notify->complaints_skipped)
+                log_write(LOG_INFO, "%u other notify messages were dropped", notify->complaints_skipped);
+        notify->complaints_skipped = 0;
         log_write(LOG_INFO, "notify message of process %d dropped: %s", (int)sender, why);
 }
 
-/* Up the sender's ancestors; an orphan still has the group or the session of its app. */
+/* The instance of one of the sender's ancestors; an orphan still has the group or the session of its app. */
 static struct instance *instance_of_descendant(struct notify *notify, pid_t sender) {
         struct descendant descendant;
         struct instance *instance = NULL;
@@ -228,7 +228,7 @@ static void refusal_write(struct notify_watch *watch, const struct notify_messag
                                     : "tacet keeps no descriptors of apps");
 }
 
-static void message_take(struct notify_watch *watch, const struct notify_message *message) {
+static void message_handle(struct notify_watch *watch, const struct notify_message *message) {
         struct instance *instance = watch->instance;
 
         if (message->has_status) {
@@ -260,12 +260,12 @@ struct datagram {
         char text[NOTIFY_MESSAGE_BYTES_MAX + 1];
         size_t length;
         bool is_cut, has_descriptors;
-        pid_t sender; /* 0: not to be told */
+        pid_t sender; /* 0: unknown */
 };
 
-/* The next one, which stays in the queue. There is room for the credentials alone, and what else comes along
- * stays outside. Returns false when there is none. */
-static bool datagram_look(int fd, struct datagram *out) {
+/* Read the next datagram, but leave it in the queue. The buffer has room for the credentials only, so that no
+ * descriptor is received. Returns false when there is none. */
+static bool datagram_peek(int fd, struct datagram *out) {
         union {
                 struct cmsghdr header;
                 char bytes[CMSG_SPACE(sizeof(struct ucred))];
@@ -297,11 +297,11 @@ static bool datagram_look(int fd, struct datagram *out) {
         return true;
 }
 
-static void datagram_take(struct notify *notify, const struct datagram *datagram) {
+static void datagram_handle(struct notify *notify, const struct datagram *datagram) {
         struct notify_message message;
         struct instance *instance;
 
-        if (datagram->sender <= 0) /* of another pid namespace: nobody of ours */
+        if (datagram->sender <= 0) /* of another pid namespace: none of our apps */
                 return;
         instance = instance_of_sender(notify, datagram->sender);
         if (!instance)
@@ -309,13 +309,13 @@ static void datagram_take(struct notify *notify, const struct datagram *datagram
         if (datagram->is_cut || !notify_message_read(datagram->text, datagram->length, &message))
                 complaint_write(notify, datagram->sender, "longer than 4096 bytes, or with a NUL in it");
         else if (!message.is_barrier)
-                message_take(watch_of(notify, instance), &message);
+                message_handle(watch_of(notify, instance), &message);
 }
 
 /* ---- descriptors that come along ---- */
 
-/* In a child: take the datagram, and its descriptors with it, so that they end with this process. */
-static size_t laden_take(const void *request, int fd, void *out, size_t room) {
+/* In a child: take the datagram off the queue; its descriptors are closed by the end of this process. */
+static size_t receiver_run(const void *request, int fd, void *out, size_t room) {
         static union {
                 struct cmsghdr alignment;
                 char bytes[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(sizeof(int) * DESCRIPTORS_MAX)];
@@ -340,51 +340,52 @@ static void reading_resume(struct notify *notify) {
         struct error error;
 
         if (loop_add(notify->loop, &notify->source, &error) < 0)
-                loop_timer_set(notify->loop, &notify->pause, time_add(time_now_ns(), LADEN_PAUSE_NS));
+                loop_timer_set(notify->loop, &notify->pause, time_add(time_now_ns(), RECEIVE_PAUSE_NS));
 }
 
 static void pause_on_due(struct loop_timer *timer) {
         reading_resume(timer->owner);
 }
 
-/* Without an answer it may still be there: then it is heard twice rather than never. */
-static void laden_on_done(void *owner, const void *answer, size_t bytes) {
+/* Without an answer the datagram may still be in the queue: it is rather handled twice than never. */
+static void receiver_on_done(void *owner, const void *answer, size_t bytes) {
         struct notify *notify = owner;
 
         (void)answer;
-        notify->is_heard = false;
+        notify->is_handled = false;
         if (bytes)
                 reading_resume(notify);
         else
-                reading_pause(notify, LADEN_PAUSE_NS);
+                reading_pause(notify, RECEIVE_PAUSE_NS);
 }
 
-/* Whoever closes the last copy of a descriptor waits for what it leads to: a file system of the sender's own,
- * or a connection that shall linger. So it is not even received here. Nothing else is read meanwhile: order
- * matters. */
-static void laden_drop(struct notify *notify) {
+/* Let a child remove the first datagram, which has descriptors. Closing the last copy of one may block: a
+ * file system of the sender's own, or a connection that lingers. So it is not even received here. No other
+ * datagram is read meanwhile: order matters. */
+static void receiver_start(struct notify *notify) {
         const struct errand_order order = {
-                .work = laden_take, .fd = notify->source.fd, .on_done = laden_on_done, .owner = notify};
+                .work = receiver_run, .fd = notify->source.fd, .on_done = receiver_on_done, .owner = notify};
         struct error error;
 
         reading_pause(notify, 0);
-        if (errands_of(notify->errands, notify) < LADEN_MAX &&
+        if (errands_of(notify->errands, notify) < RECEIVERS_MAX &&
                 errand_start(notify->errands, &order, &error) == 0)
                 return;
-        reading_pause(notify, LADEN_PAUSE_NS);
+        reading_pause(notify, RECEIVE_PAUSE_NS);
 }
 
-/* A barrier is answered by the close of its descriptor: everything before it has been taken by then. */
+/* A barrier (sd_notify_barrier(3)) is answered by the close of its descriptor: all messages before it have
+ * been handled by then. */
 static void notify_on_readable(struct loop_source *source) {
         struct notify *notify = source->owner;
         static struct datagram datagram;
 
-        for (int turn = 0; turn < MESSAGES_PER_TURN && datagram_look(source->fd, &datagram); turn++) {
-                if (!notify->is_heard)
-                        datagram_take(notify, &datagram);
-                notify->is_heard = datagram.has_descriptors;
+        for (int turn = 0; turn < MESSAGES_PER_TURN && datagram_peek(source->fd, &datagram); turn++) {
+                if (!notify->is_handled)
+                        datagram_handle(notify, &datagram);
+                notify->is_handled = datagram.has_descriptors;
                 if (datagram.has_descriptors) {
-                        laden_drop(notify);
+                        receiver_start(notify);
                         return;
                 }
                 (void)recv(source->fd, datagram.text, 0, MSG_DONTWAIT);

@@ -2,8 +2,8 @@
 
 /* The notify socket toward the app: sd_notify(3), the receiving side.
  *
- * One datagram socket for all instances; who sent a message is what the kernel says (SCM_CREDENTIALS), never
- * what the message says. Toward the service manager above see manager.h. */
+ * One datagram socket for all instances. The sender of a message is the process that the kernel names
+ * (SCM_CREDENTIALS, unix(7)), whatever the message says. Toward the service manager see manager.h. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -37,8 +37,8 @@ struct notify_watch {
         struct instance *instance;
         struct loop_timer watchdog;
         int64_t watchdog_ns; /* 0: it is not watched */
-        bool is_stopping;    /* it said STOPPING=1 */
-        bool has_complaint;  /* MAINPID= or FDSTORE=1 has been answered by a line in the log */
+        bool is_stopping;    /* it sent STOPPING=1 */
+        bool has_complaint;  /* that MAINPID= or FDSTORE=1 is ignored was logged */
         char status[NOTIFY_STATUS_BYTES];
 };
 
@@ -50,11 +50,10 @@ struct notify {
         struct errands *errands;
         struct loop_source source; /* fd -1: there is none */
         char socket_variable[NOTIFY_VARIABLE_BYTES], watchdog_variable[NOTIFY_VARIABLE_BYTES];
-        /* when something was last complained about: not more often than once a second */
-        int64_t complaint_ns;
-        unsigned hushed; /* complaints since then */
-        bool is_heard;   /* the datagram at the head of the queue has been taken already */
-        struct loop_timer pause;
+        int64_t complaint_ns;        /* when a dropped message was last logged: at most once a second */
+        unsigned complaints_skipped; /* not logged since then */
+        bool is_handled;         /* the first datagram of the queue was handled, and is only to be removed */
+        struct loop_timer pause; /* until the socket is read again */
         struct notify_watch watches[FLEET_INSTANCES_MAX]; /* by instance_place() */
 };
 
@@ -66,20 +65,20 @@ struct notify_rooms {
         struct errands *errands;
 };
 
-/* Begin: make the socket, when the settings (borrowed) want one. `notify` is all zero. Returns 0, or -1 with
- * error. */
+/* Make the socket, unless access is NOTIFY_ACCESS_NONE. `notify` is all zero; `settings` are borrowed.
+ * Returns 0, or -1 with error. */
 int notify_listen(struct notify *notify, const struct notify_rooms *rooms,
         const struct notify_settings *settings, struct error *error);
 
-/* An instance is about to be started: tell it of the socket, in its environment. */
+/* Before the start of an instance: add NOTIFY_SOCKET, and WATCHDOG_USEC where wanted, to its environment. */
 void notify_equip(struct notify *notify, struct instance *instance, struct gear *gear);
 
-/* The instance is ready: from here on it has to send WATCHDOG=1 in time, when that was asked for. */
+/* The instance is ready: from now on it has to send WATCHDOG=1 in time, where that is wanted. */
 void notify_ready(struct notify *notify, struct instance *instance);
 
-/* The instance has ended. Idempotent. */
+/* The instance has ended: stop its watchdog. May be called again. */
 void notify_ended(struct notify *notify, struct instance *instance);
 
-/* Its last STATUS=, one line of printable UTF-8; empty when it never sent one. It is the app's own text: show
- * it as such. */
+/* The instance's last STATUS=, one line of printable UTF-8; empty when it never sent one. Show it as the
+ * app's own text. Borrowed until the next message. */
 const char *notify_status(const struct notify *notify, const struct instance *instance);

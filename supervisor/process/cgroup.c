@@ -34,7 +34,7 @@ static bool file_read(int at, const char *path, char *out, size_t room) {
 }
 
 /* The path of version 2 in /proc/self/cgroup: the line that begins with "0::". */
-static char *own_path(char *text) {
+static char *cgroup_own_path(char *text) {
         for (char *line = text; line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL)
                 if (strncmp(line, "0::", 3) == 0) {
                         line[strcspn(line, "\n")] = '\0';
@@ -61,8 +61,8 @@ static bool mount_parse(char *line, char **out_root, char **out_point) {
         return true;
 }
 
-/* Where the file system shows that cgroup. */
-static bool path_find(const char *path, char out[static PATH_BYTES]) {
+/* Where cgroup `path` is mounted. */
+static bool cgroup_mount_path(const char *path, char out[static PATH_BYTES]) {
         static char text[PROC_FILE_BYTES];
         char *root, *point, *save = NULL;
 
@@ -82,9 +82,9 @@ static bool path_find(const char *path, char out[static PATH_BYTES]) {
         return false;
 }
 
-/* systemd is the only writer of its tree, but where it says otherwise:
+/* In systemd's tree only cgroups that it has marked as delegated may be written:
  * https://systemd.io/CGROUP_DELEGATION */
-static bool is_delegated(const char *path, int fd) {
+static bool cgroup_is_delegated(const char *path, int fd) {
         static const char *const marks[] = {"trusted.delegate", "user.delegate"};
         char value[2];
 
@@ -96,8 +96,8 @@ static bool is_delegated(const char *path, int fd) {
         return false;
 }
 
-/* May processes be moved from here into a cgroup of ours? Everything but the move itself is tried. */
-static int base_try(int base_fd, struct error *error) {
+/* Check that processes can be moved into a cgroup made below `base_fd`: try all but the move. */
+static int cgroup_check(int base_fd, struct error *error) {
         CLEANUP_FD int here = openat(base_fd, "cgroup.procs", O_WRONLY | O_CLOEXEC);
         CLEANUP_FD int there = -1;
         char type[32] = "";
@@ -120,15 +120,15 @@ int cgroup_open_own(struct error *error) {
         char place[PATH_BYTES];
         const char *path;
 
-        path = file_read(AT_FDCWD, "/proc/self/cgroup", text, sizeof text) ? own_path(text) : NULL;
-        if (!path || strncmp(path, "/..", 3) == 0 || !path_find(path, place))
+        path = file_read(AT_FDCWD, "/proc/self/cgroup", text, sizeof text) ? cgroup_own_path(text) : NULL;
+        if (!path || strncmp(path, "/..", 3) == 0 || !cgroup_mount_path(path, place))
                 return error_set(error, 0, "no cgroup of version 2 is mounted here");
         fd = open(place, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (fd < 0)
                 return error_set(error, errno, "open our own cgroup %s", place);
-        if (!is_delegated(path, fd))
+        if (!cgroup_is_delegated(path, fd))
                 return error_set(error, 0, "our own cgroup is not delegated (Delegate=yes)");
-        if (base_try(fd, error) < 0)
+        if (cgroup_check(fd, error) < 0)
                 return -1;
         return fd_take(&fd);
 }
@@ -137,7 +137,7 @@ int cgroup_make(int base_fd, const char *name, struct error *error) {
         char path[128];
         int fd;
 
-        /* One of the same name is what a predecessor with our pid has left: empty, or not ours. */
+        /* A tacet that had our pid may have left one of this name. If it is not empty, it is not ours. */
         if (mkdirat(base_fd, name, 0755) < 0 &&
                 (errno != EEXIST || !cgroup_remove(base_fd, name) || mkdirat(base_fd, name, 0755) < 0))
                 return error_set(error, errno, "make a cgroup");
@@ -160,8 +160,8 @@ bool cgroup_is_populated(int base_fd, const char *name) {
         return strstr(text, "populated 1");
 }
 
-/* Behind a pidfd the number is looked for once more: it may have become another process's since the list was
- * read. */
+/* Since the list was read, the pid may have become another process's: so it is looked for once more, while a
+ * pidfd is open. */
 static void member_signal(int base_fd, const char *path, pid_t pid, int number) {
         static char again[PROC_FILE_BYTES];
         CLEANUP_FD int fd = (int)syscall(SYS_pidfd_open, pid, 0);

@@ -8,20 +8,22 @@
 
 #include "lib/error.h"
 
-/* Our own cgroup's directory, if others may be made in it and processes moved there. In a cgroup that systemd
- * manages only when it has been delegated (Delegate=yes). Returns a descriptor, or -1 with the reason in
- * `error`. */
+/* Open our own cgroup's directory, if cgroups may be made in it and processes moved there. In a cgroup that
+ * systemd manages only when it is delegated (Delegate=yes). Returns a descriptor that the caller closes, or
+ * -1 with the reason in `error`. */
 int cgroup_open_own(struct error *error);
 
-/* Make `name` in `base_fd`. Returns a descriptor of its cgroup.procs for writing, or -1. */
+/* Make the cgroup `name` in `base_fd`. Returns a descriptor of its cgroup.procs for writing, which the caller
+ * closes, or -1 with error. */
 int cgroup_make(int base_fd, const char *name, struct error *error);
 
-/* A process is in it or below it; false also when it is gone. Without a descriptor or memory to look with:
- * true. */
+/* True when a process is in the cgroup or below it, or when this cannot be read for want of descriptors or
+ * memory; false also when the cgroup is gone. */
 bool cgroup_is_populated(int base_fd, const char *name);
 
-/* To every process in it; KILL also below it, and to those that are being forked. */
+/* Send signal `number` to every process in the cgroup; SIGKILL also to those below it and those being
+ * forked. */
 void cgroup_signal(int base_fd, const char *name, int number);
 
-/* Returns false when somebody is still there. */
+/* Remove the cgroup. Returns false, with errno, when that failed: a process is still in it. */
 bool cgroup_remove(int base_fd, const char *name);

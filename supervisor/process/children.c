@@ -1,7 +1,8 @@
-/* Reaping. The only waitpid(2) of the supervisor: two reapers would steal each other's statuses.
+/* Reaping, called by the supervisor's loop. The only waitpid(2) of the supervisor: two would take each
+ * other's statuses.
  *
- * SIGCHLD coalesces and comes for stopped children and from kill(1) as well, so it only means "look": the
- * loop goes on until the kernel has nothing more to say (signal(7), waitpid(2)). */
+ * One SIGCHLD may stand for several children, and comes for stopped children and from kill(1) as well, so it
+ * only means that there may be something: waitpid(2) is called until it has no more (signal(7)). */
 
 #include "supervisor/process/children.h"
 

@@ -2,38 +2,41 @@
 
 /* The children of this process: one list, one waitpid(2).
  *
- * Who starts a process puts a struct child of its own into the list and is told what becomes of it; a process
- * that is in nobody's list is an orphan, which is reaped and forgotten. A number in the list is certainly the
- * child's own: it leaves the list in the moment in which it is reaped. */
+ * A room that starts a process puts a struct child of its own into the list and is told what becomes of it; a
+ * process that is not in the list is an orphan, which is reaped and forgotten. A pid in the list is never
+ * another process's: it leaves the list when it is reaped. */
 
 #include <stdbool.h>
 #include <sys/types.h>
 
 struct child;
 
-/* `wait_status` as waitpid(2) gives it. on_ended: the child is in no list any more, child->pid is 0. */
+/* `wait_status` as waitpid(2) gives it. When on_ended is called, the child is off the list and child->pid is
+ * 0. */
 typedef void child_handler(struct child *child, int wait_status);
 
 /* Embedded in what it belongs to; all zero: no process. */
 struct child {
         pid_t pid; /* 0: none, or reaped */
         child_handler *on_ended;
-        child_handler *on_stopped; /* it was stopped, or goes on; NULL: nobody cares */
+        child_handler *on_stopped; /* it was stopped or continued; may be NULL */
         void *owner;
         struct child *next, *previous;
 };
 
 struct children {
         struct child *first;
-        bool is_due;    /* more may be waiting than one turn reaps: come back at once */
+        bool is_due;    /* children_reap() did its share, and more may be waiting: call it again at once */
         bool has_none;  /* the last waitpid(2) said ECHILD */
         bool is_chatty; /* settings: a warning for each orphan that ended */
 };
 
-/* A process was started: `child` has its handlers and owner, and stays where it is until on_ended. */
+/* Note the process that was started: `child` has its handlers and owner, is borrowed and stays in place until
+ * on_ended. */
 void children_add(struct children *children, struct child *child, pid_t pid);
 
-/* Nobody wants to hear of it any more; it is reaped as an orphan is. Idempotent. */
+/* Call no handler of `child` any more; its process is reaped as an orphan. Harmless for one that is not
+ * listed. */
 void children_remove(struct children *children, struct child *child);
 
 /* Is that a process that somebody has put into the list? */

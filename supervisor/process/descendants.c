@@ -1,8 +1,8 @@
-/* Descendants by /proc: see descendants.h.
+/* Descendants by /proc: see descendants.h. Called in the supervisor by tree.c, notify/ and end.c.
  *
- * One pass reads (pid, parent, start time) of all processes; a second follows each one's chain of parents. A
- * child of ours cannot lose its number before we reap it, but a grandchild can: so its start time is read
- * again behind an open pidfd before it is signalled (pidfd_open(2), proc(5)). */
+ * One pass reads pid, parent and start time of all processes; a second follows each one's chain of parents.
+ * The pid of our child stays its own until we reap it, but that of a grandchild may be used again: so its
+ * start time is read again, while a pidfd is open, before it is signalled (pidfd_open(2), proc(5)). */
 
 #include "supervisor/process/descendants.h"
 
@@ -36,8 +36,8 @@ struct process_table {
         size_t count, room;
 };
 
-/* Field `number` of /proc/PID/stat as proc(5) counts them, from 4 on; `rest` begins behind the name's last
- * parenthesis. */
+/* Field `number` of /proc/PID/stat as proc(5) counts them, from 4 on; `rest` begins behind the parenthesis
+ * that ends the name. */
 static bool field_read(const char *rest, unsigned number, uint64_t *out) {
         for (unsigned field = 3; field < number && *rest; field++) {
                 rest += strspn(rest, " ");
@@ -109,7 +109,7 @@ static int process_compare(const void *a, const void *b) {
         return (first > second) - (first < second);
 }
 
-static void lack_note(struct process_table *table) {
+static void table_note_lack(struct process_table *table) {
         table->is_partial |= errno == EMFILE || errno == ENFILE || errno == ENOMEM;
 }
 
@@ -119,7 +119,7 @@ static bool table_read(struct process_table *table) {
         bool found_self = false;
 
         if (!directory)
-                lack_note(table);
+                table_note_lack(table);
         while (directory && (errno = 0, entry = readdir(directory))) {
                 struct process process;
                 uint64_t pid;
@@ -127,7 +127,7 @@ static bool table_read(struct process_table *table) {
                 if (!text_to_u64(entry->d_name, &pid) || pid > INT32_MAX)
                         continue;
                 if (!process_read((pid_t)pid, &process)) {
-                        lack_note(table);
+                        table_note_lack(table);
                         continue;
                 }
                 if (!table_add(table, process))
@@ -135,17 +135,17 @@ static bool table_read(struct process_table *table) {
                 found_self |= process.pid == getpid();
         }
         if (directory) {
-                lack_note(table);
+                table_note_lack(table);
                 closedir(directory);
         }
-        /* A /proc of another pid namespace has other numbers: then it says nothing about us. */
+        /* Without our own pid this is the /proc of another pid namespace, whose pids mean others. */
         if (!found_self || !table->at)
                 return false;
         qsort(table->at, table->count, sizeof *table->at, process_compare);
         return true;
 }
 
-static bool is_descendant(const struct process_table *table, const struct process *process) {
+static bool process_is_descendant(const struct process_table *table, const struct process *process) {
         pid_t self = getpid();
 
         for (int step = 0; process && step < CHAIN_MAX; step++) {
@@ -171,7 +171,7 @@ bool descendants_signal(int number) {
         bool is_known = table_read(&table);
 
         for (size_t i = 0; is_known && i < table.count; i++)
-                if (table.at[i].pid != getpid() && is_descendant(&table, &table.at[i]))
+                if (table.at[i].pid != getpid() && process_is_descendant(&table, &table.at[i]))
                         process_signal(&table.at[i], number);
         free(table.at);
         return is_known;

@@ -1,6 +1,7 @@
 #pragma once
 
-/* Every process below this one, by /proc. For a supervisor that is not PID 1 and so cannot say kill(-1). */
+/* All descendants of this process, by /proc. For a supervisor that is not PID 1 and so cannot use
+ * kill(-1). */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -11,12 +12,12 @@ struct descendant {
         pid_t parent, group, session;
 };
 
-/* Look at any process; false when it is gone or /proc cannot tell. The answer may be old by the time it is
- * used. */
+/* Read where process `pid` belongs. Returns false when it is gone, or /proc is of another pid namespace. The
+ * answer may be out of date when it is used. */
 bool descendant_look(pid_t pid, struct descendant *out);
 
-/* Send `number` to every descendant. A number that could have become another process's in between is checked
- * again behind a pidfd. Returns false when /proc cannot be read: nothing was sent. */
+/* Send signal `number` to every descendant; a pid that has become another process's meanwhile gets none.
+ * Returns false when /proc cannot be read: nothing was sent. */
 bool descendants_signal(int number);
 
 /* A child of ours whose number, group and session are given, and when it was started. */

@@ -1,9 +1,9 @@
-/* Short processes for what may take long: see errand.h. Started in the supervisor by notify.c and adopt.c;
- * what follows errand_run() runs in the child.
+/* Child processes for work that may block: see errand.h. Started in the supervisor by notify/ and adopt/;
+ * errand_run() runs in the child.
  *
- * A fork, though the supervisor has no threads to wait for: a thread would share its table of descriptors,
- * and what hangs in there could not be ended. The child waits until its answer has been heard, so that what
- * ends with it (a descriptor that somebody waits to see closed) ends after the supervisor has taken note. */
+ * A process and not a thread: a thread would share the table of descriptors, and one that hangs cannot be
+ * ended. The child ends only after its answer was read, so that what ends with it (a descriptor whose end
+ * somebody waits for) ends after the supervisor has handled the answer. */
 
 #include "supervisor/process/errand.h"
 
@@ -18,8 +18,8 @@
 #include "lib/duration.h"
 #include "lib/fd.h"
 
-#define HEARD_TIMEOUT_MS 1000              /* should another child have a copy of the other end */
-#define IDLE_NS          (100 * NS_PER_MS) /* then a child that stays is let go */
+#define HEARD_TIMEOUT_MS 1000 /* another child may have a copy of the other end, so poll(2) has a limit */
+#define IDLE_NS          (100 * NS_PER_MS) /* for so long a child waits for another request */
 
 static void place_release(struct errand *errand) {
         if (errand->child.pid == 0 && errand->source.fd < 0)
@@ -92,8 +92,8 @@ static struct errand *place_find(struct errands *errands) {
         return errands->places < ERRANDS_MAX ? &errands->list[errands->places++] : NULL;
 }
 
-/* One that this owner has had and that waits. Returns false when there is none. */
-static bool idle_ask(struct errands *errands, const struct errand_order *order) {
+/* Send the request to a child of this owner that waits for one. Returns false when there is none. */
+static bool idle_send(struct errands *errands, const struct errand_order *order) {
         for (size_t i = 0; order->request_bytes && i < errands->places; i++) {
                 struct errand *errand = &errands->list[i];
 
@@ -115,7 +115,7 @@ int errand_start(struct errands *errands, const struct errand_order *order, stru
         pid_t parent = getpid(), pid;
         int ends[2];
 
-        if (idle_ask(errands, order))
+        if (idle_send(errands, order))
                 return 0;
         if (!errand)
                 return error_set(error, EAGAIN, "start a process for an errand");

@@ -1,8 +1,8 @@
 #pragma once
 
-/* The instances that run: one process each that a FLEET_DO_SPAWN made, and what everybody may know of it.
+/* The instances that run: one process each that a FLEET_DO_SPAWN made, and what all rooms may know of it.
  *
- * What a room keeps of an instance for itself lies in an array of that room, at the instance's place. */
+ * What only one room needs of an instance lies in an array of that room, at the instance's place. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -30,7 +30,7 @@ static inline bool seat_is(const struct seat *a, const struct seat *b) {
 
 struct instance {
         bool is_used;
-        bool is_prepared; /* its process waits until it is known what for; is_used is not set yet */
+        bool is_prepared; /* its shim waits to be told which app to become; is_used is not set yet */
         bool is_reported; /* SPAWNED or SPAWN_FAILED has been said */
         bool has_failure; /* `failure` came through the status pipe */
         bool is_stopped;  /* by SIGSTOP or its like, as far as waitpid has told */
@@ -38,7 +38,7 @@ struct instance {
         bool is_emptying; /* gets no new connection: its accept queue runs empty */
         bool has_cgroup;  /* of its own: tree.h */
         struct instances *instances;
-        pid_t pid; /* stays what it was when the process has been reaped, until the place is used again */
+        pid_t pid; /* kept after the process was reaped, until the place is used again */
         uint64_t number;
         uint32_t slot;
         uint64_t generation;
@@ -52,7 +52,7 @@ struct instance {
 
 /* All zero is an empty one. */
 struct instances {
-        size_t places; /* of `list` that were ever used: the others are not even looked at */
+        size_t places; /* of `list` that were ever used: loops end there */
         signs_handler *on_complete;
         void *owner; /* of on_complete */
         struct instance list[FLEET_INSTANCES_MAX];
@@ -62,14 +62,15 @@ struct instances {
 struct instance *instance_by_pid(struct instances *instances, pid_t pid);
 struct instance *instance_by_number(struct instances *instances, uint64_t number);
 
-/* The first one at `place` or behind it; NULL when there is none. For loops: the next one is behind
- * instance_place() of this one. */
+/* The first used instance at `place` or behind it; NULL when there is none. For loops: go on with
+ * instance_place() + 1 of the one that was returned. */
 struct instance *instance_from(struct instances *instances, size_t place);
 
-/* A place for one more; NULL when all are used. It is not taken before is_used is set. */
+/* A place for one more instance; NULL when all are used. The caller takes it by setting is_used or
+ * is_prepared. */
 struct instance *instance_unused(struct instances *instances);
 
-/* Index into the arrays of rooms: below FLEET_INSTANCES_MAX. */
+/* The instance's index in the arrays of rooms: below FLEET_INSTANCES_MAX. */
 size_t instance_place(const struct instance *instance);
 
 static inline struct seat instance_seat(const struct instance *instance) {

@@ -15,7 +15,7 @@ static const char *const sign_names[] = {
         [READINESS_DELAY] = "delay",
 };
 
-static void completion_tell(struct instance *instance) {
+static void signs_complete(struct instance *instance) {
         const struct instances *instances = instance->instances;
         struct signs *signs = &instance->signs;
 
@@ -33,10 +33,10 @@ void signs_note(struct instance *instance, enum readiness sign) {
                 return;
         signs->seen |= sign_bit(sign);
         log_write(LOG_DEBUG, "process %d: sign of readiness: %s", (int)instance->pid, sign_names[sign]);
-        completion_tell(instance);
+        signs_complete(instance);
 }
 
 void signs_begin(struct instance *instance) {
         instance->signs.is_running = true;
-        completion_tell(instance);
+        signs_complete(instance);
 }

@@ -1,23 +1,24 @@
 #pragma once
 
-/* Signs of readiness, collected: one fact about one instance each.
+/* Signs of readiness, collected for each instance.
  *
- * Who sees one (the exec pipe, an answered listen(2), the notify socket, a probe) notes it; when all that are
- * wanted have come, who asked for them is told, once. Which are wanted is decided above (gate/readiness.h).
- * No sign can be taken back: an instance that is ready and then fails is unhealthy, or ends. */
+ * The room that sees a sign (the exec pipe, an answered listen(2), the notify socket, a probe) notes it; when
+ * all that are wanted have come, on_complete of the table of instances is called, once. gate/readiness.h
+ * decides which are wanted. No sign is taken back: an instance that is ready and then fails is unhealthy, or
+ * ends. */
 
 #include <stdbool.h>
 
 struct instance;
 
 enum readiness {
-        READINESS_AUTO,   /* only in settings: the best sign that is to be had */
+        READINESS_AUTO,   /* only in settings: the best sign that this app can give */
         READINESS_EXEC,   /* execve(2) succeeded */
         READINESS_LISTEN, /* it listens */
         READINESS_NOTIFY, /* READY=1 of sd_notify(3) */
         READINESS_FD,     /* a newline on a descriptor that it was given */
         READINESS_PROBE,  /* the probe of [health] succeeded often enough */
-        READINESS_DELAY,  /* it has been up for a while */
+        READINESS_DELAY,  /* it has run for the time that is configured */
 };
 
 typedef void signs_handler(void *owner, struct instance *instance);
@@ -33,8 +34,9 @@ static inline unsigned sign_bit(enum readiness sign) {
         return 1U << sign;
 }
 
-/* A sign has come. One that nobody waits for is harmless, and so is one that comes twice or early. */
+/* Note a sign. One that is not wanted, comes twice or before signs_begin() does no harm. */
 void signs_note(struct instance *instance, enum readiness sign);
 
-/* The instance runs: what has come counts, and what comes. */
+/* The app runs: from now on the instance is ready once all wanted signs have come, those of before
+ * included. */
 void signs_begin(struct instance *instance);

@@ -1,4 +1,4 @@
-/* Job control: see terminal.h. */
+/* Job control: see terminal.h. Called by the supervisor where the app shares its terminal. */
 
 #include "supervisor/process/terminal.h"
 

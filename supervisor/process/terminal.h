@@ -1,10 +1,10 @@
 #pragma once
 
-/* Job control: who has the terminal's foreground (termios(3), credentials(7), "process groups and sessions").
+/* Job control: which process group has the terminal's foreground (termios(3), credentials(7), "process groups
+ * and sessions").
  *
  * The app runs in a process group of its own and gets the foreground only if tacet had it; tacet takes it
- * back when the app stops or ends, and stops itself with the app so that the shell above sees a stopped
- * job. */
+ * back when the app stops or ends, and stops itself with the app, so that its shell sees a stopped job. */
 
 #include <stdbool.h>
 #include <sys/types.h>
@@ -23,7 +23,7 @@ bool terminal_is_ours(const struct terminal *terminal);
 /* Give the foreground to `group` if it is ours; SIGTTOU must be blocked. */
 void terminal_give(const struct terminal *terminal, pid_t group);
 
-/* Take the foreground back from `group` if that has it, or if nobody is left in the group that has it. */
+/* Take the foreground back from `group`, if that has it. */
 void terminal_take_back(const struct terminal *terminal, pid_t group);
 
 /* Stop this process group as Ctrl-Z would, and return when it goes on. In an orphaned process group (a

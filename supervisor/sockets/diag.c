@@ -1,8 +1,8 @@
-/* What the kernel says of the tcp sockets at a port (sock_diag(7)): see listener.h. Called where a handoff
- * begins and while one drains, in the supervisor; never otherwise, because the kernel walks a table for it.
+/* The tcp sockets at a port, as the kernel lists them (sock_diag(7)): see listener.h. Called in the
+ * supervisor where a handoff begins and while a generation empties; never otherwise, because the kernel walks
+ * a table for it.
  *
- * No privilege is needed; where the kernel has no sock_diag nothing is seen, and nothing is said to have
- * been. */
+ * No privilege is needed. Where the kernel has no sock_diag, no socket is seen, and that is no error. */
 
 #include <arpa/inet.h>
 #include <linux/inet_diag.h>
@@ -116,7 +116,7 @@ static uint64_t member_cookie(const struct listener_member *member) {
         return getsockopt(member->fd, SOL_SOCKET, SO_COOKIE, &cookie, &size) == 0 ? cookie : 0;
 }
 
-static bool is_member(const struct listener *listener, const struct inet_diag_msg *message) {
+static bool socket_is_member(const struct listener *listener, const struct inet_diag_msg *message) {
         uint64_t cookie = (uint64_t)message->id.idiag_cookie[1] << 32 | message->id.idiag_cookie[0];
 
         for (size_t i = 0; i < listener->member_count; i++)
@@ -125,9 +125,9 @@ static bool is_member(const struct listener *listener, const struct inet_diag_ms
         return false;
 }
 
-/* Two sockets listen on one address only with SO_REUSEPORT, and as one user; what is bound to an interface is
- * apart. */
-static bool is_same_place(const struct socket_address *address, const struct inet_diag_msg *message) {
+/* Is the socket bound to this address, so that it is in the same group? The group has SO_REUSEPORT and one
+ * user; a socket that is bound to an interface is not in it. */
+static bool socket_is_at(const struct socket_address *address, const struct inet_diag_msg *message) {
         bool is_ipv6 = address->generic.sa_family == AF_INET6;
 
         if (message->idiag_family != address->generic.sa_family ||
@@ -141,14 +141,15 @@ static bool is_same_place(const struct socket_address *address, const struct ine
 static void stranger_count(void *context, const struct inet_diag_msg *message) {
         struct strangers *strangers = context;
 
-        if (!is_same_place(&strangers->listener->address, message) || is_member(strangers->listener, message))
+        if (!socket_is_at(&strangers->listener->address, message) ||
+                socket_is_member(strangers->listener, message))
                 return;
         strangers->count++;
         strangers->user = message->idiag_uid;
         strangers->inode = message->idiag_inode;
 }
 
-static void strangers_say(const struct listener *listener, const struct strangers *strangers) {
+static void strangers_log(const struct listener *listener, const struct strangers *strangers) {
         char address[SOCKET_ADDRESS_TEXT_BYTES];
         struct error error;
 
@@ -172,12 +173,12 @@ void listener_strangers_look(struct listener *listener) {
         struct strangers strangers = {.listener = listener};
         uint8_t family = (uint8_t)listener->address.generic.sa_family;
 
-        /* The only one is the right one, wherever it stands. */
+        /* With a single member no program chooses between sockets of ours. */
         if (listener->member_count < 2 ||
                 !listener_diag_each(family, socket_address_port(&listener->address), 1U << TCP_LISTEN,
                         stranger_count, &strangers) ||
                 strangers.count == listener->stranger_count)
                 return;
         listener->stranger_count = strangers.count;
-        strangers_say(listener, &strangers);
+        strangers_log(listener, &strangers);
 }

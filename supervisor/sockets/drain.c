@@ -1,9 +1,10 @@
-/* Looks at the connections that an instance has taken, until none of its requests runs: see listeners.h. Called for one
- * whose accept queue is empty, in the supervisor; the rules are core/drain.c.
+/* Looks at the connections that an instance has taken, until none of its requests runs: see listeners.h.
+ * Called for one whose accept queue is empty, in the supervisor; the rules are core/drain.c.
  *
- * Only connections over tcp that came through a socket of the instance's own are seen. Of a unix socket the kernel
- * tells unread bytes and no more; of a shared one nobody knows whose a connection is. Where sock_diag(7) says nothing
- * (another network namespace, a kernel without it) the instance is taken for idle, as if nobody had looked. */
+ * Only connections over tcp that came through a socket of the instance's own are seen. Of a unix socket the
+ * kernel tells unread bytes and no more; of a shared one nobody knows whose a connection is. Where
+ * sock_diag(7) says nothing (another network namespace, a kernel without it) the instance is taken for idle,
+ * as if nobody had looked. */
 
 #include <linux/inet_diag.h>
 #include <linux/tcp.h>

@@ -1,10 +1,10 @@
 /* One reuse-port group: its members, their order, and the program that chooses among them. See listener.h.
  *
- * The kernel counts members in the order of listen(2); one that leaves is replaced by the last
- * (__reuseport_detach_sock()). Nobody tells the order, so it is kept here by doing the same, and only here
- * are members made and closed. A member is shut down before it is closed: an app that left a process behind,
- * or a service manager that keeps a copy, would hold it in the group, and all indexes would be wrong from
- * then on.
+ * The kernel counts members in the order of listen(2), and puts the last one in the place of one that leaves
+ * (__reuseport_detach_sock()). It does not tell the order, so the list here does the same, and members are
+ * added and closed only in this file. A member is shut down before it is closed: a copy of the descriptor, in
+ * a process that an app left behind or in the service manager, would keep it in the group, and all indexes
+ * would be wrong.
  *
  * Between the end of a member and the next program the last one's index is beyond the group, and the kernel
  * chooses by a hash among those that are left. Sockets that nobody will come for are closed at once
@@ -30,9 +30,9 @@ bool listener_is_listening(int fd) {
         return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &is_listening, &length) == 0 && is_listening;
 }
 
-/* What cannot be asked has not shut down: to forget it would leave a socket in the group that nobody
- * counts. */
-static bool has_shut_down(int fd) {
+/* False when getsockopt(2) fails: a member that is forgotten by mistake stays in the kernel's group,
+ * uncounted. */
+static bool socket_has_shut_down(int fd) {
         int is_listening = 0;
         socklen_t length = sizeof is_listening;
 
@@ -43,8 +43,7 @@ long listener_waiting(int fd) {
         struct tcp_info info;
         socklen_t length = sizeof info;
 
-        /* Of a socket that listens these two are the length of its accept queue and the limit
-         * (tcp_get_info()). */
+        /* Of a listening socket tcpi_unacked is the length of its accept queue (tcp_get_info()). */
         if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) < 0 || info.tcpi_state != TCP_LISTEN)
                 return -1;
         return (long)info.tcpi_unacked;
@@ -104,7 +103,7 @@ int listener_program_set(struct listener *listener, struct error *error) {
                 return 0;
         steering_fill(listener, &steering);
         program.len = (unsigned short)steering_build(&steering, instructions);
-        /* Attached to one is attached to all. */
+        /* The program belongs to the group: any member will do. */
         if (setsockopt(listener->members[0].fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program,
                     sizeof program) < 0) {
                 listener->is_stale = true;
@@ -114,14 +113,14 @@ int listener_program_set(struct listener *listener, struct error *error) {
         return 0;
 }
 
-static void program_set_or_say(struct listener *listener) {
+static void program_set_or_log(struct listener *listener) {
         struct error error = {0};
 
         if (listener_program_set(listener, &error) < 0)
                 log_error(LOG_ERROR, &error);
 }
 
-/* The kernel has done the same with the socket. */
+/* Close the member, and put the last one in its place, as the kernel does. */
 static void member_forget(struct listener *listener, size_t index) {
         struct listener_member *member = &listener->members[index];
 
@@ -136,7 +135,7 @@ void listener_members_check(struct listener *listener) {
         for (size_t i = listener->member_count; i-- > 0;) {
                 struct listener_member *member = &listener->members[i];
 
-                if (!has_shut_down(member->fd))
+                if (!socket_has_shut_down(member->fd))
                         continue;
                 log_write(LOG_DEBUG, "'%s': generation %llu has shut its socket down", listener->name,
                         (unsigned long long)member->seat.generation);
@@ -144,7 +143,7 @@ void listener_members_check(struct listener *listener) {
                 has_changed = true;
         }
         if (has_changed)
-                program_set_or_say(listener);
+                program_set_or_log(listener);
 }
 
 struct listener_member *listener_member_add(struct listener *listener, int take_fd, const struct seat *seat) {
@@ -173,7 +172,7 @@ static struct listener_member *spare_take(struct listener *listener, const struc
         return best;
 }
 
-/* Before a second one joins the first must have a program, else it would get a part of the connections by a
+/* The first member gets a program before a second one joins: without one the kernel divides connections by a
  * hash. */
 struct listener_member *listener_member_need(
         struct listener *listener, const struct seat *seat, struct error *error) {
@@ -210,7 +209,7 @@ static size_t spare_count(const struct listener *listener) {
         return count;
 }
 
-static void member_keep(struct listener_member *member) {
+static void member_make_spare(struct listener_member *member) {
         member->is_spare = true;
         member->is_awaited = false;
         member->weight = 0;
@@ -218,22 +217,22 @@ static void member_keep(struct listener_member *member) {
         fd_cleanup(&member->probe_hold);
 }
 
-/* Does the kernel move the queue of a socket that is closed to another one of its group (ip-sysctl,
- * tcp_migrate_req)? It chooses by a hash, so it must be one that is left. */
-static bool is_migrated(const struct listener *listener) {
+/* Does the kernel move the accept queue of a closed socket to the right one of its group (ip-sysctl,
+ * tcp_migrate_req)? It chooses by a hash, so only when a single one is left. */
+static bool queue_is_migrated(const struct listener *listener) {
         CLEANUP_FD int fd = open("/proc/sys/net/ipv4/tcp_migrate_req", O_RDONLY | O_CLOEXEC);
         char digit = '0';
 
         return listener->member_count == 2 && fd >= 0 && read(fd, &digit, 1) == 1 && digit == '1';
 }
 
-/* Closing resets what waits in the queue. */
-static bool should_keep(const struct listener *listener, const struct listener_member *member) {
+/* Closing the socket would reset the connections in its accept queue. */
+static bool member_should_stay(const struct listener *listener, const struct listener_member *member) {
         long waiting = listener_waiting(member->fd);
 
         if (member->is_permanent)
                 return true;
-        if (waiting <= 0 || !member->had_clients || is_migrated(listener))
+        if (waiting <= 0 || !member->had_clients || queue_is_migrated(listener))
                 return false;
         if (spare_count(listener) == LISTENER_SPARES_MAX) {
                 log_write(LOG_WARNING, "'%s': %ld connection%s of generation %llu lost: nobody accepted them",
@@ -273,13 +272,13 @@ void listener_member_drop(struct listener *listener, const struct seat *seat) {
         member = listener_member_of(listener, seat);
         if (!member)
                 return;
-        if (should_keep(listener, member)) {
-                member_keep(member);
+        if (member_should_stay(listener, member)) {
+                member_make_spare(member);
         } else {
                 member->weight = 0;
                 last_spare(listener, member);
                 (void)shutdown(member->fd, SHUT_RDWR);
                 member_forget(listener, (size_t)(member - listener->members));
         }
-        program_set_or_say(listener);
+        program_set_or_log(listener);
 }

@@ -1,13 +1,13 @@
 /* The handshakes that run when a generation stops getting connections: see listener.h. Called by the watch on
  * the accept queues.
  *
- * A client that had its SYN answered before the switch ends in the queue of the old generation, a round trip
- * later: with an app that accepts at once nobody would ever see it wait there. The kernel lists half-open
- * connections (sock_diag(7)), though not by listener; so those of the port are written down at the switch by
- * their cookies, and asked for until none is left. One whose answer had to be sent again is given up: nobody
- * lives there, or it scans ports.
+ * A client whose SYN was answered before the switch comes into the accept queue of the old generation a round
+ * trip later; an app that accepts at once never lets it be seen there. The kernel lists half-open connections
+ * (sock_diag(7)), though not by listener: so those of the port are noted at the switch by their cookies, and
+ * asked for until none is left. One whose SYN-ACK was sent again does not count: the client is gone, or scans
+ * ports.
  *
- * Without sock_diag in the kernel there are none to see, and queue_quiet alone has to do. */
+ * Without sock_diag in the kernel no half-open connection is seen, and only queue_quiet is waited for. */
 
 #include <linux/inet_diag.h>
 #include <netinet/tcp.h>
@@ -28,22 +28,22 @@ static void handshake_note(void *context, const struct inet_diag_msg *message) {
                 handshakes->cookies[handshakes->count++] = cookie_of(message);
 }
 
-/* Those that are seen again move to the front. */
-static void handshake_keep(void *context, const struct inet_diag_msg *message) {
+/* A connection that is half open again moves to the front. */
+static void handshake_mark(void *context, const struct inet_diag_msg *message) {
         struct listener_handshakes *handshakes = context;
         uint64_t cookie = cookie_of(message);
 
         if (message->idiag_retrans != 0)
                 return;
-        for (size_t i = handshakes->kept; i < handshakes->count; i++)
+        for (size_t i = handshakes->seen; i < handshakes->count; i++)
                 if (handshakes->cookies[i] == cookie) {
-                        handshakes->cookies[i] = handshakes->cookies[handshakes->kept];
-                        handshakes->cookies[handshakes->kept++] = cookie;
+                        handshakes->cookies[i] = handshakes->cookies[handshakes->seen];
+                        handshakes->cookies[handshakes->seen++] = cookie;
                         return;
                 }
 }
 
-/* Of a dual-stack socket those over IPv4 count as IPv6 as well: asked for once by each name. */
+/* A dual-stack socket has half-open connections of both families. */
 static void listener_each(const struct listener *listener, listener_diag_handler *on_socket,
         struct listener_handshakes *handshakes) {
         uint32_t states = 1U << TCP_SYN_RECV | 1U << STATE_NEW_SYN_RECV;
@@ -59,11 +59,11 @@ void listener_handshakes_note(const struct listener *listener, struct listener_h
 }
 
 void listener_handshakes_look(const struct listener *listener, struct listener_handshakes *handshakes) {
-        listener_each(listener, handshake_keep, handshakes);
+        listener_each(listener, handshake_mark, handshakes);
 }
 
 size_t listener_handshakes_left(struct listener_handshakes *handshakes) {
-        handshakes->count = handshakes->kept;
-        handshakes->kept = 0;
+        handshakes->count = handshakes->seen;
+        handshakes->seen = 0;
         return handshakes->count;
 }

@@ -1,11 +1,11 @@
-/* Sockets that apps had bound themselves, and that a service manager kept over our own end: see listeners.h.
- * In the supervisor.
+/* Kept sockets: apps had bound them, and a service manager kept them beyond our end: see listeners.h. In the
+ * supervisor.
  *
- * When tacet is killed clients go on connecting to the copy that the manager has. Which address an app will
- * bind is known only when it does, so what came back waits here, listening, until then (listeners_adopt()),
- * or until a generation has proved itself without it. Until then it must never stand in an app's way: a bind
- * that we do not answer, or one of another address with the same port, would fail because of us. What is not
- * wanted is shut down, not only closed, since the manager holds it too. */
+ * When tacet is killed, clients go on connecting to the copy that the manager has. Which address an app will
+ * bind is known only when it does. So a kept socket waits here, listening, until an app binds its address
+ * (listeners_adopt()), or a generation is stable without it. It must never make a bind fail: one that we do
+ * not answer, or one of another address with the same port. A kept socket that is not wanted is shut down,
+ * not only closed, since the manager holds it too. */
 
 #include <errno.h>
 #include <string.h>
@@ -17,7 +17,7 @@
 #include "lib/log.h"
 #include "supervisor/sockets/listener.h"
 
-static bool is_waiting(const struct listener_kept *kept) {
+static bool kept_is_waiting(const struct listener_kept *kept) {
         return kept->fd >= 0;
 }
 
@@ -28,19 +28,19 @@ static void kept_drop(struct listener_kept *kept, const char *why) {
         kept->is_unwanted = true;
 }
 
-/* A name in the file system may be gone, or something else by now. */
-static bool is_reachable(const struct socket_address *address) {
+/* False for a unix socket whose file is gone, or is another file by now. */
+static bool address_is_reachable(const struct socket_address *address) {
         const char *path = socket_address_path(address);
         struct stat status;
 
         return !path || (lstat(path, &status) == 0 && S_ISSOCK(status.st_mode));
 }
 
-static bool is_adoptable(const struct listeners *listeners, const struct listener_kept *kept) {
+static bool kept_is_adoptable(const struct listeners *listeners, const struct listener_kept *kept) {
         const struct socket_rules *rules = listeners->rooms.rules;
 
-        return rules->is_adopting && kept->address.type == SOCK_STREAM && is_reachable(&kept->address) &&
-               rules_match(rules, &kept->address) >= 0;
+        return rules->is_adopting && kept->address.type == SOCK_STREAM &&
+               address_is_reachable(&kept->address) && rules_match(rules, &kept->address) >= 0;
 }
 
 void listener_kept_read(struct listeners *listeners) {
@@ -58,20 +58,21 @@ void listener_kept_read(struct listeners *listeners) {
 void listeners_kept_begin(struct listeners *listeners) {
 
         for (size_t i = 0; i < listeners->kept_count; i++)
-                if (is_waiting(&listeners->kept[i]) && !is_adoptable(listeners, &listeners->kept[i]))
+                if (kept_is_waiting(&listeners->kept[i]) &&
+                        !kept_is_adoptable(listeners, &listeners->kept[i]))
                         kept_drop(&listeners->kept[i], "no app is to bind its address any more");
 }
 
 bool listeners_has_kept(const struct listeners *listeners, const struct socket_address *address) {
 
         for (size_t i = 0; i < listeners->kept_count; i++)
-                if (is_waiting(&listeners->kept[i]) &&
+                if (kept_is_waiting(&listeners->kept[i]) &&
                         socket_address_equal(&listeners->kept[i].address, address))
                         return true;
         return false;
 }
 
-static bool has_same_family_rule(const struct listener *listener, int fd) {
+static bool socket_has_family_rule(const struct listener *listener, int fd) {
         int ipv6_only = -1;
         socklen_t size = sizeof ipv6_only;
 
@@ -87,10 +88,10 @@ static uint64_t cookie_of(int fd) {
         return getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &size) == 0 ? cookie : 0;
 }
 
-/* Every generation shall have a socket beside it: what was made for one instance at a time cannot be
- * joined. */
-static bool is_usable(const struct listener *listener, int fd) {
-        return is_reachable(&listener->address) && has_same_family_rule(listener, fd) &&
+/* Can the kept socket be the listener's? Where each generation has its own socket, others must be able to
+ * join. */
+static bool kept_is_usable(const struct listener *listener, int fd) {
+        return address_is_reachable(&listener->address) && socket_has_family_rule(listener, fd) &&
                (listener->why_shared || !listener_inherited_check(listener, fd));
 }
 
@@ -98,9 +99,9 @@ int listener_kept_take(struct listeners *listeners, struct listener *listener) {
         for (size_t i = 0; i < listeners->kept_count; i++) {
                 struct listener_kept *kept = &listeners->kept[i];
 
-                if (!is_waiting(kept) || !socket_address_equal(&kept->address, &listener->address))
+                if (!kept_is_waiting(kept) || !socket_address_equal(&kept->address, &listener->address))
                         continue;
-                if (!is_usable(listener, kept->fd)) {
+                if (!kept_is_usable(listener, kept->fd)) {
                         kept_drop(kept, "the app binds its address in another way");
                         continue;
                 }
@@ -113,8 +114,8 @@ int listener_kept_take(struct listeners *listeners, struct listener *listener) {
         return -1;
 }
 
-/* Another address with the same port may be the same to bind(2). */
-static bool may_meet(const struct socket_address *a, const struct socket_address *b) {
+/* Might bind(2) to one of them fail because of the other? Two addresses with the same port may overlap. */
+static bool addresses_may_overlap(const struct socket_address *a, const struct socket_address *b) {
         if (socket_address_is_unix(a) || socket_address_is_unix(b))
                 return socket_address_equal(a, b);
         return socket_address_port(a) == socket_address_port(b);
@@ -126,7 +127,7 @@ bool listener_kept_clear(struct listeners *listeners, const struct socket_addres
         for (size_t i = 0; i < listeners->kept_count; i++) {
                 struct listener_kept *kept = &listeners->kept[i];
 
-                if (!is_waiting(kept) || (address && !may_meet(&kept->address, address)))
+                if (!kept_is_waiting(kept) || (address && !addresses_may_overlap(&kept->address, address)))
                         continue;
                 kept_drop(kept, address ? "its port is wanted otherwise" : "the app binds without us");
                 has_dropped = true;
@@ -143,12 +144,12 @@ void listener_kept_settle(struct listeners *listeners) {
         size_t waiting = 0;
 
         for (size_t i = 0; i < listeners->kept_count; i++)
-                waiting += is_waiting(&listeners->kept[i]);
+                waiting += kept_is_waiting(&listeners->kept[i]);
         if (waiting == 0)
                 return;
         fleet_look(listeners->rooms.fleet, &view);
         for (size_t i = 0; view.has_stable && i < listeners->kept_count; i++)
-                if (is_waiting(&listeners->kept[i]))
+                if (kept_is_waiting(&listeners->kept[i]))
                         kept_drop(&listeners->kept[i], "the app is up and has not bound its address");
 }
 

@@ -1,6 +1,6 @@
 #pragma once
 
-/* What the files of the registry share; everybody else includes listeners.h. */
+/* What the files of this folder share; other folders include listeners.h. */
 
 #include <assert.h>
 #include <sys/stat.h>
@@ -44,16 +44,17 @@ struct listener {
         bool is_stale;          /* the kernel goes by older weights or ports than the members say */
         size_t member_count;    /* shared: 1 */
         struct listener_member members[LISTENER_MEMBERS_MAX];
-        unsigned stranger_count; /* of the last look: sockets of others on our address */
+        unsigned stranger_count; /* sockets of others on our address, when last counted */
         uint64_t kept_cookie;    /* see struct listener_view */
         dev_t file_device;       /* unix paths: the file that we made; inode 0: none */
         ino_t file_inode;
 };
 
-/* Connections that were half open at the switch, by what the kernel calls them. */
+/* Connections that were half open at the switch, by their cookies (SO_COOKIE). */
 #define LISTENER_HANDSHAKES_MAX 512
 struct listener_handshakes {
-        size_t count, kept;
+        size_t count;
+        size_t seen; /* so many at the front were found half open again */
         uint64_t cookies[LISTENER_HANDSHAKES_MAX];
 };
 
@@ -84,8 +85,8 @@ struct listeners {
         struct listeners_rooms rooms;
         size_t count;             /* of list */
         size_t share_count;       /* of shares: of the last STEER */
-        size_t kept_count;        /* of kept: all that came back, also what is gone */
-        uint16_t probe_port_last; /* the next probe's is looked for below it */
+        size_t kept_count;        /* of kept: all that the service manager kept, taken or shut down */
+        uint16_t probe_port_last; /* the next probe's is the next free one below it */
         struct loop_timer watch;
         struct loop_timer again; /* wakes up for what is stale */
         size_t emptying_places;  /* of emptyings that were ever used: the others are not even looked at */
@@ -99,8 +100,8 @@ struct listeners {
 
 /* ---- open.c: making sockets ---- */
 
-/* A socket bound to the listener's address and listening. `is_first`: nobody else may be there; later ones
- * join. */
+/* Open a socket that is bound to the listener's address and listens. `is_first`: no other socket may have the
+ * address; later ones join the group. *out_fd is the caller's. Returns 0, or -1 with error. */
 int listener_socket_open(struct listener *listener, bool is_first, int *out_fd, struct error *error);
 
 /* The file of a unix socket: see struct listener_settings. */
@@ -110,13 +111,15 @@ struct listener_file {
         uid_t user;
         gid_t group;
 };
+
+/* The same for a unix socket; a file that a process which is gone has left is removed before. */
 int listener_local_open(
         struct listener *listener, const struct listener_file *file, int *out_fd, struct error *error);
 
 /* Remove the file of a unix socket at the end, if it is still the one that was made. */
 void listener_local_remove(const struct listener *listener);
 
-/* Can another socket join the one that we were given? Returns NULL, or why not. */
+/* Can another socket join the group of `fd`, which the service manager passed? Returns NULL, or why not. */
 const char *listener_inherited_check(const struct listener *listener, int fd);
 
 /* ---- group.c: members and their order ---- */
@@ -124,7 +127,7 @@ const char *listener_inherited_check(const struct listener *listener, int fd);
 /* The member of that seat; NULL when there is none. */
 struct listener_member *listener_member_of(struct listener *listener, const struct seat *seat);
 
-/* The same, made if there is none: a spare one, else a new socket at the end. NULL with error. */
+/* The same; where there is none, a spare member becomes it, or a new socket at the end. NULL with error. */
 struct listener_member *listener_member_need(
         struct listener *listener, const struct seat *seat, struct error *error);
 
@@ -134,16 +137,17 @@ struct listener_member *listener_member_add(struct listener *listener, int take_
 /* Nobody will come back to this seat: close its member, or keep it as a spare one. */
 void listener_member_drop(struct listener *listener, const struct seat *seat);
 
-/* Take note of members that an app has shut down, which left the group by that. */
+/* Forget members that an app has shut down: the kernel took them out of the group. */
 void listener_members_check(struct listener *listener);
 
-/* Have the kernel go by the members' weights and probe ports as they are now. Returns 0, or -1 with error:
- * nothing changed, and listeners_settle() tries it again until it is done. */
+/* Attach a program with the members' present weights and probe ports. Returns 0, or -1 with error: nothing
+ * changed, and listeners_settle() tries again until it succeeds. */
 int listener_program_set(struct listener *listener, struct error *error);
 
-/* Where probes of this listener come from, for the program. */
+/* Write the source addresses of this listener's probes to *out; its other members stay as they are. */
 void listener_probe_sources(const struct listener *listener, struct steering *out);
 
+/* True when listen(2) was called on the socket, and it was not shut down. */
 bool listener_is_listening(int fd);
 
 /* Connections in the accept queue of a tcp listener, or -1. */
@@ -154,14 +158,15 @@ long listener_waiting(int fd);
 /* Take over settings->kept; before any socket is opened. */
 void listener_kept_read(struct listeners *listeners);
 
-/* The kept socket for a listener that is about to be opened, or -1. A kept one that cannot be used is shut
- * down. */
+/* The kept socket for a listener that is about to be opened, or -1. The descriptor is the caller's. A kept
+ * socket of that address that cannot be used is shut down. */
 int listener_kept_take(struct listeners *listeners, struct listener *listener);
 
-/* Shut down what stands in the way of this address. Returns whether there was anything. */
+/* Shut down kept sockets that may make a bind to this address fail (NULL: all). Returns true when there was
+ * one. */
 bool listener_kept_clear(struct listeners *listeners, const struct socket_address *address);
 
-/* A generation has proved itself: nobody will come for what is left. */
+/* Once a generation is stable, shut down the kept sockets that its app did not bind. */
 void listener_kept_settle(struct listeners *listeners);
 
 /* ---- diag.c ---- */
@@ -173,8 +178,8 @@ typedef void listener_diag_handler(void *context, const struct inet_diag_msg *me
 bool listener_diag_each(
         uint8_t family, uint16_t port, uint32_t states, listener_diag_handler *on_socket, void *context);
 
-/* The same with the attributes that the kernel adds (struct nlattr, one after the other): `extensions` is a mask of
- * 1 << (INET_DIAG_... - 1). */
+/* The same with the attributes that the kernel adds (struct nlattr, one after the other): `extensions` is a
+ * mask of 1 << (INET_DIAG_... - 1). */
 struct listener_diag_request {
         uint8_t family;
         uint16_t port;
@@ -192,11 +197,12 @@ void listener_strangers_look(struct listener *listener);
 
 /* ---- tags.c ---- */
 
-/* Give the member a tag that no other member of the listener has: the connections that are made from now on carry
- * it. Where the kernel has no room for one, member->tag stays 0. */
+/* Give the member a tag that no other member of the listener has: the connections that are made from now on
+ * carry it. Where the kernel has no room for one, member->tag stays 0. */
 void listener_tag_set(struct listener *listener, struct listener_member *member);
 
-/* The tag that a connection carries, from the kernel's attributes; -1: it does not say (before Linux 5.10). */
+/* The tag that a connection carries, from the kernel's attributes; -1: it does not say (before Linux
+ * 5.10). */
 int listener_tag_read(const uint8_t *attributes, size_t length);
 
 /* The attribute of that kind, as far as it goes; NULL: it is not there. */
@@ -205,10 +211,11 @@ const uint8_t *listener_attribute_find(
 
 /* ---- handshakes.c ---- */
 
-/* Write down what is half open at the port of a listener. */
+/* Note the connections that are half open at the listener's port. */
 void listener_handshakes_note(const struct listener *listener, struct listener_handshakes *handshakes);
 
-/* See who of them still is; after all listeners have been looked at: forget the others. Returns how many are
- * left. */
+/* Mark those of the noted connections that are still half open at the listener's port. */
 void listener_handshakes_look(const struct listener *listener, struct listener_handshakes *handshakes);
+
+/* After all listeners: forget what was not marked. Returns how many are left. */
 size_t listener_handshakes_left(struct listener_handshakes *handshakes);

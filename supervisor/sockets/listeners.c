@@ -1,6 +1,6 @@
-/* The registry of listening sockets: see listeners.h. Called where the core's actions are performed
- * (perform.c), where an instance is started (instance/equip.c), where one binds (adopt/bind.c), and by the
- * health checks. In the supervisor's process alone.
+/* The registry of listening sockets: see listeners.h. Called in the supervisor where the core's actions are
+ * performed (perform.c), an instance is started (instance/equip.c) or binds (adopt/bind.c), and by the health
+ * checks.
  *
  * A socket is opened before there is an instance (so that an address in use is said at the start): it is
  * spare until the first one comes. An error after the start is said, and leaves things as they are: the old
@@ -77,7 +77,7 @@ static int listener_socket(struct listener *listener, const struct listener_file
         return listener_socket_open(listener, true, out_fd, error);
 }
 
-/* From the store, else new. What an app of our former life had bound may be in the way of a new one. */
+/* A kept socket, else a new one. A bind that fails because of a kept socket is tried again without that. */
 static int listener_find(struct listeners *listeners, struct listener *listener,
         const struct listener_file *file, int inherited_fd, int *out_fd, struct error *error) {
         if (!listener->is_declared && (*out_fd = listener_kept_take(listeners, listener)) >= 0)
@@ -89,7 +89,7 @@ static int listener_find(struct listeners *listeners, struct listener *listener,
         return listener_socket(listener, file, inherited_fd, out_fd, error);
 }
 
-/* The kernel cuts a longer queue without a word. */
+/* Warn of a backlog above net.core.somaxconn: the kernel reduces it without an error (listen(2)). */
 static void backlog_check(const struct listener *listener) {
         CLEANUP_FD int fd = open("/proc/sys/net/core/somaxconn", O_RDONLY | O_CLOEXEC);
         char text[16] = "";
@@ -267,7 +267,7 @@ int listeners_adopt(struct listeners *listeners, const struct seat *seat,
         return listener->why_shared ? 0 : member_catch_up(listeners, listener, seat, error);
 }
 
-/* Clients were steered to it, and nobody is left who could accept them. */
+/* True when clients were steered to the member, and its generation has no process that could accept them. */
 static bool member_is_orphan(const struct listeners *listeners, const struct listener_member *member) {
         return !member->is_spare && member->had_clients &&
                !instances_have(listeners->rooms.instances, member->seat.generation);
@@ -281,9 +281,8 @@ bool listeners_have_orphans(const struct listeners *listeners) {
         return false;
 }
 
-/* Its instances have died, nobody else serves, and the next generation is to come for all who connect: also
- * for those who wait already, so it gets the very socket. A generation of which a process lives keeps its
- * own: it may accept yet. */
+/* Give the generation the socket of one without any process, with the clients that wait in its accept queue.
+ * A generation that has a process keeps its socket: it may still accept. Returns false when there is none. */
 static bool member_inherit(
         const struct listeners *listeners, struct listener *listener, const struct seat *seat) {
         struct listener_member *best = NULL;

@@ -1,6 +1,6 @@
 #pragma once
 
-/* The listening sockets: opened by the supervisor, handed to instances, never touched by their end.
+/* The listening sockets: opened by the supervisor, inherited by instances, open beyond the end of those.
  *
  * A tcp address has one SO_REUSEPORT group with one socket for each seat (the place of a generation in a
  * slot: instances.h), and a program (steering.h) that says which of them gets a new connection. So one
@@ -8,7 +8,7 @@
  * waits for it. What cannot have a group (unix, udp, a socket that came without SO_REUSEPORT, `shared = yes`)
  * is one socket that all instances share.
  *
- * Everything here belongs to the supervisor's process and returns at once. */
+ * All functions run in the supervisor and return at once. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -26,7 +26,7 @@ struct listeners;
 
 #define LISTENERS_MAX 32
 
-/* One socket that is opened before the app starts and outlives it: [socket NAME]. */
+/* One socket that is opened before the app starts and stays open after its end: [socket NAME]. */
 struct listener_settings {
         const char *name; /* what LISTEN_FDNAMES calls it */
         struct socket_address address;
@@ -38,17 +38,17 @@ struct listener_settings {
         int ipv6_only;    /* 1 or 0; -1: what the address says, else the system's default */
         bool is_free;     /* bound although no interface has the address (yet) */
         bool is_shared;   /* one socket for all generations, even where each could have its own */
-        int inherited_fd; /* it is open already: a service manager gave it. Taken. -1: to be opened */
+        int inherited_fd; /* passed by a service manager, taken; -1: to be opened */
 };
 
-/* A listener that a service manager keeps for the next supervisor (FDSTORE) has this before its name there,
- * so that what the manager gives by itself is told from what comes back. */
+/* Prefix of the name of a listener that a service manager keeps for the next supervisor (FDSTORE): sockets
+ * that the manager opened itself have none. */
 #define LISTENER_KEPT_PREFIX "tacet-kept."
 
-/* The same of one that an app had bound itself; its address follows. */
+/* Prefix for the socket of an address that an app had bound; the address follows. */
 #define LISTENER_ADOPTED_PREFIX "tacet-adopted."
 
-/* One of those, come back. */
+/* One that an app had bound, passed back to us by the service manager. */
 struct kept_descriptor {
         int fd;           /* taken */
         const char *name; /* in the store, with the prefix; borrowed for as long as the program runs */
@@ -71,7 +71,7 @@ struct socket_settings {
 
 /* How a socket that an app asked for (bind) is to be made. */
 struct listener_options {
-        const char *name; /* for the log; borrowed for the call; NULL: its address says enough */
+        const char *name; /* for the log; borrowed for the call; NULL: its address */
         int backlog;      /* 0: 4096; the app's own listen(2) changes it */
         int ipv6_only;    /* what the app set: 1 or 0; -1: the system's default */
         bool is_shared;   /* never a group */
@@ -80,12 +80,12 @@ struct listener_options {
 };
 #define LISTENER_OPTIONS_DEFAULT ((struct listener_options){.ipv6_only = -1})
 
-/* One socket that an app of our former life had bound, kept by the service manager: for the app that binds it
- * again. */
+/* One socket that an app of the supervisor before us had bound, kept by the service manager for the app that
+ * binds its address again. */
 struct listener_kept {
         const char *name; /* in the store; borrowed */
         int fd;           /* -1: taken, or shut down */
-        bool is_unwanted; /* shut down: the manager may let go of it, too */
+        bool is_unwanted; /* shut down: the service manager is to close it, too */
         struct socket_address address;
 };
 
@@ -98,19 +98,19 @@ struct listeners_rooms {
         const struct socket_rules *rules;
 };
 
-/* Look at what came back (settings->kept), after listeners_open and before the first app is started: what no
- * app may bind any more goes. */
+/* Shut down those of settings->kept that no app may bind any more. After listeners_open, before the first app
+ * is started. */
 void listeners_kept_begin(struct listeners *listeners);
 
-/* Somebody binds there without us, or what binds cannot be seen: nothing of ours may stand in its way. NULL:
- * everywhere. */
+/* A bind to this address (NULL: to any) is not answered by us: shut down kept sockets that would make it
+ * fail. */
 void listeners_kept_yield(struct listeners *listeners, const struct socket_address *address);
 
-/* Does one wait for an app that binds this address? */
+/* True when a kept socket waits for an app that binds this address. */
 bool listeners_has_kept(const struct listeners *listeners, const struct socket_address *address);
 
-/* Open what `settings` (borrowed) declare. `listeners` is all zero. Once, before the first spawn. Returns 0,
- * or -1 with error. */
+/* Open the sockets that `settings` (borrowed) declare. `listeners` is all zero. Once, before the first spawn.
+ * Returns 0, or -1 with error. */
 int listeners_open(struct listeners *listeners, const struct listeners_rooms *rooms,
         const struct socket_settings *settings, struct error *error);
 
@@ -178,39 +178,37 @@ int listeners_probe(struct listeners *listeners, const struct seat *seat, const 
 bool listeners_can_probe(
         const struct socket_settings *settings, const struct socket_rules *rules, const char *name);
 
-/* Leave the file of the unix socket with this index where it is at the end: somebody else keeps the
+/* Do not remove the file of the unix socket with this index at the end: the service manager keeps the
  * socket. */
 void listeners_leave_file(struct listeners *listeners, size_t index);
 
-/* How many there are; how many shares the last STEER had is in the fleet. */
+/* How many listeners there are, declared and adopted. */
 size_t listeners_count(const struct listeners *listeners);
 
-/* Sockets for which no app has come, and which whoever kept them may let go of: each is named once. Returns
- * NULL when there is none left; the name is borrowed. listeners_unwanted_done() takes note that it was let go
- * of. */
+/* The name of a kept socket that was shut down, so that the service manager can close its copy; borrowed.
+ * NULL: there is none. listeners_unwanted_done() notes that this was done for that name. */
 const char *listeners_unwanted(const struct listeners *listeners);
 void listeners_unwanted_done(struct listeners *listeners, const char *name);
 
-/* For `status` and for whoever keeps sockets over our own end (FDSTORE). */
+/* For `status`, and for the service manager that keeps sockets beyond our end (FDSTORE). */
 struct listener_view {
         const char *name;
         char address[SOCKET_ADDRESS_TEXT_BYTES];
         const char *why_shared; /* NULL: steered */
         bool is_declared;
-        uint64_t kept_cookie; /* SO_COOKIE of the socket that came back for an app; 0: it is a new one */
+        uint64_t kept_cookie; /* SO_COOKIE of the kept socket that an app took; 0: the socket is new */
         size_t member_count;
         struct {
                 struct seat seat;
                 bool is_spare;   /* of no seat: waits for the next one, see listeners_drop */
                 int fd;          /* borrowed */
-                long waiting;    /* in the accept queue; -1: not to be told (shared) */
+                long waiting;    /* connections in the accept queue; -1: unknown */
                 uint32_t weight; /* of its share of new connections */
         } members[LISTENER_MEMBERS_MAX];
 };
 
-/* The listener with this index; false when there is none: go on until then. */
+/* Describe the listener with this index, from 0. Returns false when there is none, which ends a loop. */
 bool listeners_look(const struct listeners *listeners, size_t index, struct listener_view *out);
 
-/* The app has ended for good: refuse what still comes, remove the files of unix sockets that are still
- * ours. */
+/* The app has ended for good: close all sockets, and remove those files of unix sockets that we made. */
 void listeners_close(struct listeners *listeners);

@@ -21,9 +21,9 @@
 
 #define BACKLOG_DEFAULT   4096           /* the kernel's own limit since 5.4 */
 #define LOCK_WAIT_NS      (2 * NS_PER_S) /* for another supervisor that opens a socket in the same folder */
-#define LAST_LOCK_WAIT_NS (NS_PER_S / 5) /* the same at the end, for which somebody waits */
+#define LAST_LOCK_WAIT_NS (NS_PER_S / 5) /* the same at the end, which must not take long */
 
-static int option_on(int fd, int level, int option) {
+static int option_set(int fd, int level, int option) {
         const int on = 1;
 
         return setsockopt(fd, level, option, &on, sizeof on);
@@ -61,7 +61,7 @@ static int ipv6_only_set(const struct listener *listener, int fd) {
 
 /* One flag of a socket for both families (ipv6_setsockopt()). */
 static int free_bind_set(const struct listener *listener, int fd) {
-        return listener->is_free ? option_on(fd, IPPROTO_IP, IP_FREEBIND) : 0;
+        return listener->is_free ? option_set(fd, IPPROTO_IP, IP_FREEBIND) : 0;
 }
 
 /* Without IPv6 `every address` is every IPv4 address. */
@@ -80,7 +80,7 @@ static int family_open(struct listener *listener) {
         return fd;
 }
 
-/* Port 0 is any free one: those that follow must get the same. */
+/* Port 0 became any free port: note it, so that later sockets of the group get the same. */
 static void port_take(struct listener *listener, int fd) {
         struct socket_address bound;
 
@@ -97,11 +97,11 @@ int listener_socket_open(struct listener *listener, bool is_first, int *out_fd, 
 
         if (fd < 0)
                 return open_failed(listener, "socket", errno, error);
-        /* For datagrams it would let two sockets have the address; for a stream it only means: in spite of
-         * TIME_WAIT. */
-        if (is_stream && option_on(fd, SOL_SOCKET, SO_REUSEADDR) < 0)
+        /* For datagrams SO_REUSEADDR lets two sockets have the address; for a stream only TIME_WAIT is
+         * ignored. */
+        if (is_stream && option_set(fd, SOL_SOCKET, SO_REUSEADDR) < 0)
                 return open_failed(listener, "SO_REUSEADDR", errno, error);
-        if (!is_first && option_on(fd, SOL_SOCKET, SO_REUSEPORT) < 0)
+        if (!is_first && option_set(fd, SOL_SOCKET, SO_REUSEPORT) < 0)
                 return open_failed(listener, "SO_REUSEPORT", errno, error);
         if (ipv6_only_set(listener, fd) < 0)
                 return open_failed(listener, "IPV6_V6ONLY", errno, error);
@@ -110,7 +110,7 @@ int listener_socket_open(struct listener *listener, bool is_first, int *out_fd, 
         if (bind(fd, &listener->address.generic, listener->address.length) < 0)
                 return open_failed(listener, "bind", errno, error);
         port_take(listener, fd);
-        if (is_first && is_stream && !listener->why_shared && option_on(fd, SOL_SOCKET, SO_REUSEPORT) < 0)
+        if (is_first && is_stream && !listener->why_shared && option_set(fd, SOL_SOCKET, SO_REUSEPORT) < 0)
                 return open_failed(listener, "SO_REUSEPORT", errno, error);
         if (is_stream && listen(fd, backlog) < 0)
                 return open_failed(listener, "listen", errno, error);
@@ -118,15 +118,15 @@ int listener_socket_open(struct listener *listener, bool is_first, int *out_fd, 
         return 0;
 }
 
-/* Is the file left over from a process that is gone? A socket that nobody has open refuses. */
-static bool is_stale(const struct listener *listener) {
+/* Is the file left over from a process that is gone? Then connect(2) is refused. */
+static bool file_is_stale(const struct listener *listener) {
         CLEANUP_FD int fd = socket(AF_UNIX, listener->address.type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
         return fd >= 0 && connect(fd, &listener->address.generic, listener->address.length) < 0 &&
                errno == ECONNREFUSED;
 }
 
-static int stale_remove(const struct listener *listener, struct error *error) {
+static int stale_file_remove(const struct listener *listener, struct error *error) {
         const char *path = socket_address_path(&listener->address);
         struct stat status;
 
@@ -136,12 +136,12 @@ static int stale_remove(const struct listener *listener, struct error *error) {
                 error_set(error, EEXIST, "listen on %s", path);
                 return error_hint(error, "a file that is no socket has this name: it is left alone");
         }
-        if (is_stale(listener) && unlink(path) < 0)
+        if (file_is_stale(listener) && unlink(path) < 0)
                 return error_set(error, errno, "remove the socket %s that nobody listens on", path);
         return 0;
 }
 
-/* bind(2) makes the file with all bits that the umask leaves: so it never has more than it shall have. */
+/* bind(2) makes the file with all mode bits that the umask leaves: so it never has more than `mode`. */
 static int local_bind(const struct listener *listener, const struct listener_file *file, int fd) {
         mode_t before = file->has_mode ? umask(~file->mode & 0777) : 0;
         int result = bind(fd, &listener->address.generic, listener->address.length), code = errno;
@@ -161,7 +161,7 @@ static int local_open(
 
         if (fd < 0)
                 return open_failed(listener, "socket", errno, error);
-        if (stale_remove(listener, error) < 0)
+        if (stale_file_remove(listener, error) < 0)
                 return -1;
         if (local_bind(listener, file, fd) < 0)
                 return open_failed(listener, "bind", errno, error);
@@ -178,9 +178,9 @@ static int local_open(
         return 0;
 }
 
-/* Nobody else does the same until this one listens: between bind and listen it refuses, as one that was left
- * behind does. An adopted one is opened while the supervisor has other things to do: there is no waiting
- * then. */
+/* Under a lock of the folder: between bind and listen this socket refuses connections, so another supervisor
+ * would take its file for a stale one. For an adopted socket the lock is not waited for: the supervisor has
+ * other things to do by then. */
 int listener_local_open(
         struct listener *listener, const struct listener_file *file, int *out_fd, struct error *error) {
         const char *path = socket_address_path(&listener->address);
@@ -214,8 +214,8 @@ const char *listener_inherited_check(const struct listener *listener, int fd) {
         if (getsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &reuse, &length) < 0 || !reuse)
                 return "it was given by the service manager without SO_REUSEPORT (ReusePort=yes)";
         second = family_open(&copy);
-        if (second < 0 || option_on(second, SOL_SOCKET, SO_REUSEADDR) < 0 ||
-                option_on(second, SOL_SOCKET, SO_REUSEPORT) < 0 || ipv6_only_set(&copy, second) < 0 ||
+        if (second < 0 || option_set(second, SOL_SOCKET, SO_REUSEADDR) < 0 ||
+                option_set(second, SOL_SOCKET, SO_REUSEPORT) < 0 || ipv6_only_set(&copy, second) < 0 ||
                 free_bind_set(&copy, second) < 0 ||
                 bind(second, &copy.address.generic, copy.address.length) < 0)
                 return "it was given by the service manager, and another user opened it";

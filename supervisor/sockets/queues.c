@@ -40,7 +40,7 @@ static struct listener_handshakes *handshakes_of(
         return &listeners->handshakes[emptying - listeners->emptyings];
 }
 
-/* Once, at the first look: the switch that goes with it has been made by then. */
+/* Once, when the queue is first read: STEER has been performed by then. */
 static void handshakes_note(struct listeners *listeners, struct listener_emptying *emptying) {
         struct listener_handshakes *handshakes = handshakes_of(listeners, emptying);
 
@@ -64,15 +64,15 @@ static bool has_handshakes(struct listeners *listeners, const struct listener_em
         return listener_handshakes_left(handshakes) > 0;
 }
 
-static bool are_stale(const struct listeners *listeners) {
+static bool programs_are_stale(const struct listeners *listeners) {
         for (size_t i = 0; i < listeners->count; i++)
                 if (listeners->list[i].is_stale)
                         return true;
         return false;
 }
 
-/* Returns how soon somebody has to look again; NS_FOREVER: never. */
-static int64_t emptying_look(
+/* Check one generation. Returns after how many ns it has to be checked again; NS_FOREVER: never. */
+static int64_t emptying_check(
         struct listeners *listeners, struct listener_emptying *emptying, int64_t now_ns) {
         bool is_late;
 
@@ -117,7 +117,7 @@ void listeners_empty(struct listeners *listeners, const struct instance *instanc
         loop_timer_set(listeners->rooms.loop, &listeners->watch, time_now_ns());
 }
 
-/* Whoever was recalled, or has gone, is not watched any more. */
+/* End the watch on generations that were recalled or are gone. */
 static void emptyings_end(struct listeners *listeners) {
         for (size_t i = 0; i < listeners->emptying_places; i++)
                 if (listeners->emptyings[i].is_used &&
@@ -164,13 +164,13 @@ static void members_release(struct listeners *listeners, struct listener *listen
                 }
 }
 
-/* Nothing to do but to wake up: what is stale is tried again after every turn. */
+/* Only wakes the loop up: stale programs are attached again after every turn. */
 static void again_on_due(struct loop_timer *timer) {
         (void)timer;
 }
 
-/* Where the kernel had no memory for the last program it still sends clients to whom the one before named:
- * until that is mended nobody who drains is taken for idle. The failure was said when it happened. */
+/* Where the kernel had no memory for the last program, it still goes by the one before: until a new one is
+ * attached, no queue counts as empty. The failure was logged when it happened. */
 static void programs_renew(struct listeners *listeners) {
         struct error error;
 
@@ -178,7 +178,7 @@ static void programs_renew(struct listeners *listeners) {
                 if (listeners->list[i].is_stale && listener_program_set(&listeners->list[i], &error) == 0)
                         log_write(LOG_NOTICE, "the connections of '%s' are steered again",
                                 listeners->list[i].name);
-        if (!are_stale(listeners) || listeners->again.is_set)
+        if (!programs_are_stale(listeners) || listeners->again.is_set)
                 return;
         listeners->again.on_due = again_on_due;
         loop_timer_set(listeners->rooms.loop, &listeners->again, time_now_ns() + STEER_AGAIN_NS);

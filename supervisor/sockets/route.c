@@ -6,11 +6,11 @@
  * port is bound by a socket that does nothing else, so no client of this machine is given it by connect(2),
  * and it is taken from outside the range of those if there is any room.
  *
- * Every probe has another port. It ends in order (health/closing.h), so its port is in TIME_WAIT for a
- * minute, or in FIN_WAIT2 where an app does not close; the kernel lets a port that was bound by hand be used
- * again at once only with timestamps (tcp_twsk_unique()), which a host may have turned off, and what is left
- * of the last connection would answer the next one's SYN. There are thousands of ports, and going on to the
- * next costs a bind(2) and a setsockopt(2). */
+ * Every probe has another port. A probe ends its connection in order (health/closing.h), so its port is in
+ * TIME_WAIT for a minute, or in FIN_WAIT2 where an app does not close. The kernel lets a port that was bound
+ * explicitly be used again at once only with timestamps (tcp_twsk_unique()), which a host may have turned
+ * off, and the old connection would answer the next one's SYN. There are thousands of ports, and the next one
+ * costs a bind(2) and a setsockopt(2). */
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -32,7 +32,7 @@
 #define SOURCES_MAX  2
 
 /* Where probes come from, as addresses to bind, the better one first. Returns how many. */
-static size_t sources_of(const struct listener *listener, struct socket_address out[static SOURCES_MAX]) {
+static size_t probe_sources(const struct listener *listener, struct socket_address out[static SOURCES_MAX]) {
         struct steering sources;
         size_t count = 0;
 
@@ -63,7 +63,7 @@ struct port_range {
         unsigned low, high;
 };
 
-/* What connect(2) gives to clients (ip(7)): two numbers. */
+/* The range of ports that connect(2) gives to clients (ip(7)). */
 static struct port_range client_ports(void) {
         CLEANUP_FD int fd = open("/proc/sys/net/ipv4/ip_local_port_range", O_RDONLY | O_CLOEXEC);
         char text[32] = "";
@@ -81,9 +81,8 @@ static struct port_range client_ports(void) {
         return (struct port_range){32768, 60999};
 }
 
-/* Where the ports of probes come from: above those of clients, or below, if there are enough for a minute of
- * them; else anywhere. They go round in there, so that probes do not wander over the ports of services that
- * are about to start. */
+/* The range of ports for probes: above those of clients, or below, if there are enough for a minute; else
+ * all. Its ports are used in turn. */
 static struct port_range probe_ports(void) {
         struct port_range clients = client_ports();
 
@@ -94,8 +93,8 @@ static struct port_range probe_ports(void) {
         return (struct port_range){PORT_MIN, PORT_MAX};
 }
 
-/* The port to try after `port`: the one below. Not the same first one after each start: what the last life of
- * this program used may be in TIME_WAIT. */
+/* The port to try after `port`: the one below. The first one goes by the clock: those that the supervisor
+ * before us used may be in TIME_WAIT. */
 static uint16_t port_next(const struct port_range *range, uint16_t port) {
         if (port == 0)
                 return (uint16_t)(range->low +
@@ -103,8 +102,8 @@ static uint16_t port_next(const struct port_range *range, uint16_t port) {
         return port > range->low && port <= range->high ? port - 1 : (uint16_t)range->high;
 }
 
-/* Bind alone, without SO_REUSEADDR, to the next port that nobody has: none that was used in the last minute,
- * that is. Returns 0, or -1 with errno. */
+/* Bind without SO_REUSEADDR to the next free port: so to none that was used in the last minute. Returns 0, or
+ * -1 with errno. */
 static int port_bind(struct listeners *listeners, int fd, struct socket_address *source) {
         struct port_range range = probe_ports();
 
@@ -119,11 +118,11 @@ static int port_bind(struct listeners *listeners, int fd, struct socket_address 
         return -1;
 }
 
-/* Then opened to the probe, which binds to the same port. */
-static int hold_open(
+/* Open the socket that holds a port. SO_REUSEADDR afterwards lets the probe bind to the same port. */
+static int port_hold(
         struct listeners *listeners, const struct listener *listener, int *out_fd, struct error *error) {
         struct socket_address sources[SOURCES_MAX];
-        size_t count = sources_of(listener, sources);
+        size_t count = probe_sources(listener, sources);
         const int on = 1;
 
         errno = EADDRNOTAVAIL;
@@ -139,14 +138,14 @@ static int hold_open(
         return error_set(error, errno, "reserve a port for the health checks of '%s'", listener->name);
 }
 
-/* A port of its own that was not used lately, and a program that knows it. */
+/* Reserve a port for the next probe of the member, and tell the program of the group. */
 static int port_reserve(struct listeners *listeners, struct listener *listener,
         struct listener_member *member, struct error *error) {
         uint16_t port_before = member->probe_port;
         CLEANUP_FD int hold = -1;
 
-        /* All used lately: then once more from the last one. */
-        if (hold_open(listeners, listener, &hold, error) < 0)
+        /* All ports were used lately: use the last one once more. */
+        if (port_hold(listeners, listener, &hold, error) < 0)
                 return port_before != 0 ? 0 : -1;
         member->probe_port = listeners->probe_port_last;
         if (listener_program_set(listener, error) < 0) {
@@ -158,7 +157,7 @@ static int port_reserve(struct listeners *listeners, struct listener *listener,
         return 0;
 }
 
-static int probe_open(const struct listener *listener, int family, int *out_fd, struct error *error) {
+static int probe_socket_open(const struct listener *listener, int family, int *out_fd, struct error *error) {
         CLEANUP_FD int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
         const int on = 1;
 
@@ -178,7 +177,7 @@ static int probe_connect(
                        : error_set(error, errno, "connect to '%s' for a health check", listener->name);
 }
 
-/* From the reserved port. */
+/* Connect to the member from its reserved port. */
 static int probe_member(const struct listener *listener, const struct listener_member *member, int *out_fd,
         struct error *error) {
         struct socket_address source = {.length = sizeof source.any};
@@ -187,7 +186,7 @@ static int probe_member(const struct listener *listener, const struct listener_m
 
         if (getsockname(member->probe_hold, &source.generic, &source.length) < 0)
                 return error_set(error, errno, "find the port of the health checks of '%s'", listener->name);
-        if (probe_open(listener, source.generic.sa_family, &fd, error) < 0)
+        if (probe_socket_open(listener, source.generic.sa_family, &fd, error) < 0)
                 return -1;
         if (bind(fd, &source.generic, source.length) < 0)
                 return error_set(error, errno, "bind the port of the health checks of '%s'", listener->name);
@@ -197,16 +196,16 @@ static int probe_member(const struct listener *listener, const struct listener_m
         return result;
 }
 
-/* There is only one whom it can reach. */
+/* Connect where there is a single instance, so that no port is needed to reach it. */
 static int probe_single(const struct listener *listener, int *out_fd, struct error *error) {
         struct socket_address targets[SOURCES_MAX];
-        size_t count = sources_of(listener, targets);
+        size_t count = probe_sources(listener, targets);
         int result = LISTENERS_SHARED;
 
         for (size_t i = 0; i < count; i++) {
                 CLEANUP_FD int fd = -1;
 
-                if (probe_open(listener, targets[i].generic.sa_family, &fd, error) < 0)
+                if (probe_socket_open(listener, targets[i].generic.sa_family, &fd, error) < 0)
                         return -1;
                 result = probe_connect(listener, fd, &targets[i], error);
                 if (result == 0) {
@@ -217,7 +216,7 @@ static int probe_single(const struct listener *listener, int *out_fd, struct err
         return result;
 }
 
-static bool is_tcp(const struct socket_address *address) {
+static bool address_is_tcp(const struct socket_address *address) {
         return address->type == SOCK_STREAM && !socket_address_is_unix(address);
 }
 
@@ -236,7 +235,7 @@ int listeners_probe(struct listeners *listeners, const struct seat *seat, const 
         if (!listener)
                 return LISTENERS_UNKNOWN;
         if (listener->why_shared)
-                return rules_are_single(listeners->rooms.rules) && is_tcp(&listener->address)
+                return rules_are_single(listeners->rooms.rules) && address_is_tcp(&listener->address)
                                ? probe_single(listener, out_fd, error)
                                : LISTENERS_SHARED;
         listener_members_check(listener);
@@ -248,12 +247,12 @@ int listeners_probe(struct listeners *listeners, const struct seat *seat, const 
         return probe_member(listener, member, out_fd, error);
 }
 
-/* What a declared socket will be, asked before it is open. */
+/* The same question as listeners_probe() answers, for a socket that is not open yet. */
 static bool declared_can_probe(const struct listener_settings *declared, const struct socket_rules *rules) {
         struct listener listener = {.address = declared->address, .ipv6_only = declared->ipv6_only};
 
-        if (!is_tcp(&declared->address) || rules_are_single(rules))
-                return is_tcp(&declared->address);
+        if (!address_is_tcp(&declared->address) || rules_are_single(rules))
+                return address_is_tcp(&declared->address);
         return !declared->is_shared && !rules->fleet->is_signalled &&
                (declared->inherited_fd < 0 || !listener_inherited_check(&listener, declared->inherited_fd));
 }

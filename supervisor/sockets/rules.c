@@ -4,8 +4,8 @@
 
 #include <sys/socket.h>
 
-/* Its successor comes when it has gone, and takes over the very queue: nothing has to be steered or
- * emptied. */
+/* The successor of a single instance starts after its end, with the same accept queue: nothing has to be
+ * steered or emptied. */
 bool rules_are_single(const struct socket_rules *rules) {
         return rules->fleet->surge_max == 0 && rules->fleet->replicas <= 1;
 }

@@ -1,7 +1,8 @@
 #pragma once
 
-/* What decides which sockets there are and who shares them: the addresses that instances may bind, and
- * whether their binds are answered. Filled in before the first start, read by the rooms above ever after. */
+/* The settings that decide which sockets there are and which generations share one: the addresses that
+ * instances may bind, and whether their binds are answered. Filled in before the first start, then only
+ * read. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -13,10 +14,10 @@ struct socket_rules {
         const struct fleet_settings *fleet;  /* borrowed */
         const struct socket_address *adopts; /* addresses that instances bind themselves; borrowed */
         size_t adopt_count;
-        bool is_adopting; /* their binds are answered; false also where that is wanted and cannot be had */
+        bool is_adopting; /* their binds are answered; false also where the kernel does not let us */
 };
 
-/* Is there never more than one instance? Then who connects reaches it, whatever the socket. */
+/* True when there is never more than one instance: then every connection reaches it, whatever the socket. */
 bool rules_are_single(const struct socket_rules *rules);
 
 /* Why one socket at that address has to do for all generations; NULL: it can have a group. `is_shared`: the
@@ -24,7 +25,7 @@ bool rules_are_single(const struct socket_rules *rules);
 const char *rules_why_shared(
         const struct socket_rules *rules, const struct socket_address *address, bool is_shared);
 
-/* May an app's own socket have one for each generation? */
+/* True when sockets that apps bind may be one for each generation. */
 bool rules_may_steer_adopted(const struct socket_rules *rules);
 
 /* Index of the rule that asks for this address, or -1; whether binds are answered or not. */

@@ -4,9 +4,8 @@
  * What the program sees (net/core/sock_reuseport.c): the data begins behind the tcp header; the header of the
  * network layer is at SKF_NET_OFF. A dual-stack socket gets packets of both versions, so the version is asked
  * first. The source port follows the IPv4 header, whose length varies with its options, or the fixed IPv6
- * header; behind extension headers it is not searched, no probe of ours has any. The source address is
- * compared before the port: a stranger who happens to use the port of a probe does not get where the probe
- * goes.
+ * header; IPv6 extension headers are not followed, since our probes have none. The source address is compared
+ * before the port: another machine that happens to use the port of a probe is not sent where the probe goes.
  *
  *              A = version
  *              4?  source == ipv4_source?                 A = port
@@ -29,7 +28,7 @@
 #define IPV6_HEADER 40
 #define NEXT_TCP    6
 
-/* The random number has 32 bits: with a sum of at most 2^20 the remainder favours nobody by more than 1 in
+/* The random number has 32 bits: with a sum of at most 2^20 the remainder favours no member by more than 1 in
  * 4,096. */
 #define SUM_MAX (1U << 20)
 
@@ -55,7 +54,7 @@ static void emit(struct program *program, uint16_t code, uint32_t k) {
         program->at[program->count++] = (struct sock_filter){.code = code, .k = k};
 }
 
-/* Go on if A equals `k` (JEQ) or is not less (JGE); else skip so many. */
+/* Compare A with `k`: equal (JEQ), or not less (JGE). If so, skip `yes` instructions, else `no`. */
 static void emit_test(struct program *program, uint16_t comparison, uint32_t k, uint8_t yes, uint8_t no) {
         emit(program, (uint16_t)(BPF_JMP | BPF_K | comparison), k);
         program->at[program->count - 1].jt = yes;
@@ -101,13 +100,13 @@ static void emit_port(struct program *program, const struct steering *steering) 
         }
 }
 
-static bool is_routed(const struct steering *steering, const struct steering_route *route) {
+static bool route_is_usable(const struct steering *steering, const struct steering_route *route) {
         return route->port != 0 && route->index < steering->member_count;
 }
 
-static bool has_routes(const struct steering *steering) {
+static bool steering_has_routes(const struct steering *steering) {
         for (size_t i = 0; i < steering->route_count; i++)
-                if (is_routed(steering, &steering->routes[i]))
+                if (route_is_usable(steering, &steering->routes[i]))
                         return steering->has_ipv4 || steering->has_ipv6;
         return false;
 }
@@ -118,7 +117,7 @@ static void emit_routes(struct program *program, const struct steering *steering
         emit_port(program, steering);
         routes = program->count;
         for (size_t i = 0; i < steering->route_count; i++) {
-                if (!is_routed(steering, &steering->routes[i]))
+                if (!route_is_usable(steering, &steering->routes[i]))
                         continue;
                 emit_test(program, BPF_JEQ, steering->routes[i].port, 0, 1);
                 emit(program, BPF_RET | BPF_K, steering->routes[i].index);
@@ -135,8 +134,8 @@ static void emit_routes(struct program *program, const struct steering *steering
         }
 }
 
-/* The shares that count, with a sum that is small enough; none is rounded to nothing. Returns how many. */
-static size_t shares_fit(
+/* Scale the weights above 0 so that their sum is at most SUM_MAX, none of them to 0. Returns how many. */
+static size_t shares_scale(
         const struct steering *steering, struct steering_share out[static STEERING_MEMBERS_MAX]) {
         uint64_t sum = 0;
         size_t count = 0;
@@ -156,7 +155,7 @@ static size_t shares_fit(
 
 static void emit_shares(struct program *program, const struct steering *steering) {
         struct steering_share shares[STEERING_MEMBERS_MAX];
-        size_t count = shares_fit(steering, shares);
+        size_t count = shares_scale(steering, shares);
         uint32_t sum = 0, bound = 0;
 
         for (size_t i = 0; i < count; i++)
@@ -179,7 +178,7 @@ size_t steering_build(
 
         assert(steering->share_count <= STEERING_MEMBERS_MAX);
         assert(steering->route_count <= STEERING_MEMBERS_MAX);
-        if (has_routes(steering))
+        if (steering_has_routes(steering))
                 emit_routes(&program, steering);
         emit_shares(&program, steering);
         return program.count;

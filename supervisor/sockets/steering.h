@@ -5,8 +5,7 @@
  *
  * The kernel runs it once for each new connection and takes the number that it returns as the index, in the
  * order of listen(2), of the member of the group that gets the connection. A number that is too large makes
- * the kernel choose by itself, and a load beyond the packet ends the program with 0: neither may happen, and
- * neither does.
+ * the kernel choose by itself, and a load beyond the packet ends the program with 0: the program avoids both.
  *
  * Pure: the supervisor attaches what is built here. */
 
@@ -46,7 +45,7 @@ struct steering {
  * rounded up. */
 #define STEERING_INSTRUCTIONS_MAX (32 + 4 * STEERING_MEMBERS_MAX)
 
-/* Write the program; returns how many instructions it has. Never fails: shares whose weights are all 0 are
- * taken as no shares, and without shares everybody goes to the first member. */
+/* Write the program; returns how many instructions it has. Never fails: without any share of a weight above 0
+ * all connections go to the first member. */
 size_t steering_build(
         const struct steering *steering, struct sock_filter out[static STEERING_INSTRUCTIONS_MAX]);

@@ -1,10 +1,11 @@
 /* Whose a connection is: a number in options of the listening socket that its connections inherit and that
  * sock_diag(7) tells to everybody. See listener.h.
  *
- * An accepted connection has some IPPROTO_IP options of its listener, from its handshake on and for good, also when
- * it is passed on, or forked with. None of these five means anything to a tcp server: two are about multicast, one
- * about errors of datagrams, two about a bind(2) that is over. So no right and no look into the app are needed to
- * tell which instance's it is. The kernel tells them since Linux 5.10 (INET_DIAG_SOCKOPT). */
+ * An accepted connection has some IPPROTO_IP options of its listener, from its handshake on and for good,
+ * also when it is passed on, or forked with. None of these five means anything to a tcp server: two are about
+ * multicast, one about errors of datagrams, two about a bind(2) that is over. So no right and no look into
+ * the app are needed to tell which instance's it is. The kernel tells them since Linux 5.10
+ * (INET_DIAG_SOCKOPT). */
 
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>

@@ -75,6 +75,7 @@ def test_one_final_line_end_is_left_out_unless_raw(folder: Folder) -> None:
         listed = json.loads(folder.tacet("list", "-i", "key.txt", "--json", "secrets.age").stdout)
         fingerprint = listed["variables"][0].pop("fingerprint")
         assert re.fullmatch("[0-9a-f]{8}", fingerprint)
+        assert (listed.pop("recipients"), listed.pop("passphrase")) == (1, False)
         assert listed == {"file": "secrets.age", "variables": [{"name": "V", "bytes": size, "line": 1}]}
 
 
@@ -389,13 +390,13 @@ def test_rekey_changes_who_can_read(folder: Folder) -> None:
     folder.set("A", "1")
     folder.tacet("keygen", "-o", "other.txt")
     other = folder.tacet("keygen", "-y", "other.txt").stdout.decode().strip()
-    folder.tacet("rekey", "-i", "key.txt", "-r", other, "secrets.age")
+    folder.tacet("rekey", "-i", "key.txt", "-i", "other.txt", "-r", other, "secrets.age")
     assert folder.run("age", "-d", "-i", "other.txt", "secrets.age").stdout == b"A=1\n"
     assert "none of the given keys" in folder.fail("list", "-i", "key.txt", "secrets.age", status=65)
     folder.write("pass", "correct horse\n")
     folder.tacet("rekey", "-i", "other.txt", "--new-passphrase-file", "pass", "secrets.age")
     assert b"A" in folder.tacet("list", "--passphrase-file", "pass", "secrets.age").stdout
-    folder.tacet("rekey", "--passphrase-file", "pass", "-r", folder.recipient, "secrets.age")
+    folder.tacet("rekey", "--passphrase-file", "pass", "-i", "key.txt", "-r", folder.recipient, "secrets.age")
     assert folder.read() == "A=1\n"
 
 

@@ -108,3 +108,33 @@ def test_a_key_from_the_environment_is_missed_with_a_reason_at_the_next_load(tmp
         running.signal(1)
         running.line_with("wiped it after the first load")
         wait_until(lambda: running.child, "the program still runs")
+
+
+def test_the_key_in_a_folder_of_secrets_does_not_reach_the_app(tmp_path: Path) -> None:
+    """systemd's LoadCredential=TACET_KEY beside dir:$CREDENTIALS_DIRECTORY, a mount with the key in it."""
+    vault = vault_make(tmp_path / "vault", "PASSWORD=from-the-vault-1\n")
+    folder = tmp_path / "credentials"
+    folder.mkdir(0o700)
+    (folder / "TOKEN").write_text("from-the-folder")
+    vault.identity.rename(folder / "TACET_KEY")
+    sources = ["-s", f"dir:{folder}", "-s", f"age:{vault.document}"]
+    for key in ("credential:TACET_KEY", str(folder / "TACET_KEY")):
+        for verb in (["exec"], ["run"]):
+            command = [TACET, *verb, "--log-level", "info", *sources, "-i", key, "--", PROBE, "env"]
+            done = run(command, environment={"CREDENTIALS_DIRECTORY": str(folder)})
+            assert "TOKEN=from-the-folder" in done.stdout, done.stderr
+            assert "PASSWORD=from-the-vault-1" in done.stdout
+            assert "AGE-SECRET-KEY" not in done.stdout + done.stderr
+            assert "TACET_KEY=" not in done.stdout
+            assert f"'{folder}/TACET_KEY' is a key in use: the app does not get it" in done.stderr
+    (folder / "COPY").write_bytes((folder / "TACET_KEY").read_bytes())
+    (folder / "COPY").chmod(0o600)
+    done = run([TACET, "exec", *sources, "-i", str(folder / "TACET_KEY"), "--", PROBE, "env"])
+    assert done.returncode == 65
+    assert f"{folder}/COPY: COPY: the value is an age identity" in done.stderr
+    assert "AGE-SECRET-KEY-1" not in done.stderr
+    config = tmp_path / "app.ini"
+    config.write_text(f"[source folder]\nfrom = dir:{folder}\nage_identities = yes\n[identity key]\nfrom = {folder}/TACET_KEY\n")
+    done = run([TACET, "exec", "-c", str(config), "--", PROBE, "env"])
+    assert "COPY=" in done.stdout
+    assert "TACET_KEY=" not in done.stdout

@@ -38,11 +38,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         if (age_keys_add(&keys, &(struct age_input){(struct bytes){data, size}, "KEYS", &limits, &arena},
                     &error) == 0) {
                 HOLDS(keys.count > 0 && age_fingerprint_key(&keys, fingerprint));
+                /* What can be used as a key is known for one wherever it stands. */
+                HOLDS(data[0] == '-' || age_text_has_identity((struct bytes){data, size}));
                 for (size_t n = 0; n < keys.count; n++)
                         (void)age_key_recipient(&keys, n, text);
                 HOLDS(age_recipients_add_keys(&recipients, &keys, &arena, &error) == 0);
                 HOLDS(recipients.count > 0 && recipients.count <= keys.count);
         } else {
+                (void)age_text_has_identity((struct bytes){data, size});
                 HOLDS(keys.count == 0 && arena.used == 0);
                 message_is_clean(&error, data, size);
         }

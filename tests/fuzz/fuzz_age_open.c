@@ -27,6 +27,8 @@ static void keys_make(struct arena *arena, struct age_keys *keys) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         static struct arena arena;
         static struct age_keys keys;
+        static struct age_difference difference;
+        const struct age_recipients nobody = {0};
         struct bytes file = {data, size};
         struct age_description description;
         struct secret_bytes out = {0};
@@ -43,9 +45,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                 HOLDS(age_describe(file, "FILE", &limits, &description, &error) == 0);
                 HOLDS(description.recipient_stanzas > 0);
                 arena_release(&arena, mark);
+                HOLDS(age_difference_find(&(struct age_input){file, "FILE", &limits, &arena}, &keys, &nobody,
+                              &difference, &error) == 0);
+                HOLDS(difference.named > 0 && difference.named <= difference.before);
+                HOLDS(difference.added == 0 && difference.removed == difference.before);
         } else {
                 HOLDS(fault != AGE_FAULT_NONE && error.text[0] != '\0' && arena.used == mark);
                 (void)age_describe(file, "FILE", &limits, &description, &error);
+                if (size)
+                        (void)age_difference_find(&(struct age_input){file, "FILE", &limits, &arena}, &keys,
+                                &nobody, &difference, &error);
         }
+        HOLDS(arena.used == mark);
         return 0;
 }

@@ -155,13 +155,7 @@ void oracle_told(struct world *world, const struct fleet_event *event, const str
                         world->is_owed_emergency |= event->is_emergency;
                 }
                 break;
-        case FLEET_ROLLBACK:
-                if (world->has_target) {
-                        world->is_reload_owed = false;
-                        world->is_owed_forced = false;
-                        world->is_owed_emergency = false;
-                        world->is_owed_loud = false;
-                }
+        case FLEET_ROLLBACK: /* LOAD_CANCELLED says whether it takes anything */
                 break;
         case FLEET_LOADED:
                 if (!world->generations[event->generation].is_known) {

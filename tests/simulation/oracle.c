@@ -1,13 +1,13 @@
 /* The judge of the simulation: every promise about the fleet that can be seen from outside, checked after
- * every step.
+ * every step. What a single action may do stands in orders.c, what a report may say in reports.c; here is
+ * what must hold whatever was ordered: deadlines, limits, rest.
  *
  * It keeps its own books from facts and actions alone and never asks the fleet why. What a mutant can get
- * wrong without any line here objecting is a promise that nobody watches: tests/simulation/mutants is the
- * list that this file has to pass. */
+ * wrong without any line of the judge objecting is a promise that nobody watches: tests/simulation/mutants is
+ * the list that it has to pass. */
 
 #include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "tests/simulation/oracle.h"
 

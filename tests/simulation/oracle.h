@@ -25,6 +25,13 @@ void reject(struct world *world, uint32_t content);
 /* The fleet said that it is on its way to this generation now. */
 void aim(struct world *world, uint64_t generation);
 
+/* ---- orders.c ---- */
+/* Ready, and neither told to stop in this step nor waiting for its queue to be empty. */
+bool takes_connections(const struct world *world, const struct sim_instance *one);
+/* One of the actions of this step, and it goes into the books. */
+bool judge_action(struct world *world, const struct fleet_event *event, const struct fleet_actions *actions,
+        const struct fleet_action *action);
+
 /* ---- reports.c ---- */
 /* Every slot that is still open has the generation, proved; of others nothing is left but what was killed. */
 bool judge_everywhere(struct world *world, uint64_t generation);

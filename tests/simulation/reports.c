@@ -103,6 +103,8 @@ static bool judge_settled(struct world *world, const struct fleet_action *action
                 return false;
         REQUIRE(is_back || !world->has_stable || world->stable != action->generation, "committed twice");
         REQUIRE(!world->is_canary && !world->is_canary_due, "committed without its canary");
+        if (is_back)
+                forgive(world, world->generations[action->generation].content.number);
         world->has_stable = true;
         world->stable = action->generation;
         aim(world, action->generation);
@@ -153,6 +155,18 @@ static bool judge_step(struct world *world, const struct fleet_action *action) {
         return true;
 }
 
+/* By who goes back, and never in an emergency: what it is about must not come again. */
+static bool judge_load_cancelled(struct world *world, const struct fleet_event *event) {
+        REQUIRE(event->kind == FLEET_ROLLBACK && (world->load_live || world->is_reload_owed),
+                "no load is to be given up");
+        REQUIRE(!world->is_owed_emergency && !(world->load_live && world->is_load_emergency),
+                "the load of an emergency is given up");
+        world->is_reload_owed = false;
+        world->is_owed_forced = false;
+        world->is_owed_loud = false;
+        return true;
+}
+
 bool judge_report(struct world *world, const struct fleet_event *event, const struct fleet_action *action) {
         switch (action->report) {
         case FLEET_REPORT_ROLLOUT:
@@ -197,6 +211,8 @@ bool judge_report(struct world *world, const struct fleet_event *event, const st
                 census.quiet += action->is_quiet;
                 break;
         case FLEET_REPORT_RESUMED:
+                if (event->kind == FLEET_ROLLBACK && world->is_reverting)
+                        break; /* on the way already */
                 REQUIRE(world->is_halted && !world->is_rolling, "resumed, but not halted on the way back");
                 aim(world, world->target);
                 world->is_reverting = true;
@@ -221,6 +237,8 @@ bool judge_report(struct world *world, const struct fleet_event *event, const st
         case FLEET_REPORT_SUPERSEDED:
                 census.superseded++;
                 break;
+        case FLEET_REPORT_LOAD_CANCELLED:
+                return judge_load_cancelled(world, event);
         case FLEET_REPORT_LOAD_FAILED:
         case FLEET_REPORT_FAILED:
         case FLEET_REPORT_RETRY:

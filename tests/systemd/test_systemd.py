@@ -435,10 +435,10 @@ def ask_by_tcp(machine: Machine, port: int) -> subprocess.Popen[str]:
 
 
 def kill_and_wait_dead(service: Service) -> None:
-    """kill -9 of the supervisor; returns when nothing of the service runs."""
+    """kill -9 of the supervisor; returns when nothing of what ran then runs any more: on a slow machine the next one may run already."""
+    old = set(service.processes())
     service.machine.run("kill", "-KILL", service.show("MainPID"))
-    wait_until(lambda: service.show("SubState") == "auto-restart", "the unit waits for its restart")
-    assert service.processes() == []
+    wait_until(lambda: not old.intersection(service.processes()), "all that ran has ended")
 
 
 def test_who_connects_while_a_killed_supervisor_is_down_is_served_by_the_next(make: Callable[..., Service]) -> None:

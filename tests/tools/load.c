@@ -27,6 +27,7 @@
  * line), has status 200, and came in time. Its body says who answered: "GENERATION PID LABEL". A reset after
  * a complete answer is none. Clients come from changing addresses of 127/8, so that no port runs out. */
 
+#include "load/options.h"
 #include "load/report.h"
 
 #include <arpa/inet.h>
@@ -50,7 +51,6 @@
 #include <unistd.h>
 
 #define MS             INT64_C(1000000)
-#define REQUESTS_MAX   2000000
 #define MARKS_MAX      4096
 #define ANSWERERS_MAX  4096
 #define EVENTS_MAX     256
@@ -72,22 +72,8 @@ struct connection {
         char response[RESPONSE_BYTES];
 };
 
-struct options {
-        long rate, seconds, slow, deadline_ms, every_ms, window_ms;
-        int signal;
-        pid_t pid;
-        const char *command, *progress;
-};
-
 static struct options options = {
         .rate = 1000, .seconds = 20, .slow = 10, .deadline_ms = 3000, .window_ms = 1000};
-static union {
-        struct sockaddr any;
-        struct sockaddr_in v4;
-        struct sockaddr_in6 v6;
-        struct sockaddr_un local;
-} server;
-static socklen_t server_length;
 
 static struct request *requests;
 static uint32_t request_count, wanted_count;
@@ -164,20 +150,20 @@ static void connection_fail(struct connection *connection, int error) {
 }
 
 static int socket_make(uint32_t number) {
-        int fd = socket(server.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1;
-        if (fd < 0 || server.any.sa_family != AF_INET)
+        int fd = socket(options.server.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1;
+        if (fd < 0 || options.server.any.sa_family != AF_INET)
                 return fd;
         struct sockaddr_in client = {.sin_family = AF_INET};
         client.sin_addr.s_addr = htonl(INADDR_LOOPBACK + number % CLIENTS);
         setsockopt(fd, IPPROTO_IP, ADDRESS_NO_PORT, &on, sizeof on);
-        if ((ntohl(server.v4.sin_addr.s_addr) >> 24) == 127)
+        if ((ntohl(options.server.v4.sin_addr.s_addr) >> 24) == 127)
                 (void)bind(fd, (struct sockaddr *)&client, sizeof client);
         return fd;
 }
 
 /* A unix socket whose queue is full says EAGAIN, and a blocking client would wait: so does this one. */
 static void connection_connect(struct connection *connection) {
-        int error = connect(connection->fd, &server.any, server_length) == 0 ? 0 : errno;
+        int error = connect(connection->fd, &options.server.any, options.server_length) == 0 ? 0 : errno;
         if (error == EAGAIN) {
                 waiting_count += !connection->is_waiting;
                 connection->is_waiting = true;
@@ -414,80 +400,6 @@ static void loop_run(void) {
 
 /* ---- the start ----------------------------------------------------------------------------------------- */
 
-static void address_parse(const char *text) {
-        char host[128];
-        const char *colon = strrchr(text, ':');
-        if (text[0] == '/' && strlen(text) < sizeof server.local.sun_path) {
-                server.local = (struct sockaddr_un){.sun_family = AF_UNIX};
-                memcpy(server.local.sun_path, text, strlen(text));
-                server_length = sizeof server.local;
-                return;
-        }
-        bool is_v6 = text[0] == '[' && colon && colon[-1] == ']';
-        if (!colon || (size_t)(colon - text) >= sizeof host)
-                fail(text);
-        snprintf(host, sizeof host, "%.*s", (int)(colon - text) - 2 * is_v6, text + is_v6);
-        uint16_t port = htons((uint16_t)strtoul(colon + 1, NULL, 10));
-        server.v4 = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = port};
-        server_length = sizeof server.v4;
-        if (is_v6) {
-                server.v6 = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = port};
-                server_length = sizeof server.v6;
-        }
-        void *into = is_v6 ? (void *)&server.v6.sin6_addr : (void *)&server.v4.sin_addr;
-        if (inet_pton(server.any.sa_family, host, into) != 1)
-                fail(text);
-}
-
-static void kill_parse(const char *text) {
-        static const struct {
-                const char *name;
-                int number;
-        } names[] = {
-                {"HUP", SIGHUP}, {"TERM", SIGTERM}, {"USR1", SIGUSR1}, {"USR2", SIGUSR2}, {"QUIT", SIGQUIT}};
-        const char *colon = strchr(text, ':');
-        if (!colon)
-                fail(text);
-        for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-                if (strncmp(text, names[i].name, (size_t)(colon - text)) == 0)
-                        options.signal = names[i].number;
-        if (!options.signal)
-                options.signal = (int)strtol(text, NULL, 10);
-        options.pid = (pid_t)strtol(colon + 1, NULL, 10);
-        if (options.signal <= 0 || options.pid <= 1)
-                fail(text);
-}
-
-static void options_parse(int argc, char **argv) {
-        static const struct {
-                const char *name;
-                long *into;
-        } numbers[] = {{"--rate", &options.rate}, {"--seconds", &options.seconds}, {"--slow", &options.slow},
-                {"--deadline", &options.deadline_ms}, {"--every", &options.every_ms},
-                {"--window", &options.window_ms}};
-        for (int i = 1; i + 1 < argc; i += 2) {
-                bool is_known = false;
-                for (size_t n = 0; n < sizeof numbers / sizeof numbers[0]; n++)
-                        if (strcmp(argv[i], numbers[n].name) == 0) {
-                                *numbers[n].into = strtol(argv[i + 1], NULL, 10);
-                                is_known = true;
-                        }
-                if (strcmp(argv[i], "--kill") == 0)
-                        kill_parse(argv[i + 1]);
-                else if (strcmp(argv[i], "--run") == 0)
-                        options.command = argv[i + 1];
-                else if (strcmp(argv[i], "--progress") == 0)
-                        options.progress = argv[i + 1];
-                else if (!is_known)
-                        fail(argv[i]);
-        }
-        if (argc % 2 != 0 || options.rate < 1 || options.seconds < 1 ||
-                options.rate * options.seconds > REQUESTS_MAX)
-                fail("usage: load [--rate N] [--seconds N] [--slow N] [--every MS --kill SIG:PID | --run "
-                     "COMMAND] ADDRESS");
-        address_parse(argv[argc - 1]);
-}
-
 static void progress_share(void) {
         int fd = open(options.progress, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
         if (fd < 0 || ftruncate(fd, sizeof *progress) < 0)
@@ -499,7 +411,9 @@ static void progress_share(void) {
 }
 
 int main(int argc, char **argv) {
-        options_parse(argc, argv);
+        const char *refused = options_parse(&options, argc, argv);
+        if (refused)
+                fail(refused);
         if (options.progress)
                 progress_share();
         wanted_count = (uint32_t)(options.rate * options.seconds);
@@ -530,7 +444,6 @@ int main(int argc, char **argv) {
                 .mark_count = mark_count,
                 .begin_ns = begin_ns,
                 .stall_ns = stall_ns,
-
                 .window_ns = options.window_ms * MS};
         if (report_print(&report) < 0)
                 fail("memory");

@@ -33,6 +33,8 @@ static bool tells_steps; /* reports of steps that went well are left out unless 
 
 static inline const char *report_name(enum fleet_report report) {
         switch (report) {
+        case FLEET_REPORT_LOAD_CANCELLED:
+                return "load cancelled";
         case FLEET_REPORT_LOAD_FAILED:
                 return "load failed";
         case FLEET_REPORT_UNCHANGED:

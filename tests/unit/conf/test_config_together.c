@@ -213,6 +213,7 @@ static void test_only_files_can_be_watched(void **state) {
                 assert_int_equal(config_watch_command_line(&config, &error), 0);
                 assert_false(config.sources[1].watch);
                 assert_true(config.sources[2].watch);
+                assert_false(config.sources[2].age_identities);
         }
 }
 

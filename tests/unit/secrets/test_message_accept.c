@@ -113,6 +113,19 @@ static void test_an_honest_message_is_taken(void **state) {
         load_result_deinit(&result);
 }
 
+static void test_warnings_and_notes_end_and_move_no_cursor(void **state) {
+        (void)state;
+        memset(message.warning, 'w', sizeof message.warning);
+        memset(message.note, 'n', sizeof message.note);
+        message.warning[0] = message.note[0] = '\033';
+        assert_int_equal(exchange(), 0);
+        assert_int_equal(strlen(result.warning), sizeof result.warning - 1);
+        assert_int_equal(strlen(result.note), sizeof result.note - 1);
+        assert_memory_equal(result.warning, "?w", 2);
+        assert_memory_equal(result.note, "?n", 2);
+        load_result_deinit(&result);
+}
+
 static void test_errors_travel_tamed(void **state) {
         (void)state;
         message.is_error = 1;
@@ -272,6 +285,7 @@ static void test_a_generation_is_counted_again_when_it_is_mapped(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 CASE(test_an_honest_message_is_taken),
+                CASE(test_warnings_and_notes_end_and_move_no_cursor),
                 CASE(test_errors_travel_tamed),
                 CASE(test_wrong_frames_are_refused),
                 CASE(test_more_descriptors_than_there_can_be_are_closed),

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "secrets/age/age.h"
 #include "secrets/age/armor.h"
 #include "secrets/age/base64.h"
 #include "secrets/age/bech32.h"
@@ -295,8 +296,28 @@ static void test_armor_comes_back_at_every_length(void **state) {
         }
 }
 
+static void test_identities_are_found_in_any_text(void **state) {
+        static const char *const found[] = {"AGE-SECRET-KEY-1", "age-secret-key-1abc",
+                "# x\nAGE-SECRET-KEY-1Q\n", "\r\n \tAGE-SECRET-KEY-PQ-1Q", "AGE-PLUGIN-YUBIKEY-1QQ",
+                "Age-Plugin-se-2.x-1q",
+                "export KEY=AGE-SECRET-KEY-1QQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQ",
+                "{\"k\":\"age-secret-key-pq-1qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqq\"}"};
+        static const char *const other[] = {"", "AGE-", "AGE-SECRET-KEY-", "AGE-SECRET-KEY-2", "AGE-PLUGIN-X",
+                "an identity begins with AGE-SECRET-KEY-1...", "age1qqqq", "PAGE-SECRET-KEY-1QQ",
+                "-----BEGIN OPENSSH PRIVATE KEY-----\n", "AGE-PLUGIN- -1", "ssh-ed25519 AAAA"};
+
+        (void)state;
+        for (size_t i = 0; i < sizeof found / sizeof *found; i++)
+                if (!age_text_has_identity(bytes_of(found[i])))
+                        fail_msg("not found: %s", found[i]);
+        for (size_t i = 0; i < sizeof other / sizeof *other; i++)
+                if (age_text_has_identity(bytes_of(other[i])))
+                        fail_msg("taken for one: %s", other[i]);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_identities_are_found_in_any_text),
                 cmocka_unit_test(test_base64_takes_only_what_an_encoder_writes),
                 cmocka_unit_test(test_base64_padding_is_exact_where_it_is_wanted),
                 cmocka_unit_test(test_base64_takes_64_characters_and_no_other_byte),

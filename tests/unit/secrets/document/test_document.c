@@ -45,7 +45,7 @@ static int parse(struct fixture *fixture, const struct dialect *dialect, const c
         fixture_reset(fixture);
         return document_parse(dialect,
                 &(struct dialect_input){
-                        {(const uint8_t *)text, length}, "f", 3, &fixture->arena, &fixture->list},
+                        {(const uint8_t *)text, length}, "f", 3, &fixture->arena, &fixture->list, false},
                 &fixture->error);
 }
 
@@ -351,7 +351,7 @@ static void edits_expect(
         for (size_t i = 0; i < count; i++) {
                 const struct edit *edit = &edits[i];
                 struct bytes text = {(const uint8_t *)edit->before, strlen(edit->before)};
-                struct dialect_input input = {text, "f", 0, &fixture->arena, &fixture->list};
+                struct dialect_input input = {text, "f", 0, &fixture->arena, &fixture->list, false};
                 struct secret_bytes out = {0}, value = {0};
                 int result;
 
@@ -430,7 +430,8 @@ static int set(struct fixture *fixture, const struct dialect *dialect, const cha
 
         fixture_reset(fixture);
         return document_set(dialect,
-                &(struct dialect_input){{(const uint8_t *)text, strlen(text)}, "f", 0, &fixture->arena, NULL},
+                &(struct dialect_input){
+                        {(const uint8_t *)text, strlen(text)}, "f", 0, &fixture->arena, NULL, false},
                 &(struct document_value){name, bytes, as_base64}, out, &fixture->error);
 }
 
@@ -457,13 +458,15 @@ static void test_edits_are_refused_where_they_could_surprise(void **state) {
         assert_non_null(strstr(fixture->error.text, "f:2:1: A: the name is already on line 1"));
         assert_int_equal(set(fixture, &dialect_tacet, "B='1\n", "A", "x", false, &out), -1);
         assert_int_equal(set(fixture, &dialect_json, "{\"B\":1}", "A", "x", false, &out), -1);
-        assert_int_equal(document_unset(&dialect_tacet,
-                                 &(struct dialect_input){BYTES_OF("B=1\n"), "f", 0, &fixture->arena, NULL},
-                                 "A", &out, &fixture->error),
+        assert_int_equal(
+                document_unset(&dialect_tacet,
+                        &(struct dialect_input){BYTES_OF("B=1\n"), "f", 0, &fixture->arena, NULL, false}, "A",
+                        &out, &fixture->error),
                 1);
-        assert_int_equal(document_unset(&dialect_json,
-                                 &(struct dialect_input){BYTES_OF("{}"), "f", 0, &fixture->arena, NULL}, "A",
-                                 &out, &fixture->error),
+        assert_int_equal(
+                document_unset(&dialect_json,
+                        &(struct dialect_input){BYTES_OF("{}"), "f", 0, &fixture->arena, NULL, false}, "A",
+                        &out, &fixture->error),
                 1);
 }
 

@@ -1,16 +1,8 @@
 /* What an instance's own bind and listen are answered: real children under the filter, and a supervisor's
  * loop that is turned here. */
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "tests/unit/supervisor/adopt/answering.h"
 
-#include <cmocka.h>
-
-#include <errno.h>
-#include <fcntl.h>
-#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <signal.h>
 #include <string.h>

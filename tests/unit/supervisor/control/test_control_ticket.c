@@ -291,6 +291,7 @@ static void test_a_rollback_of_a_rollout_that_runs_is_told(void **state) {
         loaded(2, 'b');
         ask_back();
         expect_result(0, "superseded");
+        assert_int_equal(tickets[1].generation, 0); /* not the one that is left */
         exited(1, 0);
         ready(2);
         later(1 * S);
@@ -317,6 +318,138 @@ static void test_a_stop_is_told_to_who_rolls_back(void **state) {
         expect_result(0, "stopped");
 }
 
+static void test_an_emergency_leaves_nothing_to_go_back_to(void **state) {
+        (void)state;
+        begin_with_two();
+        ask_in_an_emergency();
+        loaded(3, 'c');
+        ask_back();
+        expect_result(1, "no_previous");
+        exited(2, 0);
+        ready(3);
+        later(1 * S);
+        expect_result(0, "committed");
+        ask_back();
+        expect_result(2, "no_previous");
+}
+
+static void test_a_rollback_that_fails_and_is_overtaken_is_told(void **state) {
+        (void)state;
+        begin_with_two();
+        ask_back();
+        exited(2, 0);
+        exited(3, 1);
+        ask(false);
+        loaded(3, 'c');
+        expect_result(0, "reverted");
+        expect_result(1, "pending");
+}
+
+static void test_a_rollback_that_is_over_at_once_is_told(void **state) {
+        struct fleet_settings settings = settings_handoff(1);
+
+        (void)state;
+        ticket_count = 0;
+        settings.failures_max = 1;
+        fleet_up(&settings);
+        reload();
+        loaded(2, 'b');
+        spawn_fails(2, 125);
+        ask_back();
+        expect_result(0, "committed");
+        assert_int_equal(tickets[0].generation, 1);
+}
+
+static void test_a_second_rollback_calls_off_the_first(void **state) {
+        (void)state;
+        begin_with_two();
+        ask_back();
+        exited(2, 0);
+        ask_back();
+        expect_result(0, "superseded");
+        expect_result(1, "pending");
+        exited(3, 0);
+        ready(4);
+        later(1 * S);
+        expect_result(1, "committed");
+        assert_int_equal(tickets[1].generation, 2);
+}
+
+static void test_what_others_asked_for_is_no_answer(void **state) {
+        struct fleet_action report = {.kind = FLEET_DO_REPORT, .report = FLEET_REPORT_COMMITTED};
+        struct control_ticket ticket = control_ticket_rollback();
+        struct control_ticket rotation;
+
+        (void)state;
+        begin();
+        rotation = control_ticket_take(&fleet);
+        assert_int_equal(control_ticket_hear(&ticket, &fleet, &report), CONTROL_PENDING);
+        assert_false(ticket.is_loaded); /* the end of an earlier one */
+        report.report = FLEET_REPORT_ROLLOUT;
+        report.generation = 1;
+        assert_int_equal(control_ticket_hear(&ticket, &fleet, &report), CONTROL_PENDING);
+        assert_int_equal(control_ticket_hear(&rotation, &fleet, &report), CONTROL_PENDING);
+        assert_false(rotation.is_loaded);
+        report.report = FLEET_REPORT_COMMITTED;
+        report.generation = 7;
+        assert_int_equal(control_ticket_hear(&ticket, &fleet, &report), CONTROL_PENDING);
+        report.generation = 1;
+        assert_int_equal(control_ticket_hear(&ticket, &fleet, &report), CONTROL_COMMITTED);
+        assert_int_equal(control_ticket_hear(&rotation, &fleet, &report), CONTROL_PENDING);
+}
+
+static void test_what_was_left_does_not_overtake_a_rollback(void **state) {
+        (void)state;
+        begin_with_two();
+        ask_back();
+        ask(false);
+        loaded(3, 'b');
+        expect_result(1, "refused");
+        expect_result(0, "pending");
+}
+
+static void test_a_rotation_whose_load_a_rollback_gives_up_is_told(void **state) {
+        (void)state;
+        begin_with_two();
+        ask(false);
+        ask_back();
+        expect_result(0, "superseded");
+        expect_result(1, "pending");
+}
+
+static void test_a_rollback_with_nothing_before_leaves_a_load_alone(void **state) {
+        (void)state;
+        begin();
+        ask(false);
+        ask_back();
+        expect_result(0, "pending");
+        expect_result(1, "no_previous");
+        loaded(2, 'b');
+        exited(1, 0);
+        ready(2);
+        later(1 * S);
+        expect_result(0, "committed");
+}
+
+static void test_a_rollback_that_is_halted_is_told(void **state) {
+        struct fleet_settings settings = settings_handoff(1);
+
+        (void)state;
+        ticket_count = 0;
+        settings.is_revert_off = true;
+        settings.previous_keep_ns = 60 * S;
+        fleet_up(&settings);
+        reload();
+        loaded(2, 'b');
+        ready(2);
+        later(1 * S);
+        exited(1, 0);
+        ask_back();
+        ready(3);
+        unhealthy(3);
+        expect_result(0, "halted");
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_a_commit_is_told),
@@ -338,6 +471,15 @@ int main(void) {
                 cmocka_unit_test(test_a_rollback_of_a_rollout_that_runs_is_told),
                 cmocka_unit_test(test_a_rollback_that_newer_secrets_overtake_is_told),
                 cmocka_unit_test(test_a_stop_is_told_to_who_rolls_back),
+                cmocka_unit_test(test_an_emergency_leaves_nothing_to_go_back_to),
+                cmocka_unit_test(test_a_rollback_that_fails_and_is_overtaken_is_told),
+                cmocka_unit_test(test_a_rollback_that_is_over_at_once_is_told),
+                cmocka_unit_test(test_a_second_rollback_calls_off_the_first),
+                cmocka_unit_test(test_what_others_asked_for_is_no_answer),
+                cmocka_unit_test(test_what_was_left_does_not_overtake_a_rollback),
+                cmocka_unit_test(test_a_rotation_whose_load_a_rollback_gives_up_is_told),
+                cmocka_unit_test(test_a_rollback_with_nothing_before_leaves_a_load_alone),
+                cmocka_unit_test(test_a_rollback_that_is_halted_is_told),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -33,8 +33,8 @@ static bool look_at(struct drain_sample sample) {
         return look(&sample, 1);
 }
 
-/* Looks again every 10 ms, with every age growing, until it is over. Returns how many ms that took, -1: longer than
- * `limit_ms`. */
+/* Looks again every 10 ms, with every age growing, until it is over. Returns how many ms that took, -1:
+ * longer than `limit_ms`. */
 static int64_t look_until_over(struct drain_sample sample, int64_t limit_ms) {
         for (int64_t passed_ms = 0; passed_ms <= limit_ms; passed_ms += 10) {
                 if (look_at(sample))

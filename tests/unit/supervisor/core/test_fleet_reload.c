@@ -361,7 +361,7 @@ static void test_what_a_rollback_has_called_off_makes_nothing_loud(void **state)
         reload_quietly();
         reload();
         rollback();
-        expect("load 2 (rollout g2) spawn 2 g2 load 3 cancel 3 (cancelled g2) stop 2");
+        expect("load 2 (rollout g2) spawn 2 g2 load 3 (load cancelled) cancel 3 (cancelled g2) stop 2");
         reload_quietly();
         loaded(3, 'a');
         expect("load 4 (unchanged g1 quietly) drop g3");

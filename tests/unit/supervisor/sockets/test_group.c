@@ -93,6 +93,42 @@ static void test_the_next_generation_gets_the_queue_of_one_that_died(void **stat
         registry_end();
 }
 
+/* Clients were steered there, and nobody is left who could accept them. */
+static void test_who_waits_at_a_generation_that_died_is_an_orphan_until_another_has_the_socket(void **state) {
+        (void)state;
+        registry_start("127.0.0.1");
+        descriptor_of(1);
+        assert_false(listeners_have_orphans(&listeners)); /* nobody was ever sent there */
+        instance_put(0, 1);
+        steer(1, 1, 0, 0);
+        assert_false(listeners_have_orphans(&listeners));
+        instances.list[0].is_used = false;
+        assert_true(listeners_have_orphans(&listeners));
+        instances.list[0].is_prepared = true; /* one that is to accept them yet */
+        assert_false(listeners_have_orphans(&listeners));
+        instances.list[0].is_prepared = false;
+        instance_put(1, 2);
+        steer(2, 1, 0, 0);
+        assert_false(listeners_have_orphans(&listeners));
+        registry_end();
+}
+
+static void test_what_is_kept_for_the_next_generation_is_no_orphan(void **state) {
+        int client;
+
+        (void)state;
+        registry_start("127.0.0.1");
+        descriptor_of(1);
+        steer(1, 1, 0, 0);
+        client = client_connect("127.0.0.1");
+        assert_true(listeners_have_orphans(&listeners));
+        listeners_drop(&listeners, 1);
+        assert_int_equal(web()->member_count, 1);
+        assert_false(listeners_have_orphans(&listeners));
+        close(client);
+        registry_end();
+}
+
 static void test_what_is_kept_for_later_is_bounded(void **state) {
         int clients[LISTENER_SPARES_MAX + 2];
 
@@ -271,6 +307,9 @@ int main(void) {
                 cmocka_unit_test(test_rotations_leave_nothing_behind),
                 cmocka_unit_test(test_a_generation_without_a_socket_gets_one_when_it_is_steered_to),
                 cmocka_unit_test(test_the_next_generation_gets_the_queue_of_one_that_died),
+                cmocka_unit_test(
+                        test_who_waits_at_a_generation_that_died_is_an_orphan_until_another_has_the_socket),
+                cmocka_unit_test(test_what_is_kept_for_the_next_generation_is_no_orphan),
                 cmocka_unit_test(test_what_is_kept_for_later_is_bounded),
                 cmocka_unit_test(test_a_socket_that_the_app_shut_down_leaves_its_place),
                 cmocka_unit_test(test_the_socket_of_a_generation_that_nobody_runs_is_closed),

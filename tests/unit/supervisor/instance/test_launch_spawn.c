@@ -1,0 +1,139 @@
+/* Starting an instance, with real processes: what is said of one that runs, and of one that cannot. */
+
+#include "tests/unit/supervisor/instance/launched.h"
+
+/* Start what cannot be, and hear why. */
+static void expect_refused(char **arguments, int status) {
+        const struct fleet_action action = spawn_action(NUMBER);
+        struct fleet_event event;
+
+        begin(arguments);
+        launcher_spawn(&launcher, &action);
+        assert_non_null(instance_by_number(&instances, NUMBER));
+        reap(instance_by_number(&instances, NUMBER)->pid);
+        expect_fact(FLEET_SPAWN_FAILED, &event);
+        assert_int_equal(event.status, status);
+        assert_true(event.is_permanent);
+        assert_false(facts_take(&facts, &event)); /* neither SPAWNED nor EXITED */
+        assert_null(instance_by_number(&instances, NUMBER));
+        end();
+}
+
+static void test_a_program_that_is_not_there_is_127(void **state) {
+        char *arguments[] = {(char[]){"/nonexistent/program"}, NULL};
+
+        (void)state;
+        expect_refused(arguments, 127);
+}
+
+static void test_a_program_that_cannot_be_executed_is_126(void **state) {
+        char *arguments[] = {(char[]){"/"}, NULL};
+
+        (void)state;
+        expect_refused(arguments, 126);
+}
+
+static void test_a_directory_that_is_not_there_is_the_supervisors_own_failure(void **state) {
+        const struct fleet_action action = spawn_action(NUMBER);
+        struct fleet_event event;
+
+        (void)state;
+        begin(NULL);
+        launch.directory = "/nonexistent";
+        launcher_spawn(&launcher, &action);
+        reap(instance_by_number(&instances, NUMBER)->pid);
+        expect_fact(FLEET_SPAWN_FAILED, &event);
+        assert_int_equal(event.status, EXIT_STATUS_SUPERVISOR);
+        end();
+}
+
+static void test_a_failure_that_was_read_before_the_end_is_told_once_at_the_end(void **state) {
+        char *arguments[] = {(char[]){"/nonexistent/program"}, NULL};
+        const struct fleet_action action = spawn_action(NUMBER);
+        struct fleet_event event;
+        struct instance *instance;
+
+        (void)state;
+        begin(arguments);
+        launcher_spawn(&launcher, &action);
+        instance = instance_by_number(&instances, NUMBER);
+        while (instance->status.fd >= 0)
+                loop_wait(&loop, time_now_ns() + 60 * NS_PER_S);
+        assert_true(instance->has_failure);
+        assert_false(facts_take(&facts, &event));
+        reap(instance->pid);
+        expect_fact(FLEET_SPAWN_FAILED, &event);
+        assert_int_equal(event.status, 127);
+        assert_false(facts_take(&facts, &event));
+        end();
+}
+
+static void test_a_program_that_runs_is_told_and_so_is_how_it_ends(void **state) {
+        struct fleet_event event;
+        struct instance *instance;
+
+        (void)state;
+        begin(NULL);
+        instance = app_start();
+        await_fact(FLEET_READY);
+        expect_fact(FLEET_SPAWNED, &event);
+        expect_fact(FLEET_READY, &event);
+        kill(instance->pid, SIGTERM);
+        reap(instance->pid);
+        expect_fact(FLEET_EXITED, &event);
+        assert_false(event.is_signal);
+        assert_int_equal(event.status, STATUS_APP);
+        assert_false(facts_take(&facts, &event));
+        assert_null(instance_by_number(&instances, NUMBER));
+        end();
+}
+
+/* Its pipe was not looked at before it was reaped: SPAWNED comes all the same, and first. */
+static void test_one_that_ends_at_once_was_started(void **state) {
+        struct fleet_event event;
+        struct instance *instance;
+
+        (void)state;
+        begin(NULL);
+        instance = app_start();
+        kill(instance->pid, SIGKILL);
+        reap(instance->pid);
+        expect_fact(FLEET_SPAWNED, &event);
+        expect_fact(FLEET_READY, &event);
+        expect_fact(FLEET_EXITED, &event);
+        assert_true(event.is_signal);
+        assert_int_equal(event.status, SIGKILL);
+        end();
+}
+
+static void test_where_all_places_are_used_nothing_is_started_but_may_be_later(void **state) {
+        const struct fleet_action action = spawn_action(NUMBER);
+        struct instance *place;
+        struct fleet_event event;
+
+        (void)state;
+        begin(NULL);
+        while ((place = instance_unused(&instances)))
+                *place = (struct instance){.is_used = true, .instances = &instances, .number = 1000};
+        launcher_spawn(&launcher, &action);
+        expect_fact(FLEET_SPAWN_FAILED, &event);
+        assert_int_equal(event.status, EXIT_STATUS_SUPERVISOR);
+        assert_false(event.is_permanent);
+        assert_null(children.first);
+        memset(&instances, 0, sizeof instances);
+        end();
+}
+
+int main(int argc, char **argv) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_a_program_that_is_not_there_is_127),
+                cmocka_unit_test(test_a_program_that_cannot_be_executed_is_126),
+                cmocka_unit_test(test_a_directory_that_is_not_there_is_the_supervisors_own_failure),
+                cmocka_unit_test(test_a_failure_that_was_read_before_the_end_is_told_once_at_the_end),
+                cmocka_unit_test(test_a_program_that_runs_is_told_and_so_is_how_it_ends),
+                cmocka_unit_test(test_one_that_ends_at_once_was_started),
+                cmocka_unit_test(test_where_all_places_are_used_nothing_is_started_but_may_be_later),
+        };
+
+        return launched_main(argc, argv, "spawn", tests, sizeof tests / sizeof *tests);
+}
