@@ -145,8 +145,8 @@ static void instance_event(
         struct fleet *fleet, struct fleet_actions *actions, const struct fleet_event *event) {
         struct fleet_slot *slot = NULL;
         struct fleet_instance *instance = instance_find(fleet, event->instance, &slot);
-        if (!instance)
-                return;
+        if (!instance || (instance->state == INSTANCE_CLEARING && event->kind != FLEET_CLEARED))
+                return; /* of one that has ended nothing but its leftovers counts */
         struct fleet_failure failure = {.reason = FLEET_REASON_EXITED, .status = event->status};
         const int64_t extended_ns = time_after(fleet->now_ns, event->delay_ns);
         if (event->kind == FLEET_SPAWNED && instance->state == INSTANCE_SPAWNING) {
@@ -163,7 +163,7 @@ static void instance_event(
                         instance->deadline_ns = extended_ns;
         } else if (event->kind == FLEET_UNHEALTHY) {
                 instance_unhealthy(fleet, actions, slot, instance);
-        } else if (event->kind == FLEET_EXITED && instance->state != INSTANCE_CLEARING) {
+        } else if (event->kind == FLEET_EXITED) {
                 failure.status += event->is_signal ? SIGNAL_STATUS_BASE : 0;
                 instance_gone(fleet, actions, slot, instance, &failure, event->has_leftovers);
         } else if (event->kind == FLEET_IDLE) {
@@ -192,6 +192,25 @@ static void stop_event(struct fleet *fleet, struct fleet_actions *actions, const
         fleet->is_delivering = event->is_delivered;
         fleet_stop(fleet, actions, event->is_hard);
         fleet->is_delivering = false;
+}
+
+/* A load that is asked for, or runs, is for an emergency: nobody goes back to what has to go. */
+static bool is_emergency_wanted(const struct fleet *fleet) {
+        return (fleet->is_loading && fleet->is_load_emergency) ||
+               (fleet->is_wanted && fleet->is_wanted_emergency);
+}
+
+static void rollback_event(struct fleet *fleet, struct fleet_actions *actions) {
+        if (fleet->is_stopping)
+                return;
+        if (is_emergency_wanted(fleet) || !rollout_has_way_back(fleet)) {
+                report_generation(actions, FLEET_REPORT_NO_PREVIOUS, 0);
+                return;
+        }
+        if (fleet->is_loading || fleet->is_wanted)
+                action_add(actions, FLEET_DO_REPORT)->report = FLEET_REPORT_LOAD_CANCELLED;
+        load_cancel(fleet, actions);
+        rollout_back(fleet, actions);
 }
 
 static void event_apply(struct fleet *fleet, struct fleet_actions *actions, const struct fleet_event *event) {

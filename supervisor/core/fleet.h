@@ -174,7 +174,7 @@ enum fleet_action_kind {
 /* Reports carry `slot` and `instance` where they are about one. */
 enum fleet_report {
         FLEET_REPORT_LOAD_CANCELLED, /* ROLLBACK: the loads that run or were asked for are given up */
-        FLEET_REPORT_LOAD_FAILED, /* nothing is touched; delay_ns: until the next try, NS_FOREVER: none */
+        FLEET_REPORT_LOAD_FAILED,    /* nothing is touched; delay_ns: until the next try, NS_FOREVER: none */
         /* generation (the one that runs): same digest, nothing restarts; is_quiet: nobody who asked for this
          * load waits for an answer */
         FLEET_REPORT_UNCHANGED,

@@ -42,7 +42,7 @@ static bool instance_may_stop(
 }
 
 /* One that takes connections first gets no new one, and lets its queue run empty. */
-static void retire(struct fleet *fleet, struct fleet_actions *actions, const struct fleet_slot *slot,
+static void instance_retire(struct fleet *fleet, struct fleet_actions *actions, const struct fleet_slot *slot,
         struct fleet_instance *instance) {
         const bool has_queue = fleet->settings.is_steered && instance_is_ready(instance);
         if (has_queue && fleet->settings.queue_timeout_ns > 0)
@@ -67,7 +67,7 @@ static bool has_successor(const struct fleet_slot *slot, const struct fleet_inst
 static bool is_needed_again(
         const struct fleet *fleet, const struct fleet_slot *slot, const struct fleet_instance *instance) {
         const uint32_t spare = fleet->settings.unavailable_max;
-        return !is_enough(fleet, fleet_count_available(fleet), spare) ||
+        return !available_is_enough(fleet, fleet_count_available(fleet), spare) ||
                (spare == 0 && !has_successor(slot, instance) && !slot->has_ended);
 }
 

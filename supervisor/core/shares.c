@@ -55,7 +55,7 @@ static void shares_await(struct fleet *fleet, struct shares *shares) {
 
 static void shares_count(struct fleet *fleet, struct shares *shares) {
         for (uint32_t i = 0; i < fleet->settings.replicas; i++) {
-                const struct fleet_instance *speaker = slot_speaker(fleet, &fleet->slots[i]);
+                const struct fleet_instance *speaker = slot_serving(fleet, &fleet->slots[i]);
                 if (speaker)
                         share_add(shares, speaker->generation, i, 1);
         }

@@ -105,7 +105,7 @@ int probe_reach(const struct health_watch *watch, const struct probe_settings *s
                         watch->address_length, out_fd, error);
         if (settings->address)
                 return address_connect(*settings->address, out_fd, error);
-        if (route_is_in_use(watch))
+        if (is_route_in_use(watch))
                 return PROBE_LATER;
         switch (listeners_probe(rooms->listeners, &seat, settings->listener, out_fd, error)) {
         case 0:

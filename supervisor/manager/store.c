@@ -60,8 +60,8 @@ static const struct listener_settings *declared_find(
         return NULL;
 }
 
-/* Which socket a descriptor is, however often descriptors are closed and numbers used again. */
-static uint64_t cookie_of(int fd) {
+/* Identifies a socket, even when its descriptor number was used by others before; 0: unknown. */
+static uint64_t socket_cookie(int fd) {
         uint64_t cookie = 0;
         socklen_t size = sizeof cookie;
 
@@ -78,12 +78,12 @@ static size_t member_choose(const struct listener_view *view, const struct manag
                         best = i;
         for (size_t i = 0; kept->is_stored && i < view->member_count; i++)
                 if (view->members[i].weight == view->members[best].weight &&
-                        cookie_of(view->members[i].fd) == kept->cookie)
+                        socket_cookie(view->members[i].fd) == kept->cookie)
                         return i;
         return best;
 }
 
-static int say(struct manager *manager, const char *what, const char *name, const char *how, int fd,
+static int store_send(struct manager *manager, const char *what, const char *name, const char *how, int fd,
         struct error *error) {
         char text[MESSAGE_BYTES];
         int length = snprintf(text, sizeof text, "%s=1\nFDNAME=%s%s", what, name, how);
@@ -118,10 +118,10 @@ static int listener_store(struct manager *manager, const struct listener_view *v
         size_t at;
         int result;
 
-        came_back_note(view, kept);
+        kept_note_return(view, kept);
         at = member_choose(view, kept);
-        if (view->member_count == 0 || !name_of(view, name) || is_managers_own(manager, view, kept) ||
-                kept->cookie == cookie_of(view->members[at].fd))
+        if (view->member_count == 0 || !store_name(view, name) || listener_is_managers(manager, view, kept) ||
+                kept->cookie == socket_cookie(view->members[at].fd))
                 return 0;
         if (kept->is_stored) {
                 result = store_send(manager, "FDSTOREREMOVE", name, "", -1, error);

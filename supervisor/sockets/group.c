@@ -261,7 +261,7 @@ static void last_spare(struct listener *listener, const struct listener_member *
         if (listener->member_count < 3 || last == leaving || weight == 0 || !has_others)
                 return;
         last->weight = 0;
-        program_set_or_say(listener);
+        program_set_or_log(listener);
         last->weight = weight;
 }
 

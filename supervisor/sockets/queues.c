@@ -47,7 +47,7 @@ static void handshakes_note(struct listeners *listeners, struct listener_emptyin
         if (emptying->has_noted)
                 return;
         emptying->has_noted = true;
-        handshakes->count = handshakes->kept = 0;
+        handshakes->count = handshakes->seen = 0;
         for (size_t i = 0; i < listeners->count; i++)
                 if (!listeners->list[i].why_shared)
                         listener_handshakes_note(&listeners->list[i], handshakes);
@@ -79,7 +79,7 @@ static int64_t emptying_check(
         if (!emptying->is_used || emptying->is_told)
                 return NS_FOREVER;
         handshakes_note(listeners, emptying);
-        is_late = has_handshakes(listeners, emptying) || are_stale(listeners);
+        is_late = has_handshakes(listeners, emptying) || programs_are_stale(listeners);
         if (is_late || listeners_waiting(listeners, &emptying->seat) > 0) {
                 emptying->empty_since_ns = NS_FOREVER;
                 return is_late ? HANDSHAKE_EVERY_NS : LOOK_EVERY_NS;
@@ -100,7 +100,7 @@ static void watch_on_due(struct loop_timer *timer) {
         int64_t soonest_ns = NS_FOREVER;
 
         for (size_t i = 0; i < listeners->emptying_places; i++) {
-                int64_t next_ns = emptying_look(listeners, &listeners->emptyings[i], now_ns);
+                int64_t next_ns = emptying_check(listeners, &listeners->emptyings[i], now_ns);
 
                 soonest_ns = next_ns < soonest_ns ? next_ns : soonest_ns;
         }

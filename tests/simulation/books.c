@@ -25,6 +25,13 @@ uint32_t count_live(const struct world *world) {
         return count;
 }
 
+uint32_t count_clearing(const struct world *world) {
+        uint32_t count = 0;
+        for (size_t i = 0; i < SIM_INSTANCES_MAX; i++)
+                count += world->instances[i].is_clearing;
+        return count;
+}
+
 uint32_t count_serving(const struct world *world, uint64_t generation, bool is_any) {
         uint32_t count = 0;
         for (size_t i = 0; i < SIM_INSTANCES_MAX; i++)
@@ -123,6 +130,7 @@ static void told_about_instance(struct world *world, const struct fleet_event *e
         case FLEET_SPAWN_FAILED:
         case FLEET_EXITED:
                 instance->is_live = false;
+                instance->is_clearing = event->kind == FLEET_EXITED && event->has_leftovers;
                 if (!is_asked)
                         note_failure(world, instance, event);
                 world->stale[world->stale_count % SIM_STALE_MAX] = instance->number;
@@ -184,7 +192,16 @@ void oracle_told(struct world *world, const struct fleet_event *event, const str
                         if (world->instances[i].is_emptying && world->instances[i].number == event->instance)
                                 world->instances[i].is_empty = true;
                 break;
-        case FLEET_CLEARED: /* nothing is left behind here */
+        case FLEET_IDLE:
+                for (size_t i = 0; i < SIM_INSTANCES_MAX; i++)
+                        if (world->instances[i].is_draining && world->instances[i].number == event->instance)
+                                world->instances[i].is_idle = true;
+                break;
+        case FLEET_CLEARED:
+                for (size_t i = 0; i < SIM_INSTANCES_MAX; i++)
+                        if (world->instances[i].number == event->instance)
+                                world->instances[i].is_clearing = false;
+                break;
         case FLEET_TICK:
                 break;
         case FLEET_SPAWNED:

@@ -127,6 +127,7 @@ static bool census_is_rich(uint64_t seeds) {
                 {"give-ups", census.give_ups},
                 {"steers", census.steers},
                 {"emptied queues", census.emptied},
+                {"drained requests", census.drained},
                 {"recalled", census.recalled},
                 {"kills", census.kills},
                 {"stale events", census.stale},

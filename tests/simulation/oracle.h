@@ -18,6 +18,9 @@ typedef unsigned long long number;
 uint32_t open_slots(const struct world *world);
 bool is_serving(const struct sim_instance *instance);
 uint32_t count_live(const struct world *world);
+
+/* Instances that have ended, but not what they left behind. */
+uint32_t count_clearing(const struct world *world);
 uint32_t count_serving(const struct world *world, uint64_t generation, bool is_any);
 bool is_rejected(const struct world *world, uint32_t content);
 void forgive(struct world *world, uint32_t content);
@@ -28,6 +31,11 @@ void aim(struct world *world, uint64_t generation);
 /* ---- orders.c ---- */
 /* Ready, and neither told to stop in this step nor waiting for its queue to be empty. */
 bool takes_connections(const struct world *world, const struct sim_instance *one);
+
+/* Who takes connections there and is of that generation; NULL: nobody. */
+const struct sim_instance *seat_taker(
+        const struct world *world, uint64_t generation, uint32_t slot, bool *out_is_alone);
+bool is_anybody_there(const struct world *world);
 /* One of the actions of this step, and it goes into the books. */
 bool judge_action(struct world *world, const struct fleet_event *event, const struct fleet_actions *actions,
         const struct fleet_action *action);

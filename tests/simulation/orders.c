@@ -31,7 +31,9 @@ static bool judge_spawn(struct world *world, const struct fleet_action *action) 
                 REQUIRE(!one->is_live || one->number != action->instance, "instance number %llu twice",
                         (number)action->instance);
                 here += one->is_live && one->slot == action->slot;
-                if (!one->is_live && !place)
+                REQUIRE(!one->is_clearing || one->slot != action->slot,
+                        "spawn in slot %u, where leftovers live", action->slot);
+                if (!one->is_live && !one->is_clearing && !place)
                         place = &world->instances[i];
         }
         REQUIRE(here < 2 && place, "a third instance in slot %u", action->slot);
@@ -57,13 +59,14 @@ static bool judge_spawn(struct world *world, const struct fleet_action *action) 
         world->spawn_generation[action->slot] = action->generation;
         world->spawn_failed[action->slot] = false;
         const uint32_t limit = world->fleet.settings.replicas + world->fleet.settings.surge_max;
-        REQUIRE(count_live(world) <= limit, "%u instances live, %u are the limit", count_live(world), limit);
+        REQUIRE(count_live(world) + count_clearing(world) <= limit, "%u instances live, %u are the limit",
+                count_live(world), limit);
         return true;
 }
 
-static bool generation_has_share(const struct world *world, uint64_t generation) {
+static bool seat_has_share(const struct world *world, uint64_t generation, uint32_t slot) {
         for (size_t i = 0; i < world->share_count; i++)
-                if (world->shares[i].generation == generation)
+                if (world->shares[i].generation == generation && world->shares[i].slot == slot)
                         return true;
         return false;
 }
@@ -90,20 +93,22 @@ static bool judge_chosen_stop(struct world *world, const struct sim_instance *in
                                         world->now_ns - next->ready_ns >= proof_ns),
                         "stop of %llu before its successor has proved itself", (number)instance->number);
         }
-        if (s->is_steered && count_serving(world, instance->generation, false) == 1) {
-                REQUIRE(!generation_has_share(world, instance->generation),
-                        "stop of %llu, the last of generation %llu, while it gets connections",
-                        (number)instance->number, (number)instance->generation);
+        if (s->is_steered) {
+                REQUIRE(!seat_has_share(world, instance->generation, instance->slot),
+                        "stop of %llu, while it gets connections", (number)instance->number);
                 REQUIRE(instance->is_emptying || s->queue_timeout_ns == 0,
-                        "stop of %llu, the last of generation %llu, which was not emptied",
-                        (number)instance->number, (number)instance->generation);
+                        "stop of %llu, which was not emptied", (number)instance->number);
         }
         if (instance->is_emptying) {
                 REQUIRE(instance->is_empty || world->now_ns - instance->emptying_ns >= s->queue_timeout_ns,
-                        "stop of %llu, while connections wait for generation %llu", (number)instance->number,
-                        (number)instance->generation);
+                        "stop of %llu, while connections wait for it", (number)instance->number);
                 census.emptied++;
         }
+        if (s->is_steered && s->drain_timeout_ns > 0)
+                REQUIRE(instance->is_draining &&
+                                (instance->is_idle ||
+                                        world->now_ns - instance->draining_ns >= s->drain_timeout_ns),
+                        "stop of %llu, while its requests run", (number)instance->number);
         return true;
 }
 
@@ -116,12 +121,34 @@ static bool judge_empty(struct world *world, const struct fleet_action *action) 
                         instance->slot == action->slot,
                 "%llu is emptied, and does not serve", (number)action->instance);
         REQUIRE(!instance->is_emptying, "%llu is emptied twice", (number)action->instance);
-        REQUIRE(!generation_has_share(world, action->generation),
-                "generation %llu is emptied while it gets connections", (number)action->generation);
+        REQUIRE(!seat_has_share(world, action->generation, action->slot),
+                "%llu is emptied while it gets connections", (number)action->instance);
         instance->is_emptying = true;
         instance->is_empty = false;
         instance->emptying_ns = world->now_ns;
         instance->emptying_step = census.steps;
+        return true;
+}
+
+/* Who has an empty queue has requests still. */
+static bool judge_draining(struct world *world, const struct fleet_action *action) {
+        struct sim_instance *instance = world_find(world, action->instance);
+        const struct fleet_settings *s = &world->settings;
+        REQUIRE(s->is_steered && s->drain_timeout_ns > 0 && !world->is_stopping && !world->is_emergency,
+                "%llu drains now", (number)action->instance);
+        REQUIRE(instance && is_serving(instance) && !instance->is_draining &&
+                        instance->generation == action->generation && instance->slot == action->slot,
+                "%llu drains, and does not serve", (number)action->instance);
+        REQUIRE(!seat_has_share(world, action->generation, action->slot),
+                "%llu drains while it gets connections", (number)action->instance);
+        REQUIRE(instance->is_emptying
+                        ? instance->is_empty || world->now_ns - instance->emptying_ns >= s->queue_timeout_ns
+                        : s->queue_timeout_ns == 0,
+                "%llu drains, and its queue is not empty", (number)action->instance);
+        instance->is_draining = true;
+        instance->is_idle = false;
+        instance->draining_ns = world->now_ns;
+        census.drained++;
         return true;
 }
 
@@ -130,10 +157,11 @@ static bool judge_recall(struct world *world, const struct fleet_action *action)
         REQUIRE(instance && is_serving(instance) && instance->generation == action->generation &&
                         instance->slot == action->slot && !world->is_stopping && !world->is_emergency,
                 "recall of %llu", (number)action->instance);
-        REQUIRE(instance->is_emptying, "recall of %llu, which was not emptying", (number)action->instance);
+        REQUIRE(instance->is_emptying || instance->is_draining, "recall of %llu, which was not emptying",
+                (number)action->instance);
         REQUIRE(instance->emptying_step < census.steps, "%llu is emptied and recalled in one step",
                 (number)action->instance);
-        instance->is_emptying = false;
+        instance->is_emptying = instance->is_draining = false;
         instance->is_recalled = true;
         instance->emptying_ns = world->now_ns;
         census.recalled++;
@@ -165,7 +193,9 @@ static bool judge_stop_again(struct world *world, const struct fleet_event *even
 static bool judge_drain(struct world *world, const struct fleet_event *event,
         const struct fleet_action *action, struct sim_instance *instance) {
         const bool is_patient = is_serving(instance) && !world->is_emergency && !world->is_at_once;
-        REQUIRE(action->delay_ns == (is_patient ? world->settings.drain_ns : 0), "%llu drains for %lld ns",
+        const int64_t spent_ns = instance->is_draining ? world->now_ns - instance->draining_ns : 0;
+        const int64_t left_ns = spent_ns < world->settings.drain_ns ? world->settings.drain_ns - spent_ns : 0;
+        REQUIRE(action->delay_ns == (is_patient ? left_ns : 0), "%llu drains for %lld ns",
                 (number)instance->number, (long long)action->delay_ns);
         REQUIRE(action->is_delivered == (event->kind == FLEET_STOP && event->is_delivered),
                 "the stop signal of %llu is sent twice or not at all", (number)instance->number);
@@ -224,6 +254,12 @@ static bool judge_kill(
         struct world *world, const struct fleet_action *action, const struct fleet_event *event) {
         struct sim_instance *instance = world_find(world, action->instance);
         const bool is_hard = event->kind == FLEET_STOP && event->is_hard;
+        for (size_t i = 0; i < SIM_INSTANCES_MAX; i++)
+                if (world->instances[i].is_clearing && world->instances[i].number == action->instance) {
+                        REQUIRE(is_hard || world->instances[i].is_hurried, "the leftovers of %llu are killed",
+                                (number)action->instance);
+                        return true;
+                }
         REQUIRE(instance, "kill of %llu, which is gone", (number)action->instance);
         if (instance->is_killed)
                 REQUIRE(world->now_ns - instance->killed_ns >= KILL_REPEAT_NS, "kill of %llu again at once",
@@ -279,26 +315,41 @@ bool takes_connections(const struct world *world, const struct sim_instance *one
         return false;
 }
 
-/* New connections go to who has proved itself, or else to the only one in its slot; when there is nobody, to
- * the target. */
-static bool share_is_earned(const struct world *world, uint64_t generation) {
-        bool is_anybody = false;
-        struct fleet_view view;
-        fleet_look(&world->fleet, &view); /* the switch is said first, before the reason for it */
-        const bool must_prove = generation == view.target && view.phase != FLEET_PHASE_REVERTING;
+/* Who takes connections there and is of that generation; NULL: nobody. */
+const struct sim_instance *seat_taker(
+        const struct world *world, uint64_t generation, uint32_t slot, bool *out_is_alone) {
+        const struct sim_instance *taker = NULL;
+        uint32_t here = 0;
         for (size_t i = 0; i < SIM_INSTANCES_MAX; i++) {
                 const struct sim_instance *one = &world->instances[i];
-                bool is_alone = true;
-                is_anybody |= takes_connections(world, one);
-                if (!takes_connections(world, one) || one->generation != generation)
+                if (one->slot != slot || !takes_connections(world, one))
                         continue;
-                for (size_t k = 0; k < SIM_INSTANCES_MAX; k++)
-                        is_alone &= k == i || world->instances[k].slot != one->slot ||
-                                    !takes_connections(world, &world->instances[k]);
-                if (one->is_available || is_alone || !must_prove)
-                        return true;
+                here++;
+                if (one->generation == generation && (!taker || one->is_available))
+                        taker = one;
         }
-        return !is_anybody && generation == view.target;
+        *out_is_alone = here == 1;
+        return taker;
+}
+
+bool is_anybody_there(const struct world *world) {
+        for (size_t i = 0; i < SIM_INSTANCES_MAX; i++)
+                if (takes_connections(world, &world->instances[i]))
+                        return true;
+        return false;
+}
+
+/* New connections go to who has proved itself, or else to the only one in its slot; when there is nobody, to
+ * the target. */
+static bool share_is_earned(const struct world *world, const struct fleet_share *share) {
+        struct fleet_view view;
+        bool is_alone;
+        fleet_look(&world->fleet, &view); /* the switch is said first, before the reason for it */
+        const bool must_prove = share->generation == view.target && view.phase != FLEET_PHASE_REVERTING;
+        const struct sim_instance *taker = seat_taker(world, share->generation, share->slot, &is_alone);
+        if (taker)
+                return taker->is_available || is_alone || !must_prove;
+        return !is_anybody_there(world) && share->generation == view.target;
 }
 
 static bool judge_steer(struct world *world, const struct fleet_actions *actions) {
@@ -308,11 +359,17 @@ static bool judge_steer(struct world *world, const struct fleet_actions *actions
         world->share_count = actions->share_count;
         memcpy(world->shares, actions->shares, sizeof world->shares);
         for (size_t i = 0; i < actions->share_count; i++) {
-                const uint64_t generation = actions->shares[i].generation;
-                REQUIRE(actions->shares[i].weight > 0 && !world->generations[generation].is_dropped,
-                        "steer to generation %llu", (number)generation);
-                REQUIRE(share_is_earned(world, generation),
-                        "generation %llu gets connections before it has proved itself", (number)generation);
+                const struct fleet_share *share = &actions->shares[i];
+                REQUIRE(share->weight > 0 && !world->generations[share->generation].is_dropped &&
+                                share->slot < world->fleet.settings.replicas,
+                        "steer to generation %llu in slot %u", (number)share->generation, share->slot);
+                REQUIRE(share_is_earned(world, share),
+                        "generation %llu gets connections in slot %u before it has proved itself",
+                        (number)share->generation, share->slot);
+                for (size_t k = 0; k < i; k++)
+                        REQUIRE(share->slot != actions->shares[k].slot ||
+                                        share->generation != actions->shares[k].generation,
+                                "two shares of one seat");
         }
         return true;
 }
@@ -342,6 +399,8 @@ bool judge_action(struct world *world, const struct fleet_event *event, const st
                 return judge_spawn(world, action);
         case FLEET_DO_EMPTY:
                 return judge_empty(world, action);
+        case FLEET_DO_DRAIN:
+                return judge_draining(world, action);
         case FLEET_DO_RECALL:
                 return judge_recall(world, action);
         case FLEET_DO_STOP:

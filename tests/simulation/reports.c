@@ -86,6 +86,7 @@ static bool judge_rollout(struct world *world, const struct fleet_event *event, 
                 const int64_t limit_ns = world->now_ns - one->stopped_ns +
                                          (world->settings.emergency_timeout_ns == 0) +
                                          world->settings.emergency_timeout_ns;
+                one->is_hurried |= one->is_clearing;
                 if (one->is_live && one->is_stopped && limit_ns < one->stop_limit_ns)
                         one->stop_limit_ns = limit_ns;
         }
@@ -103,6 +104,7 @@ static bool judge_settled(struct world *world, const struct fleet_action *action
                 return false;
         REQUIRE(is_back || !world->has_stable || world->stable != action->generation, "committed twice");
         REQUIRE(!world->is_canary && !world->is_canary_due, "committed without its canary");
+        REQUIRE(count_clearing(world) == 0, "settled while leftovers live");
         if (is_back)
                 forgive(world, world->generations[action->generation].content.number);
         world->has_stable = true;
@@ -254,6 +256,8 @@ bool judge_report(struct world *world, const struct fleet_event *event, const st
         case FLEET_REPORT_AVAILABLE:
         case FLEET_REPORT_CANARY:
         case FLEET_REPORT_CANARY_PASSED:
+        case FLEET_REPORT_DRAINED:
+        case FLEET_REPORT_DRAIN_TIMEOUT:
         case FLEET_REPORT_EMPTIED:
         case FLEET_REPORT_QUEUE_TIMEOUT:
         case FLEET_REPORT_STOPPED:

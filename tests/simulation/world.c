@@ -75,6 +75,7 @@ static void settings_draw(struct world *world) {
                 .healthy_min_ns = PICK(world, 0, 500 * NS_PER_MS, NS_PER_S, 3 * NS_PER_S),
                 .hold_ns = PICK(world, 0, 0, 2 * NS_PER_S),
                 .queue_timeout_ns = PICK(world, 0, NS_PER_S),
+                .drain_timeout_ns = PICK(world, 0, 300 * NS_PER_MS, 4 * NS_PER_S),
                 .stop_timeout_ns = PICK(world, 0, 500 * NS_PER_MS, 5 * NS_PER_S),
                 .emergency_timeout_ns = PICK(world, 0, 300 * NS_PER_MS, 8 * NS_PER_S),
                 .progress_timeout_ns = PICK(world, 0, 0, 20 * NS_PER_S),
@@ -108,6 +109,7 @@ static int64_t draw_ns(struct world *world, int64_t below_ns) {
 static void post_about(struct world *world, const struct sim_instance *instance, int64_t delay_ns,
         enum fleet_event_kind kind, int32_t status) {
         struct fleet_event event = {.kind = kind, .instance = instance->number, .status = status};
+        event.has_leftovers = kind == FLEET_EXITED && mishap(world, 15);
         if (kind == FLEET_EXITED && status > 128) {
                 event.is_signal = true;
                 event.status = status - 128;
@@ -213,12 +215,18 @@ static void queue_watch(struct world *world, const struct sim_instance *instance
                 post_about(world, instance, 50 * NS_PER_MS + draw_ns(world, 100 * NS_PER_MS), FLEET_EMPTY, 0);
 }
 
+/* Its requests come to an end, or not before the time is over. */
+static void requests_watch(struct world *world, const struct sim_instance *instance) {
+        if (!mishap(world, 25))
+                post_about(world, instance, draw_ns(world, 400 * NS_PER_MS), FLEET_IDLE, 0);
+}
+
 /* It empties no more: what the watch would have said it does not say. */
 static void queue_forget(struct world *world, uint64_t instance) {
         size_t kept = 0;
         for (size_t i = 0; i < world->pending_count; i++) {
                 const struct fleet_event *event = &world->pending[i].event;
-                if (event->kind != FLEET_EMPTY || event->instance != instance)
+                if ((event->kind != FLEET_EMPTY && event->kind != FLEET_IDLE) || event->instance != instance)
                         world->pending[kept++] = world->pending[i];
         }
         world->pending_count = kept;
@@ -239,6 +247,9 @@ static void perform(struct world *world, const struct fleet_action *action) {
         case FLEET_DO_EMPTY:
                 queue_watch(world, instance);
                 break;
+        case FLEET_DO_DRAIN:
+                requests_watch(world, instance);
+                break;
         case FLEET_DO_RECALL:
                 queue_forget(world, action->instance);
                 break;
@@ -251,6 +262,8 @@ static void perform(struct world *world, const struct fleet_action *action) {
                                 FLEET_EXITED, instance->stop_status);
                 break;
         case FLEET_DO_KILL:
+                if (!instance) /* what it left behind: that comes to its end anyway */
+                        break;
                 post_about(world, instance,
                         instance->survives_kill ? 25 * NS_PER_S : draw_ns(world, 5 * NS_PER_MS), FLEET_EXITED,
                         137);
@@ -271,8 +284,8 @@ static void narrate(
                 (unsigned long long)event->generation, event->load, event->status);
         for (size_t i = 0; i < actions->count; i++) {
                 const struct fleet_action *a = &actions->list[i];
-                static const char *const names[] = {"LOAD", "CANCEL", "SPAWN", "SIGNAL", "EMPTY", "RECALL",
-                        "STOP", "KILL", "DROP", "STEER", "REPORT", "EXIT"};
+                static const char *const names[] = {"LOAD", "CANCEL", "SPAWN", "SIGNAL", "EMPTY", "DRAIN",
+                        "RECALL", "STOP", "KILL", "DROP", "STEER", "REPORT", "EXIT"};
                 printf("    %s slot %u instance %llu generation %llu report %d reason %d status %d delay "
                        "%lld\n",
                         names[a->kind], a->slot, (unsigned long long)a->instance,
@@ -285,6 +298,9 @@ static void narrate(
 static bool tell(struct world *world, const struct fleet_event *event, const struct sim_content *content) {
         static struct fleet_actions actions;
         world->told_ns = world->now_ns;
+        if (event->kind == FLEET_EXITED && event->has_leftovers && world_find(world, event->instance))
+                post_about(world, world_find(world, event->instance), draw_ns(world, 6 * NS_PER_S),
+                        FLEET_CLEARED, 0);
         oracle_told(world, event, content);
         fleet_step(&world->fleet, event, &actions);
         if (world->is_verbose)

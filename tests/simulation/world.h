@@ -46,12 +46,16 @@ struct sim_generation {
 /* What both sides know of one process. Times are those at which the fleet was told, or told us. */
 struct sim_instance {
         bool is_live;
+        bool is_clearing; /* lives no more, but what it left behind does */
+        bool is_hurried;  /* since an emergency began */
         bool is_ready;
         bool is_unhealthy;
         bool is_available; /* ready for healthy_min, and the fleet had the chance to see it */
         bool is_emptying;  /* EMPTY was said, and no RECALL since */
         bool is_recalled;  /* it was emptying once: what it had proved by then counts anew */
         bool is_empty;     /* and its queue was said to be empty since */
+        bool is_draining;  /* DRAIN was said, and no RECALL since */
+        bool is_idle;      /* and no request of it was said to run since */
         bool is_stopped;   /* STOP was said */
         bool is_killed;
         bool has_failed;
@@ -65,6 +69,7 @@ struct sim_instance {
         int64_t ready_deadline_ns;
         int64_t emptying_ns; /* when EMPTY or RECALL was said last */
         uint64_t emptying_step;
+        int64_t draining_ns;
         int64_t stopped_ns;
         int64_t drain_until_ns;
         int64_t stop_limit_ns;
@@ -155,7 +160,8 @@ struct sim_census {
         uint64_t commits, reverts, halts, restores, exits, refusals, unchanged, cancelled, superseded,
                 emergencies;
         uint64_t signals, canaries, canaries_passed, stop_drains, undrained, stops_again;
-        uint64_t quiet, give_ups, steers, emptied, recalled, kills, stale, reloads, calm_checks, steps;
+        uint64_t quiet, give_ups, steers, emptied, drained, recalled, kills, stale, reloads, calm_checks,
+                steps;
 };
 extern struct sim_census census;
 

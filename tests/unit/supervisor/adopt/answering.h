@@ -122,10 +122,11 @@ static inline int child_run_as(child_part *part, uint64_t generation) {
         int channel, status = -1;
         struct child child = {.on_ended = part_on_ended, .owner = &status};
         int64_t limit_ns = time_now_ns() + LIMIT_NS;
+        const struct instance instance = {.number = 5, .generation = generation};
         struct error error = {0};
         pid_t pid;
 
-        assert_int_equal(adopt_prepare(&adopt, 5, generation, &channel, &error), 0);
+        assert_int_equal(adopt_prepare(&adopt, &instance, &channel, &error), 0);
         pid = fork();
         if (pid == 0) {
                 int fd = adopt_filter_install(reports_paths);

@@ -94,6 +94,11 @@ static inline void rooms_open(void) {
                 .instances = &instances,
                 .listeners = &listeners,
                 .rules = &rules};
+        const struct tree_rooms for_trees = {.loop = &loop,
+                .facts = &facts,
+                .children = &children,
+                .instances = &instances,
+                .fleet = &fleet};
         struct error error = {0};
 
         fleet_settings = (struct fleet_settings){.replicas = 1};
@@ -101,7 +106,7 @@ static inline void rooms_open(void) {
         terminal.fd = -1;
         assert_int_equal(loop_init(&loop, &error), 0);
         errands_open(&errands, &loop, &children);
-        trees_open(&trees, &loop, &instances, &(struct tree_settings){.has_groups = true});
+        trees_open(&trees, &for_trees, &(struct tree_settings){.has_groups = true});
         generations_open(&generations, &loop, &facts, &children, &request);
         adopt_open(&adopt, &for_adopt);
         assert_int_equal(notify_listen(&notify, &for_notify, &notify_settings, &error), 0);

@@ -27,6 +27,8 @@
 
 static struct loop loop;
 static struct children children;
+static struct facts facts;
+static struct fleet fleet;
 static struct instances instances;
 static struct instance *instance;
 static struct trees trees;
@@ -65,12 +67,17 @@ static bool cgroup_is_there(void) {
 }
 
 static void begin(void) {
-        const struct tree_settings settings = {.is_on = true, .has_groups = true};
+        const struct tree_settings settings = {.kills = true, .has_groups = true};
+        const struct tree_rooms rooms = {.loop = &loop,
+                .facts = &facts,
+                .children = &children,
+                .instances = &instances,
+                .fleet = &fleet};
         struct error error = {0};
 
         memset(&instances, 0, sizeof instances);
         assert_int_equal(loop_init(&loop, &error), 0);
-        trees_open(&trees, &loop, &instances, &settings);
+        trees_open(&trees, &rooms, &settings);
         snprintf(name, sizeof name, "tacet.%d.%d", (int)getpid(), NUMBER);
         if (trees.base_fd >= 0)
                 return;
