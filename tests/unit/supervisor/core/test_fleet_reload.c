@@ -367,6 +367,22 @@ static void test_what_a_rollback_has_called_off_makes_nothing_loud(void **state)
         expect("load 4 (unchanged g1 quietly) drop g3");
 }
 
+static void test_what_is_refused_is_said_although_nobody_waits(void **state) {
+        const struct fleet_settings settings = settings_restart();
+        (void)state;
+        fleet_up(&settings);
+        reload();
+        loaded(2, 'b');
+        exited(1, 0);
+        exited(2, 1);
+        ready(3);
+        later(1 * S);
+        trace[0] = '\0';
+        reload_quietly();
+        loaded(3, 'b');
+        expect("load 3 (refused g3) drop g3");
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_an_equal_digest_restarts_nothing),
@@ -394,6 +410,7 @@ int main(void) {
                 cmocka_unit_test(test_one_of_many_who_waits_makes_a_load_loud),
                 cmocka_unit_test(test_a_quiet_emergency_answers_those_whose_load_it_ends),
                 cmocka_unit_test(test_what_a_rollback_has_called_off_makes_nothing_loud),
+                cmocka_unit_test(test_what_is_refused_is_said_although_nobody_waits),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
