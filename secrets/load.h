@@ -22,6 +22,8 @@ struct load_process {
         pid_t pid;
         int channel;
         int64_t deadline_ns; /* monotonic; LOAD_GRACE_NS later the loader is dead by its own timer */
+        int wait_status; /* of wait(2), when the parent has reaped it before load_finish(); `pid` is 0 then */
+        volatile uint8_t *trial; /* shared with it: secrets/trial.h */
 };
 
 /* One secret as anybody may see it. */
@@ -56,6 +58,12 @@ int load_request_check(const struct load_request *request, struct error *error);
 int load_start(const struct load_request *request, struct load_process *out, struct error *error);
 
 /* Take the loader's message. Never blocks when `channel` is readable. Returns 0 with *out; -1 with the
- * loader's own error (status and hint set), or "the loader ended without an answer". Closes the channel and
- * kills the loader, which has nothing more to do; when `process->pid` was reaped before, it must be 0. */
+ * loader's own error (status and hint set), or "the loader ended without an answer"; 1 when a system call
+ * filter has ended the loader at a protection that it can do without, before it had opened anything: *error
+ * says which, for the log, and load_start() is to be called again, which leaves that out from now on (so this
+ * comes at most once for each). Closes the channel and kills the loader, which has nothing more to do; when
+ * `process->pid` was reaped before, it must be 0. */
 int load_finish(struct load_process *process, struct load_result *out, struct error *error);
+
+/* Give a load up: kill the loader, close its channel. The parent reaps. */
+void load_abandon(struct load_process *process);

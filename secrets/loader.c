@@ -1,9 +1,10 @@
 /* The loader: a forked child that lives for one load and is the only process that parses foreign bytes.
  *
- * In this order: read every key, close the parent's descriptors, read every source into the locked arena
- * (parsing nothing), confine itself (confine.c), and only then decrypt, parse, merge, check, seal, report and
- * exit. Whatever a crafted file does to the code after the confinement, it can reach nothing: no file,
- * socket, program or process.
+ * In this order: find out which protections a filter of somebody else's would answer by killing it (trial.c),
+ * give up the parent's descriptors, read every key and source into the locked arena (looking
+ * at nothing), confine itself (confine.c), and only then decrypt, parse, merge, check, seal, report and exit.
+ * Whatever a crafted file does to the code after the confinement, it can reach nothing: no file, socket,
+ * program or process.
  *
  * It ends itself: a timer sends SIGKILL, which cannot be blocked, when the deadline is over, and the kernel
  * does the same when the parent dies. All signals stay blocked as the parent had them. Nothing is wiped at
@@ -32,6 +33,7 @@
 #include "secrets/merge.h"
 #include "secrets/message.h"
 #include "secrets/seal.h"
+#include "secrets/trial.h"
 
 /* Address space only; pages are taken as they are needed. Halved until the limits of this process allow
  * it. */
@@ -40,6 +42,7 @@
 
 struct loader {
         const struct load_request *request;
+        unsigned missing; /* calls that a filter forbids: trial.h */
         struct arena arena;
         struct gathered gathered;
         struct age_limits limits;
@@ -125,6 +128,19 @@ static int loader_gather(struct loader *loader, int channel, struct error *error
 
 /* ---- confined ---- */
 
+static int strings_seal(struct loader *loader, struct secret_bytes strings, const uint8_t *key,
+        struct seal *out, struct error *error) {
+        bool is_required = loader->request->require_secret_memory;
+
+        if (!(loader->missing & TRIAL_BIT(TRIAL_SECRET_MEMORY)))
+                return seal_make(secret_view(strings), key,
+                        is_required ? SEAL_SECRET_REQUIRED : SEAL_SECRET_IF_THERE, out, error);
+        if (!is_required)
+                return seal_make(secret_view(strings), key, SEAL_SECRET_FORBIDDEN, out, error);
+        error_set(error, 0, "a system call filter forbids memfd_secret, and secret memory is required");
+        return error_hint(error, "allow memfd_secret in SystemCallFilter=, or do not require secret memory");
+}
+
 /* Passphrases first: an identity file may be encrypted with one. */
 static int keys_add(struct loader *loader, struct error *error) {
         const struct gathered *gathered = &loader->gathered;
@@ -203,7 +219,7 @@ static int capture_seal(struct loader *loader, struct error *error) {
         }
         capture_key(request, key);
         if (merge_strings(&captured, &loader->arena, &strings, error) < 0 ||
-                seal_make(secret_view(strings), key, request->require_secret_memory, &seal, error) < 0)
+                strings_seal(loader, strings, key, &seal, error) < 0)
                 return error_wrap(error, "keep the values taken from the environment");
         loader->fds[MESSAGE_CAPTURE] = seal.fd;
         loader->message.has_capture = true;
@@ -242,7 +258,7 @@ static int generation_seal(struct loader *loader, struct error *error) {
         merge_digest(strings, request->digest_key, message->digest);
         if (request->wants_inventory && inventory_seal(loader, shadowed, error) < 0)
                 return -1;
-        if (seal_make(secret_view(strings), NULL, request->require_secret_memory, &seal, error) < 0)
+        if (strings_seal(loader, strings, NULL, &seal, error) < 0)
                 return -1;
         loader->fds[MESSAGE_BUNDLE] = seal.fd;
         message->is_encrypted = seal.is_encrypted;
@@ -256,7 +272,7 @@ static int generation_seal(struct loader *loader, struct error *error) {
 static int loader_work(struct loader *loader, int channel, struct error *error) {
         struct gathered *gathered = &loader->gathered;
 
-        if (loader_gather(loader, channel, error) < 0 || confine_self(error) < 0 ||
+        if (loader_gather(loader, channel, error) < 0 || confine_self(loader->missing, error) < 0 ||
                 keys_add(loader, error) < 0)
                 return -1;
         for (size_t i = 0; i < gathered->count; i++)
@@ -269,7 +285,8 @@ static int loader_work(struct loader *loader, int channel, struct error *error) 
         return generation_seal(loader, error);
 }
 
-noreturn void loader_run(const struct load_request *request, int channel, pid_t parent) {
+noreturn void loader_run(
+        const struct load_request *request, int channel, pid_t parent, const struct loader_trial *trial) {
         /* Too large for a stack frame, and zeroed: one load per process. */
         static struct loader loader;
         sigset_t all;
@@ -278,6 +295,9 @@ noreturn void loader_run(const struct load_request *request, int channel, pid_t 
         (void)sigprocmask(SIG_SETMASK, &all, NULL);
         life_bound(parent, time_add(load_deadline_ns(request), LOAD_GRACE_NS));
         process_harden();
+        /* Before anything is opened: from here on the parent believes no word of it. */
+        trial_run(trial->page, trial->missing);
+        loader.missing = trial->missing;
         loader.request = request;
         loader.message.size = sizeof loader.message;
         for (int i = 0; i < MESSAGE_DESCRIPTORS; i++)

@@ -21,10 +21,8 @@
 #include <unistd.h>
 
 #include "lib/fd.h"
+#include "secrets/trial.h"
 
-#ifndef SYS_memfd_secret
-#define SYS_memfd_secret 447 /* on every architecture */
-#endif
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 0x0008U /* linux/memfd.h, since 6.3 */
 #endif
@@ -84,14 +82,14 @@ static int encrypted_make(struct bytes strings, const uint8_t *key, struct error
         return fd;
 }
 
-int seal_make(struct bytes strings, const uint8_t *key, bool require_secret_memory, struct seal *out,
+int seal_make(struct bytes strings, const uint8_t *key, enum seal_memory memory, struct seal *out,
         struct error *error) {
-        *out = (struct seal){.fd = secret_make(strings, error)};
+        *out = (struct seal){.fd = memory == SEAL_SECRET_FORBIDDEN ? -1 : secret_make(strings, error)};
         if (out->fd >= 0)
                 return 0;
-        if (require_secret_memory) {
-                error_hint(error, "raise LimitMEMLOCK= (ulimit -l), boot with secretmem.enable=1, or do not "
-                                  "require secret memory");
+        if (memory == SEAL_SECRET_REQUIRED) {
+                error_hint(error, "raise LimitMEMLOCK= (ulimit -l), boot with secretmem.enable=1, allow "
+                                  "memfd_secret in SystemCallFilter=, or do not require secret memory");
                 return -1;
         }
         if (key)

@@ -22,9 +22,16 @@ struct seal {
         uint8_t key[SEAL_KEY_BYTES]; /* when encrypted */
 };
 
-/* Put `strings` into memfd_secret(2), or, when that is not available and not required, encrypted into a
- * sealed memfd, with `key` (NULL: a random one). Returns 0, or -1 with error. */
-int seal_make(struct bytes strings, const uint8_t *key, bool require_secret_memory, struct seal *out,
+/* Whether memfd_secret(2) is asked for. */
+enum seal_memory {
+        SEAL_SECRET_IF_THERE,
+        SEAL_SECRET_REQUIRED,
+        SEAL_SECRET_FORBIDDEN, /* a filter would end this process: trial.h */
+};
+
+/* Put `strings` into memfd_secret(2), or, when that cannot be had and is not required, encrypted into a
+ * sealed memfd. key   for the second case; NULL makes a random one */
+int seal_make(struct bytes strings, const uint8_t *key, enum seal_memory memory, struct seal *out,
         struct error *error);
 
 /* Copy what a seal holds: `length` bytes in *out, in a mapping of its own that core files leave out. With

@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 
 #include "lib/duration.h"
+#include "lib/log.h"
 
 /* Wait until the loader answers or its time is over. The loader keeps the deadline itself; the second more is
  * for a loader that cannot, because it was stopped. */
@@ -38,15 +39,21 @@ int load_once_unreaped(
         const struct load_request *request, struct load_result *out, pid_t *out_loader, struct error *error) {
         struct load_process process;
 
-        if (load_start(request, &process, error) < 0)
-                return -1;
-        wait_for_answer(&process, request->deadline_ns);
-        if (load_finish(&process, out, error) < 0) {
+        for (;;) {
+                int answer;
+
+                if (load_start(request, &process, error) < 0)
+                        return -1;
+                wait_for_answer(&process, request->deadline_ns);
+                answer = load_finish(&process, out, error);
+                *out_loader = process.pid;
+                if (answer == 0)
+                        return 0;
                 loader_reap(process.pid);
-                return -1;
+                if (answer < 0)
+                        return -1;
+                log_error(LOG_WARNING, error); /* it is started again without what that says */
         }
-        *out_loader = process.pid;
-        return 0;
 }
 
 int load_once(const struct load_request *request, struct load_result *out, struct error *error) {

@@ -77,6 +77,11 @@ static void load_failed_push(struct generations *generations, const struct error
                 });
 }
 
+static void load_fail(struct generations *generations, const struct error *error) {
+        log_error(LOG_ERROR, error);
+        load_failed_push(generations, error);
+}
+
 static struct generation *generation_keep(struct generations *generations, struct bundle *take_bundle) {
         for (size_t i = 0; i < FLEET_GENERATIONS_MAX; i++) {
                 struct generation *generation = &generations->list[i];
@@ -110,48 +115,11 @@ static void result_log(const struct generation *generation, const struct load_re
                 log_write(LOG_WARNING, "%s", result->warning);
 }
 
-static void load_on_readable(struct loop_source *source) {
-        struct generations *generations = source->owner;
-        struct load_result result = {0};
-        struct generation *generation;
-        struct fleet_event event = {.kind = FLEET_LOADED, .load = generations->load_number};
-        struct error error = {0};
-
-        channel_close(generations);
-        if (load_finish(&generations->load, &result, &error) < 0) {
-                log_error(LOG_ERROR, &error);
-                load_failed_push(generations, &error);
-                return;
-        }
-        /* Not before the first load has succeeded: a second try needs the secrets in the environment
-         * again. */
-        if (!generations->has_loaded) {
-                load_environment_wipe(generations->request);
-                generations->has_loaded = true;
-        }
-        if (result.captured_environment >= 0) {
-                fd_close(generations->request->captured_environment);
-                generations->request->captured_environment = fd_take(&result.captured_environment);
-        }
-        generation = generation_keep(generations, &result.bundle);
-        if (generation) {
-                result_log(generation, &result);
-                event.generation = generation->number;
-                memcpy(event.digest, generation->bundle.digest, sizeof event.digest);
-                facts_push(generations->facts, time_now_ns(), event);
-        } else {
-                error_set(&error, 0, "more than %d generations at once", FLEET_GENERATIONS_MAX);
-                log_error(LOG_ERROR, &error);
-                load_failed_push(generations, &error);
-        }
-        load_result_deinit(&result);
-}
-
-/* Reaped: the pid may be another process's from now on. */
+/* Reaped: the number is no longer the loader's. */
 static void loader_on_ended(struct child *child, int wait_status) {
         struct generations *generations = child->owner;
 
-        (void)wait_status;
+        generations->load.wait_status = wait_status;
         generations->load.pid = 0;
 }
 
@@ -177,8 +145,9 @@ void generations_load_early(struct generations *generations) {
         generations->is_early = request && loader_start(generations, &error) == 0;
 }
 
-/* Wait for the answer of the loader that was started early, or of one that is started now. Returns 0, or -1
- * with error. */
+static void load_on_readable(struct loop_source *source);
+
+/* Of the loader that was started early, or of one that is started now. Returns 0, or -1 with error. */
 static int loader_watch(struct generations *generations, struct error *error) {
         if (!generations->is_early && loader_start(generations, error) < 0)
                 return -1;
@@ -191,15 +160,58 @@ static int loader_watch(struct generations *generations, struct error *error) {
         return -1;
 }
 
-void generations_load(struct generations *generations, uint32_t load) {
+static void load_begin(struct generations *generations) {
         struct error error = {0};
 
+        if (loader_watch(generations, &error) < 0)
+                load_fail(generations, &error);
+}
+
+static void load_on_readable(struct loop_source *source) {
+        struct generations *generations = source->owner;
+        struct load_result result = {0};
+        struct generation *generation;
+        struct fleet_event event = {.kind = FLEET_LOADED, .load = generations->load_number};
+        struct error error = {0};
+        int answer;
+
+        channel_close(generations);
+        answer = load_finish(&generations->load, &result, &error);
+        if (answer > 0) {
+                log_error(LOG_WARNING, &error);
+                load_begin(generations);
+                return;
+        }
+        if (answer < 0) {
+                load_fail(generations, &error);
+                return;
+        }
+        /* Not before the first load has succeeded: one that is tried again finds them nowhere else. */
+        if (!generations->has_loaded) {
+                load_environment_wipe(generations->request);
+                generations->has_loaded = true;
+        }
+        if (result.captured_environment >= 0) {
+                fd_close(generations->request->captured_environment);
+                generations->request->captured_environment = fd_take(&result.captured_environment);
+        }
+        generation = generation_keep(generations, &result.bundle);
+        if (generation) {
+                result_log(generation, &result);
+                event.generation = generation->number;
+                memcpy(event.digest, generation->bundle.digest, sizeof event.digest);
+                facts_push(generations->facts, time_now_ns(), event);
+        } else {
+                error_set(&error, 0, "more than %d generations at once", FLEET_GENERATIONS_MAX);
+                load_fail(generations, &error);
+        }
+        load_result_deinit(&result);
+}
+
+void generations_load(struct generations *generations, uint32_t load) {
         watch_load_begins();
         generations->load_number = load;
-        if (loader_watch(generations, &error) == 0)
-                return;
-        log_error(LOG_ERROR, &error);
-        load_failed_push(generations, &error);
+        load_begin(generations);
 }
 
 void generations_cancel(struct generations *generations) {
@@ -207,11 +219,9 @@ void generations_cancel(struct generations *generations) {
                 return;
         generations->is_early = false;
         channel_close(generations);
-        fd_cleanup(&generations->load.channel);
-        /* A zombie may have this pid already, but no other process: load.pid is 0 once the loader was
-         * reaped. */
-        if (generations->load.pid > 0)
-                (void)kill(generations->load.pid, SIGKILL);
+        /* Its channel was open until now, so it has not been reaped as a finished one: but it may be a zombie
+         * already. */
+        load_abandon(&generations->load);
         children_remove(generations->children, &generations->loader);
         generations->load.pid = 0;
 }

@@ -37,6 +37,7 @@ class Service:
 
     def __init__(self, machine: Machine, vault: Vault, unit: str, name: str) -> None:
         self.machine, self.vault, self.unit, self.name = machine, vault, unit, name
+        self.address = f"/run/{name}.sock"
 
     def write_secrets(self, text: str) -> None:
         """Put a new encrypted document in place."""
@@ -77,7 +78,7 @@ class Service:
 
     def ask(self, path: str = "/") -> str:
         """Ask the server a question; empty when nobody answers."""
-        return ask(str(self.machine.path(f"/run/{self.name}.sock")), path)
+        return ask(str(self.machine.path(self.address)), path)
 
     def password(self) -> str:
         """The secret that the running app has."""
@@ -102,7 +103,7 @@ def ask(address: str, path: str) -> str:
 CONFIGURATION = """
 [service]
 command = /usr/local/bin/server
-environment = ADDRESS=/run/{name}.sock
+environment = ADDRESS={address}
 {service}
 [rollout]
 min_healthy = {healthy}
@@ -119,11 +120,14 @@ def make(machine: Machine, tmp_path: Path) -> Iterator[Callable[..., Service]]:
     """Make services; every one is stopped in the end."""
     made: list[Service] = []
 
-    def service(service: str = "", rollout: str = "", healthy: str = "200ms", unit: str = "", drop_in: str = "") -> Service:
+    def service(
+        service: str = "", rollout: str = "", healthy: str = "200ms", unit: str = "", drop_in: str = "", address: str = ""
+    ) -> Service:
         name = f"test{next(numbers)}"
         vault = vault_make(tmp_path / name, "PASSWORD=first\n")
         one = Service(machine, vault, unit or f"tacet@{name}.service", name)
-        text = CONFIGURATION.format(name=name, service=service, rollout=rollout, healthy=healthy)
+        one.address = address.format(name=name) or one.address
+        text = CONFIGURATION.format(name=name, address=one.address, service=service, rollout=rollout, healthy=healthy)
         machine.write(f"/etc/tacet/{name}.ini", text)
         machine.write(f"/etc/tacet/{name}.key", vault.identity.read_bytes(), 0o600)
         one.write_document(vault.document.read_bytes())

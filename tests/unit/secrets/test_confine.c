@@ -33,7 +33,7 @@ static int confined(void (*act)(void)) {
         int status;
 
         if (pid == 0) {
-                if (confine_self(&error) < 0)
+                if (confine_self(0, &error) < 0)
                         _exit(99);
                 act();
                 _exit(0);
@@ -188,7 +188,7 @@ static void status_read(char *out, size_t room) {
         if (pid == 0) {
                 uint32_t word = 0;
 
-                if (confine_self(&error) < 0)
+                if (confine_self(0, &error) < 0)
                         _exit(99);
                 for (;;)
                         (void)syscall(SYS_futex, &word, FUTEX_WAIT, 0, NULL, NULL, 0);

@@ -78,7 +78,7 @@ static void test_no_number_of_descriptors_leaves_one_open(void **state) {
         struct load_message message;
 
         (void)state;
-        assert_int_equal(seal_make(BYTES_OF("A=1\0"), NULL, false, &seal, NULL), 0);
+        assert_int_equal(seal_make(BYTES_OF("A=1\0"), NULL, SEAL_SECRET_IF_THERE, &seal, NULL), 0);
         message = message_of(&seal);
         for (size_t times = 0; times <= FDS_MOST; times++)
                 for (uint8_t flags = 0; flags < 4; flags++) {
@@ -98,7 +98,7 @@ static void test_a_message_that_is_cut_or_lies_is_refused(void **state) {
         int plain = memfd_create("plain", MFD_CLOEXEC);
 
         (void)state;
-        assert_int_equal(seal_make(BYTES_OF("A=1\0"), NULL, false, &seal, NULL), 0);
+        assert_int_equal(seal_make(BYTES_OF("A=1\0"), NULL, SEAL_SECRET_IF_THERE, &seal, NULL), 0);
         good = message_of(&seal);
         assert_int_equal(answer_to(&good, sizeof good, seal.fd, 1), 0);
         for (size_t size = 1; size < sizeof good; size += 7)
@@ -149,7 +149,7 @@ static void test_a_loader_that_has_answered_does_not_go_on(void **state) {
         int ends[2], status;
 
         (void)state;
-        assert_int_equal(seal_make(BYTES_OF("A=1\0"), NULL, false, &seal, NULL), 0);
+        assert_int_equal(seal_make(BYTES_OF("A=1\0"), NULL, SEAL_SECRET_IF_THERE, &seal, NULL), 0);
         assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
         process.channel = ends[0];
         process.pid = fork();

@@ -52,8 +52,8 @@ static int setup(void **state) {
         memset(&result, 0, sizeof result);
         bundle_init(&result.bundle);
         result.captured_environment = -1;
-        assert_int_equal(seal_make((struct bytes){(const uint8_t *)strings, sizeof strings}, NULL, false,
-                                 &seal, &error),
+        assert_int_equal(seal_make((struct bytes){(const uint8_t *)strings, sizeof strings}, NULL,
+                                 SEAL_SECRET_IF_THERE, &seal, &error),
                 0);
         sent[MESSAGE_BUNDLE] = seal.fd;
         sent[MESSAGE_INVENTORY] = seal_plain("items", (struct bytes){(uint8_t *)items, sizeof items}, &error);
@@ -265,8 +265,8 @@ static void test_a_generation_is_counted_again_when_it_is_mapped(void **state) {
                 struct bundle bundle;
                 size_t length = i == 2 ? 7 : strlen(bad[i]) + 1 + strlen(bad[i] + strlen(bad[i]) + 1) + 1;
 
-                assert_int_equal(seal_make((struct bytes){(const uint8_t *)bad[i], length}, NULL, false,
-                                         &seal, &error),
+                assert_int_equal(seal_make((struct bytes){(const uint8_t *)bad[i], length}, NULL,
+                                         SEAL_SECRET_IF_THERE, &seal, &error),
                         0);
                 bundle = (struct bundle){.fd = seal.fd,
                         .is_encrypted = seal.is_encrypted,

@@ -1,0 +1,44 @@
+"""tacet below the system call filters that hardened units have, whether these kill or refuse."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from machine import Machine
+from test_systemd import Service, make, wait_until
+
+__all__ = ["make"]
+
+# What `systemd-analyze security` advises, alone and together. The landlock calls, seccomp(2) and memfd_secret(2) are in none of the
+# groups that are allowed, capset(2) is among those that are forbidden.
+FILTERS = {
+    "system-service": "SystemCallFilter=@system-service",
+    "not-privileged": "SystemCallFilter=~@privileged",
+    "both": "SystemCallFilter=@system-service\nSystemCallFilter=~@privileged @resources",
+}
+USERS = {"root": "", "nobody": "User=nobody"}
+
+
+@pytest.mark.parametrize("user", USERS)
+@pytest.mark.parametrize("answer", ["SIGSYS", "EPERM"])
+@pytest.mark.parametrize("name", FILTERS)
+def test_secrets_load_below_a_system_call_filter(
+    machine: Machine, make: Callable[..., Service], name: str, answer: str, user: str
+) -> None:
+    """What is missing is named once, and the rest confines the loader as before."""
+    refuses = "SystemCallErrorNumber=EPERM" if answer == "EPERM" else ""
+    drop_in = f"[Service]\n{FILTERS[name]}\n{refuses}\n{USERS[user]}\nRuntimeDirectory=%i\n"
+    service = make(drop_in=drop_in, address="/run/{name}/socket")
+    service.systemctl("start")
+    assert service.password() == "first"
+    service.write_secrets("PASSWORD=second\n")
+    service.systemctl("reload")
+    wait_until(lambda: service.password() == "second", "the app has the new secret")
+    journal = service.journal()
+    lists, drops = name != "not-privileged", name != "system-service"
+    kills = answer == "SIGSYS"
+    assert journal.count("forbids landlock(7)") == (lists and kills), journal
+    assert journal.count("forbids memfd_secret(2)") == (lists and kills), journal
+    assert journal.count("forbids capset(2)") == (drops and kills and user == "root"), journal
+    assert "without an answer" not in journal
