@@ -7,8 +7,8 @@
 #include "lib/log.h"
 #include "supervisor/state.h"
 
-/* Level and text of each FLEET_REPORT. %g generation, %r reason, %s status, %d delay, %a the app or its
- * replica, %i the same where it is one of many steps. */
+/* Level and text of each FLEET_REPORT. %g generation, %r reason, %s status, %d delay, %w when that is over, %a
+ * the app or its replica, %i the same where it is one of many steps. */
 static const struct {
         enum log_level level;
         const char *text;
@@ -23,14 +23,14 @@ static const struct {
         [FLEET_REPORT_SUPERSEDED] = {LOG_NOTICE, "rotation to generation %g given up for a newer one"},
         [FLEET_REPORT_CANCELLED] = {LOG_NOTICE, "rotation to generation %g cancelled"},
         [FLEET_REPORT_FAILED] = {LOG_WARNING, "%a of generation %g failed: %r"},
-        [FLEET_REPORT_RETRY] = {LOG_NOTICE, "trying %a again in %d"},
+        [FLEET_REPORT_RETRY] = {LOG_NOTICE, "trying %a again %w"},
         [FLEET_REPORT_REVERTED] = {LOG_ERROR, "generation %g failed (%r): going back to the one before"},
         [FLEET_REPORT_RESTORED] = {LOG_NOTICE, "back on generation %g"},
         [FLEET_REPORT_COMMITTED] = {LOG_NOTICE, "rotation to generation %g done"},
         [FLEET_REPORT_HALTED] = {LOG_ERROR, "rotation to generation %g halted: %r"},
         [FLEET_REPORT_RESUMED] = {LOG_NOTICE, "going on with the way back to generation %g"},
         [FLEET_REPORT_NO_PREVIOUS] = {LOG_WARNING, "there is no generation to go back to"},
-        [FLEET_REPORT_RESTART] = {LOG_NOTICE, "restarting %a in %d"},
+        [FLEET_REPORT_RESTART] = {LOG_NOTICE, "restarting %a %w"},
         [FLEET_REPORT_ENDED] = {LOG_DEBUG, "%a ended with status %s"},
         [FLEET_REPORT_GAVE_UP] = {LOG_ERROR, "giving up: the app cannot be kept running (last status %s)"},
         [FLEET_REPORT_UNHEALTHY] = {LOG_WARNING, "%a is unhealthy; restart = no, so it is left alone"},
@@ -52,12 +52,20 @@ static const struct {
         [FLEET_REPORT_STOPPED] = {LOG_NOTICE, "%i has stopped"},
 };
 
+/* Did it end with the status of a success, although nobody had asked it to end? */
+static bool reason_is_success(const struct fleet_action *action) {
+        return action->reason == FLEET_REASON_EXITED && action->status == 0;
+}
+
 static void reason_format(const struct fleet_action *action, char out[static 96]) {
-        if (action->reason == FLEET_REASON_EXITED && action->status > EXIT_STATUS_SIGNAL_BASE) {
+        if (action->reason == FLEET_REASON_EXITED && action->is_signal) {
                 char name[SIGNAL_NAME_BYTES];
 
                 snprintf(out, 96, "killed by SIG%s, status %d",
                         signal_name(action->status - EXIT_STATUS_SIGNAL_BASE, name), action->status);
+        } else if (reason_is_success(action)) {
+                snprintf(out, 96, "ended by itself, with status 0%s",
+                        action->was_ready ? "" : ", before it was ready");
         } else if (action->reason == FLEET_REASON_EXITED || action->reason == FLEET_REASON_SPAWN) {
                 snprintf(out, 96, "%s, status %d", fleet_reason_name(action->reason), action->status);
         } else {
@@ -104,6 +112,10 @@ static int place_format(const struct supervisor *supervisor, char *out, size_t r
                 return snprintf(out, room, "%d", action->status);
         case 'd':
                 return snprintf(out, room, "%s", duration_format(action->delay_ns, duration));
+        case 'w':
+                if (action->delay_ns < NS_PER_US)
+                        return snprintf(out, room, "now");
+                return snprintf(out, room, "in %s", duration_format(action->delay_ns, duration));
         case 'r':
                 reason_format(action, buffer);
                 return snprintf(out, room, "%s", buffer);
@@ -164,11 +176,17 @@ static const char *elapsed_format(
         return out;
 }
 
+static const char *report_text(const struct supervisor *supervisor, const struct fleet_action *action) {
+        if (action->report == FLEET_REPORT_LOAD_FAILED && supervisor->generations.last == 0)
+                return "secrets not loaded; nothing was started";
+        if (action->report == FLEET_REPORT_FAILED && reason_is_success(action))
+                return "%a of generation %g %r";
+        return report_texts[report_kind(supervisor, action)].text;
+}
+
 void report_format(const struct supervisor *supervisor, const struct fleet_action *action,
         char out[static REPORT_LINE_BYTES]) {
-        bool is_first = action->report == FLEET_REPORT_LOAD_FAILED && supervisor->generations.last == 0;
-        const char *at = is_first ? "secrets not loaded; nothing was started"
-                                  : report_texts[report_kind(supervisor, action)].text;
+        const char *at = report_text(supervisor, action);
         size_t used = 0;
 
         for (; *at && used < REPORT_LINE_BYTES - 1; at++) {

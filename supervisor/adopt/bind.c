@@ -99,6 +99,10 @@ static int bind_adopt(struct adopt_request *call, const struct socket_address *a
                 ipv6_only = socket->ipv6_only;
         socket_address_format(address, text);
         if (socket_find(call, address, ipv6_only, &fd, &error) < 0) {
+                /* Made as the app's user, whose right it is that is missing. */
+                if (error.code == EACCES && socket_address_path(address))
+                        error_hint(&error, "its folder must be writable for the user of process %d",
+                                (int)call->thread);
                 error_wrap(&error, "give process %d a socket for %s", (int)call->thread, text);
                 log_error(call->tree->failure == error.code ? LOG_DEBUG : LOG_WARNING, &error);
                 call->tree->failure = error.code;

@@ -147,7 +147,10 @@ static void instance_event(
         struct fleet_instance *instance = instance_find(fleet, event->instance, &slot);
         if (!instance || (instance->state == INSTANCE_CLEARING && event->kind != FLEET_CLEARED))
                 return; /* of one that has ended nothing but its leftovers counts */
-        struct fleet_failure failure = {.reason = FLEET_REASON_EXITED, .status = event->status};
+        struct fleet_failure failure = {.reason = FLEET_REASON_EXITED,
+                .status = event->status,
+                .is_signal = event->is_signal,
+                .was_ready = instance->was_ready};
         const int64_t extended_ns = time_after(fleet->now_ns, event->delay_ns);
         if (event->kind == FLEET_SPAWNED && instance->state == INSTANCE_SPAWNING) {
                 instance->state = INSTANCE_BOOTING;

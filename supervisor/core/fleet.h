@@ -218,7 +218,8 @@ enum fleet_report {
 
 enum fleet_reason {
         FLEET_REASON_NONE,
-        FLEET_REASON_EXITED,    /* status: its exit status, 128+N for signal N */
+        /* status: its exit status, 128+N for signal N (is_signal); was_ready: it had been */
+        FLEET_REASON_EXITED,
         FLEET_REASON_SPAWN,     /* could not be started: status */
         FLEET_REASON_NOT_READY, /* not ready within ready_timeout_ns */
         FLEET_REASON_UNHEALTHY,
@@ -237,6 +238,7 @@ struct fleet_action {
         int64_t delay_ns;
         bool is_delivered;
         bool is_quiet;
+        bool is_signal, was_ready; /* FLEET_REASON_EXITED */
 };
 
 /* How many of every 'total of all weights' new connections a seat gets: the place of one generation in one

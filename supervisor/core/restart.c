@@ -174,8 +174,7 @@ void instance_failed(struct fleet *fleet, struct fleet_actions *actions, struct 
         struct fleet_instance *instance, const struct fleet_failure *failure) {
         instance->has_failed = true;
         struct fleet_action *report = report_instance(fleet, actions, FLEET_REPORT_FAILED, slot, instance);
-        report->reason = failure->reason;
-        report->status = failure->status;
+        failure_note(report, failure);
 
         const bool is_of_target = generation_is(fleet, fleet->target, instance->generation);
         const bool is_of_stable = generation_is(fleet, fleet->stable, instance->generation);

@@ -188,8 +188,7 @@ static void report_failure(struct fleet *fleet, struct fleet_actions *actions, e
         struct fleet_action *action = action_add(actions, FLEET_DO_REPORT);
         action->report = report;
         action->generation = generation_number(fleet, fleet->target);
-        action->reason = failure->reason;
-        action->status = failure->status;
+        failure_note(action, failure);
 }
 
 void rollout_halt(struct fleet *fleet, struct fleet_actions *actions, const struct fleet_failure *failure) {

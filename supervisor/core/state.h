@@ -145,7 +145,17 @@ struct fleet_failure {
         enum fleet_reason reason;
         int32_t status;
         bool is_permanent;
+        bool is_signal, was_ready; /* what a report of it says beside the status */
 };
+
+/* Into the report that is about it. */
+static inline void failure_note(struct fleet_action *report, const struct fleet_failure *failure) {
+        report->reason = failure->reason;
+        report->status = failure->status;
+        report->is_signal = failure->is_signal;
+        report->was_ready = failure->was_ready;
+}
+
 void instance_failed(struct fleet *fleet, struct fleet_actions *actions, struct fleet_slot *slot,
         struct fleet_instance *instance, const struct fleet_failure *failure);
 

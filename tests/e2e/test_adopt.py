@@ -253,6 +253,29 @@ def test_the_file_of_a_socket_is_the_apps_and_stays_when_it_is_removed(user: str
         assert not path.exists()
 
 
+REFUSED = """
+listener = socket.socket(socket.AF_UNIX)
+try:
+    listener.bind(sys.argv[1])
+except OSError as error:
+    print("refused", errno.errorcode[error.errno])
+time.sleep(1000)
+"""
+
+
+@as_root
+def test_a_folder_that_the_apps_user_may_not_write_is_told_as_that(open_path: Path) -> None:
+    """The file is made with the app's rights: that tacet itself might make it helps nobody."""
+    path = open_path / "app.sock"
+    options = ["--user", "65534", "--group", "65534"]
+    with adopting(path, options=options, show=[*script(open_path, REFUSED), str(path)], cwd="/") as running:
+        hint, answer = running.lines_with("its folder must be writable for the user of process", "^refused")
+        assert hint.endswith(f" {running.child}")
+        assert answer == "refused EACCES"
+        running.signal(signal.SIGTERM)
+        running.wait()
+
+
 # ---- wrong and hostile use ----
 
 WRONG = """

@@ -36,8 +36,9 @@ def gaps(path: Path) -> list[float]:
 
 def delays_in(log: str) -> list[float]:
     """The delays that were announced, in seconds: what was left of them at that moment."""
-    units = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
-    return [int(number) * units[unit] for number, unit in re.findall(r"restarting the app in (\d+)(us|ms|s)\b", log)]
+    units = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "": 0.0}
+    found = re.findall(r"restarting the app (?:in (\d+)(us|ms|s)\b|now)", log)
+    return [int(number or 0) * units[unit] for number, unit in found]
 
 
 def test_without_a_policy_nothing_is_restarted(pid1: bool, tmp_path: Path) -> None:
@@ -134,7 +135,7 @@ def test_a_crashed_program_is_back_soon(pid1: bool) -> None:
         for _ in range(10):
             time.sleep(0.02)
             os.kill(running.child, signal.SIGKILL)
-            assert delays_in(running.line_with("restarting the app in ")) <= [0.0015]
+            assert delays_in(running.line_with("restarting the app (in|now)")) <= [0.0015]
             running.line_with("^ready")
 
 
@@ -179,3 +180,31 @@ def test_a_time_namespace_changes_no_delay(tmp_path: Path) -> None:
         assert run([*command, "--", *noting(note, "exit 1")]).returncode == 1
         assert sum(gaps(note)) >= 0.45, gaps(note)
         note.unlink()
+
+
+def test_a_status_above_128_is_no_signal(tmp_path: Path) -> None:
+    """lighttpd ends with 255 by itself: only what was killed is said to have been, by the very same number."""
+    note = tmp_path / "starts"
+    script = f"case $(wc -l < {note}) in 1) exit 255;; 2) exit 137;; 3) kill -9 $$;; *) exit 0;; esac"
+    done = run([TACET, "run", "--restart", "on-failure", "--restart-delay", "10ms", "--", *noting(note, script)])
+    failures = [line.partition("failed: ")[2] for line in done.stderr.splitlines() if "failed: " in line]
+    assert failures == ["exited, status 255", "exited, status 137", "killed by SIGKILL, status 137"], done.stderr
+
+
+def test_a_restart_without_a_delay_is_now(tmp_path: Path) -> None:
+    """An app that was up for longer than the delay: nothing of it is left, which is no number."""
+    note = tmp_path / "starts"
+    script = f"sleep 0.1; [ $(wc -l < {note}) -ge 2 ] || exit 9"
+    options = ["--restart", "on-failure", "--restart-delay", "1ms"]
+    done = run([TACET, "run", *options, "--", *noting(note, script)])
+    assert "restarting the app now\n" in done.stderr, done.stderr
+
+
+def test_an_end_with_status_0_is_told_in_plain_words() -> None:
+    """Nothing has failed with status 0: it ended by itself, and perhaps too early."""
+    options = ["--restart", "always", "--restart-delay", "1ms", "--restart-limit", "1"]
+    done = run([TACET, "run", *options, "--", "true"])
+    assert "the app of generation 0 ended by itself, with status 0\n" in done.stderr, done.stderr
+    done = run([TACET, "run", *options, "--ready", "delay", "--ready-delay", "1h", "--", "true"])
+    assert "the app of generation 0 ended by itself, with status 0, before it was ready\n" in done.stderr, done.stderr
+    assert "failed" not in done.stderr
