@@ -10,6 +10,7 @@
 
 #include "lib/duration.h"
 #include "lib/log.h"
+#include "supervisor/control/server.h"
 #include "supervisor/process/descendants.h"
 #include "supervisor/state.h"
 
@@ -36,8 +37,21 @@ static void remaining_wait(struct supervisor *supervisor, int64_t deadline_ns, b
                 !(until_told && supervisor->is_told_to_stop)) {
                 loop_wait(&supervisor->loop, supervisor->children.is_due ? 0 : deadline_ns);
                 facts_forget(&supervisor->facts); /* the fleet is over */
+                while (control_serve())
+                        facts_forget(&supervisor->facts);
                 children_reap(&supervisor->children);
         }
+}
+
+/* exit_when = all. With secrets it is worth knowing that this was their last generation. */
+static void all_wait(struct supervisor *supervisor) {
+        children_reap(&supervisor->children);
+        if (supervisor->children.has_none)
+                return;
+        log_write(supervisor->settings->load ? LOG_NOTICE : LOG_INFO,
+                "the app's main process has ended; what it started goes on, and cannot be rotated: "
+                "tacet waits for its end (exit_when = all)");
+        remaining_wait(supervisor, NS_FOREVER, true);
 }
 
 void remaining_end(struct supervisor *supervisor) {
@@ -47,7 +61,8 @@ void remaining_end(struct supervisor *supervisor) {
         if (settings->ends_group)
                 groups_signal(supervisor, SIGTERM);
         if (settings->waits_for_all)
-                remaining_wait(supervisor, NS_FOREVER, true);
+                all_wait(supervisor);
+        control_close();
         manager_ending(&supervisor->manager, supervisor->exit_status);
         children_reap(&supervisor->children);
         if (supervisor->children.has_none)

@@ -7,6 +7,8 @@
 #include "lib/log.h"
 #include "supervisor/state.h"
 
+#define REASON_BYTES 160
+
 /* Level and text of each FLEET_REPORT. %g generation, %r reason, %s status, %d delay, %w when that is over, %a
  * the app or its replica, %i the same where it is one of many steps. */
 static const struct {
@@ -57,19 +59,32 @@ static bool reason_is_success(const struct fleet_action *action) {
         return action->reason == FLEET_REASON_EXITED && action->status == 0;
 }
 
-static void reason_format(const struct fleet_action *action, char out[static 96]) {
+/* What to do about it stands in the same line: it is the whole remedy. */
+static void background_format(const struct supervisor *supervisor, char out[static REASON_BYTES]) {
+        const char *foreground = supervisor->settings->foreground;
+
+        snprintf(out, REASON_BYTES, "%s: run it in the foreground (%s)",
+                fleet_reason_name(FLEET_REASON_BACKGROUND),
+                foreground ? foreground : "most programs have an option or a setting for that");
+}
+
+static void reason_format(const struct supervisor *supervisor, const struct fleet_action *action,
+        char out[static REASON_BYTES]) {
         if (action->reason == FLEET_REASON_EXITED && action->is_signal) {
                 char name[SIGNAL_NAME_BYTES];
 
-                snprintf(out, 96, "killed by SIG%s, status %d",
+                snprintf(out, REASON_BYTES, "killed by SIG%s, status %d",
                         signal_name(action->status - EXIT_STATUS_SIGNAL_BASE, name), action->status);
         } else if (reason_is_success(action)) {
-                snprintf(out, 96, "ended by itself, with status 0%s",
+                snprintf(out, REASON_BYTES, "ended by itself, with status 0%s",
                         action->was_ready ? "" : ", before it was ready");
+        } else if (action->reason == FLEET_REASON_BACKGROUND) {
+                background_format(supervisor, out);
         } else if (action->reason == FLEET_REASON_EXITED || action->reason == FLEET_REASON_SPAWN) {
-                snprintf(out, 96, "%s, status %d", fleet_reason_name(action->reason), action->status);
+                snprintf(out, REASON_BYTES, "%s, status %d", fleet_reason_name(action->reason),
+                        action->status);
         } else {
-                snprintf(out, 96, "%s", fleet_reason_name(action->reason));
+                snprintf(out, REASON_BYTES, "%s", fleet_reason_name(action->reason));
         }
 }
 
@@ -99,7 +114,7 @@ static int step_format(
 /* Expand one %x; returns how many characters were wanted. */
 static int place_format(const struct supervisor *supervisor, char *out, size_t room, char what,
         const struct fleet_action *action) {
-        char buffer[96], duration[32];
+        char buffer[REASON_BYTES], duration[32];
 
         switch (what) {
         case 'a':
@@ -117,7 +132,7 @@ static int place_format(const struct supervisor *supervisor, char *out, size_t r
                         return snprintf(out, room, "now");
                 return snprintf(out, room, "in %s", duration_format(action->delay_ns, duration));
         case 'r':
-                reason_format(action, buffer);
+                reason_format(supervisor, action, buffer);
                 return snprintf(out, room, "%s", buffer);
         default:
                 return 0;
@@ -138,7 +153,8 @@ static enum fleet_report report_kind(const struct supervisor *supervisor, const 
 
 /* The report's level. Without restarts a plain init is silent: its exit status tells. */
 static enum log_level report_level(const struct supervisor *supervisor, const struct fleet_action *action) {
-        bool is_plain = supervisor->settings->fleet.restart == FLEET_RESTART_NO;
+        bool is_plain = supervisor->settings->fleet.restart == FLEET_RESTART_NO &&
+                        action->reason != FLEET_REASON_BACKGROUND;
 
         if (is_plain && (action->report == FLEET_REPORT_FAILED || action->report == FLEET_REPORT_GAVE_UP))
                 return LOG_INFO;

@@ -167,6 +167,7 @@ static void launcher_room_open(struct supervisor *supervisor) {
                 .stop_signal = settings->stop_signal,
                 .drain_signal = settings->drain_signal,
                 .reload_signal = settings->reload_signal,
+                .minds_background = settings->minds_background,
                 .passed = settings->passed,
                 .passed_count = settings->passed_count};
 
@@ -257,6 +258,7 @@ static void fleet_open(struct supervisor *supervisor) {
         struct fleet_settings *fleet = &supervisor->fleet_settings;
 
         *fleet = supervisor->settings->fleet;
+        fleet->is_daemon = supervisor->settings->foreground != NULL;
         adopt_try(&supervisor->rules, fleet);
         listeners_kept_begin(&supervisor->listeners);
         fleet->is_steered = listeners_are_steered(&supervisor->listeners);
@@ -370,7 +372,9 @@ int supervisor_run(const struct supervisor_settings *settings) {
                 turn(supervisor);
                 manager_update(&supervisor->manager);
         }
-        control_close();
+        /* As long as the service lives in processes that the app has left, it can be asked about. */
+        if (!settings->waits_for_all)
+                control_close();
         manager_files_leave(&supervisor->manager);
         listeners_close(&supervisor->listeners);
         remaining_end(supervisor);

@@ -92,6 +92,10 @@ static void signal_handle(struct supervisor *supervisor, const struct signalfd_s
         log_write(LOG_DEBUG, "signal %s from process %u", signal_name(received, name), info->ssi_pid);
         if (received == SIGHUP)
                 manager_reload_asked(&supervisor->manager);
+        if (received == SIGHUP && supervisor->settings->load && supervisor->is_over) {
+                log_write(LOG_WARNING, "no rotation: the app's main process has ended");
+                return;
+        }
         if (received == SIGHUP && supervisor->settings->load) {
                 facts_push(&supervisor->facts, time_now_ns(), (struct fleet_event){.kind = FLEET_RELOAD});
                 return;

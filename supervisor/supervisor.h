@@ -41,6 +41,8 @@ struct supervisor_settings {
         bool waits_for_all;           /* after the app's end wait until every descendant has left by itself */
         bool ends_group;              /* after the app's end send TERM to what is left of its process group */
         bool suspends_itself;         /* on SIGTSTP, SIGTTIN, SIGTTOU stop as well, after forwarding */
+        bool minds_background;        /* an app that goes into the background has failed */
+        const char *foreground;       /* what to write against that, for this app; NULL: not known */
         bool reports_reaped;          /* one log line per adopted orphan that ended */
         bool keeps_directory;         /* another start may follow: stay in the working directory */
         int64_t remaining_timeout_ns; /* TERM to KILL for the descendants that the app left behind */

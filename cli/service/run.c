@@ -13,6 +13,7 @@
 #include "cli/common/startup.h"
 #include "cli/common/terminal.h"
 #include "cli/service/verbs.h"
+#include "conf/known.h"
 #include "lib/log.h"
 #include "supervisor/supervisor.h"
 
@@ -40,6 +41,9 @@ int verb_run(int argc, char **argv) {
                 manager_settings_read(&verb.service.settings.manager);
                 verb.service.settings.manager.forwards_status =
                         verb.config.service.notify_forward == CONFIG_NOTIFY_FORWARD_STATUS;
+                /* Whoever waits for processes that live on, or starts tacet as a plain init, wants it so. */
+                verb.service.settings.minds_background = verb.config.service.exit_when == CONFIG_EXIT_MAIN;
+                verb.service.settings.foreground = known_foreground(&verb.config);
                 if (supervisor_check(&verb.service.settings, true, &error) < 0)
                         status = cli_error_exit(&error);
                 else /* at its end the kernel takes back everything: nobody waits for a tidy heap */

@@ -41,7 +41,7 @@ static const char interface_tacet[] =
         "\n"
         "# left: a newer generation that was left for the one that runs, and how long ago\n"
         "# generation: the one known to work; target: the one that shall run everywhere\n"
-        "# phase: starting, idle, rolling, reverting, halted, stopping\n"
+        "# phase: starting, idle, rolling, reverting, halted, stopping, over (exit_when = all waits)\n"
         "method Status() -> (version: string, pid: int, phase: string, loading: bool, generation: ?int,\n"
         "  target: ?int, previous: ?int, left: ?int, left_ms: ?int, replicas: int, live: int, ready: int, "
         "available: int,\n"

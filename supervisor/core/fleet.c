@@ -141,6 +141,14 @@ static void instance_drained(struct fleet *fleet, struct fleet_actions *actions,
         instance_stop(fleet, actions, instance);
 }
 
+/* Its own end is not that of the service: it has left that to a process of which nobody hears. */
+static bool is_in_background(
+        const struct fleet *fleet, const struct fleet_instance *instance, const struct fleet_event *event) {
+        return event->is_detached && !event->is_signal && event->status == 0 &&
+               instance_is_staying(instance) &&
+               (instance->state != INSTANCE_AVAILABLE || fleet->settings.is_daemon);
+}
+
 static void instance_event(
         struct fleet *fleet, struct fleet_actions *actions, const struct fleet_event *event) {
         struct fleet_slot *slot = NULL;
@@ -168,6 +176,10 @@ static void instance_event(
                 instance_unhealthy(fleet, actions, slot, instance);
         } else if (event->kind == FLEET_EXITED) {
                 failure.status += event->is_signal ? SIGNAL_STATUS_BASE : 0;
+                if (is_in_background(fleet, instance, event)) {
+                        failure.reason = FLEET_REASON_BACKGROUND;
+                        failure.status = STATUS_FAILED;
+                }
                 instance_gone(fleet, actions, slot, instance, &failure, event->has_leftovers);
         } else if (event->kind == FLEET_IDLE) {
                 instance_drained(fleet, actions, slot, instance, FLEET_REPORT_DRAINED);

@@ -58,6 +58,8 @@ struct fleet_settings {
         /* running instances are signalled to read new content, instead of being replaced; not with
          * is_steered */
         bool is_signalled;
+        /* a program that is known to go into the background when nothing keeps it from that */
+        bool is_daemon;
         /* share of new connections that the first available instance of a rollout gets; 0: no canary */
         uint32_t canary_percent;
 
@@ -102,7 +104,8 @@ enum fleet_event_kind {
         FLEET_EXTEND,    /* instance asks for `delay_ns` from now to become ready (EXTEND_TIMEOUT_USEC) */
         FLEET_UNHEALTHY, /* instance: its probes failed as often as they may; final for this instance */
         /* instance, is_signal, status: exit code or signal number, reaped; has_leftovers: processes that it
-         * started live on and are being ended, CLEARED follows when nothing is left */
+         * started live on and are being ended, CLEARED follows when nothing is left; is_detached: some of
+         * what lives on has taken a session of its own */
         FLEET_EXITED,
         FLEET_CLEARED, /* instance: nothing that it started is left */
         FLEET_EMPTY,   /* instance: since EMPTY its accept queue has been empty long enough */
@@ -135,6 +138,7 @@ struct fleet_event {
         bool is_permanent;
         bool is_signal;
         bool has_leftovers;
+        bool is_detached;
         bool is_hard;
         bool is_at_once;
         bool is_delivered;
@@ -223,6 +227,9 @@ enum fleet_reason {
         FLEET_REASON_SPAWN,     /* could not be started: status */
         FLEET_REASON_NOT_READY, /* not ready within ready_timeout_ns */
         FLEET_REASON_UNHEALTHY,
+        /* ended as if all was well, before it had proved itself or as a program that is known for it, and
+         * what is to serve lives on where nobody sees it end: no success. status: as if it had failed */
+        FLEET_REASON_BACKGROUND,
         FLEET_REASON_TOO_SLOW, /* the rollout took longer than progress_timeout_ns */
 };
 

@@ -152,6 +152,6 @@ const char *fleet_phase_name(enum fleet_phase phase) {
 
 const char *fleet_reason_name(enum fleet_reason reason) {
         static const char *const names[] = {"none", "exited", "could not be started", "not ready in time",
-                "unhealthy", "rollout too slow"};
+                "unhealthy", "went into the background", "rollout too slow"};
         return (size_t)reason < sizeof names / sizeof names[0] ? names[reason] : "unknown";
 }

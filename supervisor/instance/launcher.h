@@ -22,6 +22,7 @@ struct launcher_settings {
         int stop_signal;                  /* of STOP; replaced when another stop signal asks for the end */
         int drain_signal;                 /* sent before it where the core leaves time to drain; 0: none */
         int reload_signal;                /* tells the app to read its secrets again */
+        bool minds_background;            /* look whether an app that ends has gone into the background */
         const struct passed_descriptor *passed; /* borrowed */
         size_t passed_count;
 };

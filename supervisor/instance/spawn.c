@@ -167,8 +167,15 @@ static void failure_push(const struct launcher *launcher, const struct instance 
         spawn_failed_push(launcher, instance->number, error.status, failure_is_permanent(&instance->failure));
 }
 
-static void exit_push(
-        const struct launcher *launcher, struct instance *instance, int wait_status, bool has_leftovers) {
+/* Nobody has told it to end, and it says that all is well. */
+static bool is_detached(const struct launcher *launcher, const struct instance *instance, int wait_status) {
+        return launcher->settings.minds_background && WIFEXITED(wait_status) &&
+               WEXITSTATUS(wait_status) == 0 && !instance->is_ending &&
+               tree_is_detached(launcher->rooms.trees, instance);
+}
+
+static void exit_push(const struct launcher *launcher, struct instance *instance, int wait_status,
+        bool has_leftovers, bool has_detached) {
         bool is_signal = WIFSIGNALED(wait_status);
 
         spawned_push(launcher, instance);
@@ -177,6 +184,7 @@ static void exit_push(
                         .instance = instance->number,
                         .is_signal = is_signal,
                         .has_leftovers = has_leftovers,
+                        .is_detached = has_detached,
                         .status = is_signal ? WTERMSIG(wait_status) : WEXITSTATUS(wait_status)});
 }
 
@@ -185,7 +193,7 @@ static void instance_on_ended(struct child *child, int wait_status) {
         struct launcher *launcher = child->owner;
         struct instance *instance = instance_of_child(child);
         const struct launcher_rooms *rooms = &launcher->rooms;
-        bool has_leftovers;
+        bool has_leftovers, has_detached;
 
         status_drain(launcher, instance);
         if (instance->status.fd >= 0)
@@ -193,11 +201,12 @@ static void instance_on_ended(struct child *child, int wait_status) {
         terminal_take_back(rooms->terminal, instance->pid);
         loop_timer_clear(rooms->loop, &instance->drain);
         instance->is_used = false;
+        has_detached = is_detached(launcher, instance, wait_status);
         has_leftovers = tree_ended(rooms->trees, instance);
         if (instance->has_failure)
                 failure_push(launcher, instance);
         else
-                exit_push(launcher, instance, wait_status, has_leftovers);
+                exit_push(launcher, instance, wait_status, has_leftovers, has_detached);
         readiness_ended(rooms->gate, instance);
 }
 

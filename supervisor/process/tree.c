@@ -112,6 +112,35 @@ static bool rest_claims(const void *owner, const struct descendant_orphan *orpha
                !is_marked_of_another(rest, orphan) && !may_be_of_another(rest, orphan);
 }
 
+/* What is looked for in what an instance left behind: see tree_is_detached(). */
+struct detachment {
+        struct tree_rest rest;
+        bool is_found;
+};
+
+static bool detachment_look(const void *owner, const struct descendant_orphan *orphan) {
+        struct detachment *detachment = (void *)(uintptr_t)owner; // NOLINT: made by tree_is_detached()
+
+        if (!rest_claims(&detachment->rest, orphan))
+                return false;
+        detachment->is_found |= orphan->session != getsid(0);
+        return true;
+}
+
+bool tree_is_detached(const struct trees *trees, const struct instance *instance) {
+        struct detachment detachment = {
+                .rest = {.trees = (struct trees *)(uintptr_t)trees, // NOLINT: only read
+                        .pid = instance->pid,
+                        .number = instance->number,
+                        .started_ticks = instance->started_ticks}};
+        const struct descendant_tree tree = {
+                .root = instance->pid, .claim = detachment_look, .owner = &detachment};
+
+        if (children_are_none())
+                return false; /* nearly always, and it saves the walk through /proc */
+        return descendants_signal_tree(&tree, 0) > 0 && detachment.is_found;
+}
+
 /* Is the number that the instance had another one's by now? */
 static bool pid_is_taken(const struct trees *trees, pid_t pid, uint64_t number) {
         const struct instance *other = instance_by_pid(trees->rooms.instances, pid);

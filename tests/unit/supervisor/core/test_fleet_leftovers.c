@@ -166,6 +166,61 @@ static void test_a_way_back_that_leads_nowhere_is_no_success(void **state) {
         expect("(failed 3 exited) (ended 3 125) exit 125");
 }
 
+static void exited_detached(uint64_t instance, int32_t status) {
+        tell((struct fleet_event){
+                .kind = FLEET_EXITED, .instance = instance, .status = status, .is_detached = true});
+}
+
+static void begin_ready(const struct fleet_settings *settings) {
+        fleet_begin(settings);
+        start();
+        loaded(1, 'a');
+        ready(1);
+        expect("load 1 spawn 1 g1");
+}
+
+static void test_an_end_in_the_background_is_no_success_before_it_is_available(void **state) {
+        struct fleet_settings settings = settings_restart();
+        (void)state;
+        begin_ready(&settings);
+        exited_detached(1, 0);
+        expect("(failed 1 went into the background 125) (ended 1 125) exit 125");
+        settings.restart = FLEET_RESTART_ON_FAILURE;
+        begin_ready(&settings);
+        exited_detached(1, 0);
+        expect("(failed 1 went into the background 125) (restart 1 later)");
+}
+
+static void test_what_was_available_may_leave_something_behind_unless_it_is_a_daemon(void **state) {
+        struct fleet_settings settings = settings_restart();
+        (void)state;
+        begin_ready(&settings);
+        later(1 * S);
+        expect("(started g1)");
+        exited_detached(1, 0);
+        expect("(failed 1 exited) (ended 1) exit 0");
+        settings.is_daemon = true;
+        begin_ready(&settings);
+        later(1 * S);
+        expect("(started g1)");
+        exited_detached(1, 0);
+        expect("(failed 1 went into the background 125) (ended 1 125) exit 125");
+}
+
+static void test_another_status_and_an_end_that_was_asked_for_stay_what_they_are(void **state) {
+        struct fleet_settings settings = settings_restart();
+        (void)state;
+        settings.is_daemon = true;
+        begin_ready(&settings);
+        exited_detached(1, 3);
+        expect("(failed 1 exited 3) (ended 1 3) exit 3");
+        begin_ready(&settings);
+        stop();
+        expect("(stopping) stop 1");
+        exited_detached(1, 0);
+        expect("exit 0");
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_the_new_one_is_started_when_nothing_of_the_old_one_is_left),
@@ -179,6 +234,9 @@ int main(void) {
                 cmocka_unit_test(test_a_further_exit_and_an_unknown_clearing_change_nothing),
                 cmocka_unit_test(test_it_is_shown_as_clearing),
                 cmocka_unit_test(test_a_way_back_that_leads_nowhere_is_no_success),
+                cmocka_unit_test(test_an_end_in_the_background_is_no_success_before_it_is_available),
+                cmocka_unit_test(test_what_was_available_may_leave_something_behind_unless_it_is_a_daemon),
+                cmocka_unit_test(test_another_status_and_an_end_that_was_asked_for_stay_what_they_are),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
