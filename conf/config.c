@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "conf/expand.h"
 #include "conf/memory.h"
 #include "conf/named.h"
 #include "conf/schema.h"
@@ -137,8 +138,13 @@ static int given_make_room(struct config *config, struct error *error) {
 }
 
 /* An empty text is refused, not taken for "not set": it is a variable that was never filled in. */
-static int set_text(const struct schema_row *row, const char *value, char **out, struct error *error) {
-        return *value ? text_copy(out, value, error) : error_set(error, 0, "%s is empty", row->key);
+static int set_text(
+        const struct schema_row *row, const char *value, bool is_option, char **out, struct error *error) {
+        if (!*value)
+                return error_set(error, 0, "%s is empty", row->key);
+        if (row->is_expanded && !is_option && expand_check(value, row->key, error) < 0)
+                return -1;
+        return text_copy(out, value, error);
 }
 
 static int check_words(
@@ -170,7 +176,8 @@ static int set_words(const struct schema_row *row, const char *value, bool is_op
                                                            : words_split(words, value, error);
         if (result < 0)
                 return error_wrap(error, "%s", row->key);
-        if (check_words(row, words, former, error) < 0) {
+        if (check_words(row, words, former, error) < 0 ||
+                (row->is_expanded && !is_option && expand_words(words, former, row->key, error) < 0)) {
                 words_truncate(words, former);
                 return -1;
         }
@@ -186,7 +193,7 @@ static int set_value(
         if (value_is_scalar(row->type))
                 return value_parse(row, value, out, error);
         if (row->type == SCHEMA_TEXT || row->type == SCHEMA_PATH)
-                return set_text(row, value, out, error);
+                return set_text(row, value, is_option, out, error);
         return set_words(row, value, is_option, out, error);
 }
 

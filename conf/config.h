@@ -83,6 +83,7 @@ enum config_ipv6_only { CONFIG_IPV6_ONLY_AUTO, CONFIG_IPV6_ONLY_YES, CONFIG_IPV6
 struct config_words {
         char **at;
         size_t count;
+        size_t expanded; /* the first so many have %g and %r: conf/expand.h */
 };
 
 /* setrlimit(2): what an app begins with. */
@@ -235,7 +236,8 @@ struct config {
         size_t identity_count;
         struct config_socket *sockets;
         size_t socket_count;
-        char *path; /* of the file that was read, or NULL */
+        char *path;           /* of the file that was read, or NULL */
+        bool expands_options; /* --expand */
         struct config_given *given;
         size_t given_count, given_room;
 };

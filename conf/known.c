@@ -35,7 +35,7 @@ struct known_server {
         .foreground = "-F", .is_daemon = true, .stays = {"-F", "--nodaemonize"},                             \
         .leaves = {"-D", "--daemonize"}
 #define LEAVES_BY_D .foreground = "leave -D out", .leaves = {"-D", "--daemon", "--daemonize"}
-#define REDIS       .owns_data = true, .foreground = "leave --daemonize yes out", .leaves = {"--daemonize yes"}
+#define REDIS       .owns_data = true, .foreground = "leave --daemonize out", .leaves = {"--daemonize yes"}
 
 static const struct known_server servers[] = {
         {.name = "nginx",
@@ -130,8 +130,8 @@ static const struct known_server *server_of(const struct config *config) {
         return NULL;
 }
 
-/* An option stands alone, or with its value behind = or in the next word; what is no option may stand anywhere
- * in a word. The last word is followed by NULL. */
+/* An option stands alone, or with its value behind = or in the next word; what is no option may stand
+ * anywhere in a word. The last word is followed by NULL. */
 static bool word_has(char *const *word, const char *mark) {
         size_t length = strcspn(mark, " ");
 

@@ -146,12 +146,13 @@ static_assert(sizeof(enum config_restart) == sizeof(unsigned), "an enum member i
 #define LIMIT(name, resource, help_)                                                                         \
         ROW("sandbox", "limit_" name, SCHEMA_LIMIT, AT(sandbox.limits[resource]), NULL, FILE_RUN_EXEC,       \
                 "limit-" name, help_, .words = NULL)
-#define NO_MORE .words = NULL
+#define NO_MORE  .words = NULL
+#define EXPANDED .is_expanded = true
 
 /* clang-format off */
 const struct schema_row schema_rows[] = {
         ROW("service", "command", SCHEMA_COMMAND, AT(service.command), NULL, SCHEMA_IN_FILE, NULL,
-                "the program and its arguments, split into words; no shell, no variables", NO_MORE),
+                "the program and its arguments, split into words; no shell, no variables", EXPANDED),
         ROW("service", "user", SCHEMA_TEXT, AT(service.user), NULL, FILE_RUN_EXEC, "user",
                 "run the app as this user (name or number)", NO_MORE),
         ROW("service", "group", SCHEMA_TEXT, AT(service.group), NULL, FILE_RUN_EXEC, "group",
@@ -159,7 +160,7 @@ const struct schema_row schema_rows[] = {
         ROW("service", "supplementary_groups", SCHEMA_WORDS, AT(service.supplementary_groups), NULL,
                 FILE_RUN_EXEC, "supplementary-groups", "further groups of the app", NO_MORE),
         ROW("service", "directory", SCHEMA_PATH, AT(service.directory), NULL, FILE_RUN_EXEC, "directory",
-                "working directory of the app", NO_MORE),
+                "working directory of the app", EXPANDED),
         ROW("service", "umask", SCHEMA_MODE, AT(service.umask), NULL, FILE_RUN_EXEC, "umask",
                 "file mode mask of the app", NO_MORE),
         ROW("service", "clear_env", SCHEMA_BOOLEAN, AT(service.clear_env), "no", FILE_RUN_EXEC, "clear-env",
@@ -167,7 +168,7 @@ const struct schema_row schema_rows[] = {
         ROW("service", "pass_env", SCHEMA_NAMES, AT(service.pass_env), NULL, FILE_RUN_EXEC, "pass-env",
                 "inherited variables that clear_env lets through: NAME or PREFIX*", NO_MORE),
         ROW("service", "environment", SCHEMA_SETTINGS, AT(service.environment), NULL, FILE_RUN_EXEC, "env",
-                "settings of the app that are not secret: NAME=VALUE", NO_MORE),
+                "settings of the app that are not secret: NAME=VALUE", EXPANDED),
         ROW("service", "on_conflict", SCHEMA_ENUM, AT(service.on_conflict), "replace", FILE_RUN_EXEC,
                 "on-conflict", "when a secret is also an inherited variable", .words = conflict_words),
         ROW("service", "terminal", SCHEMA_ENUM, AT(service.terminal), "auto", FILE_RUN, "terminal",

@@ -4,6 +4,7 @@
  * one-line help. The parser, the options of run and exec, `--help`, the manual's lint and the tests all read
  * it. */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -55,6 +56,7 @@ struct schema_row {
         const char *help;         /* one line, no full stop */
         int64_t minimum, maximum; /* NUMBER, DURATION, SIZE */
         const struct schema_word *words;
+        bool is_expanded; /* in a file: conf/expand.h */
 };
 
 extern const struct schema_row schema_rows[];

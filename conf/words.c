@@ -48,6 +48,8 @@ void words_truncate(struct config_words *words, size_t count) {
                 config_memory_free(words->at[--words->count]);
                 words->at[words->count] = NULL;
         }
+        if (words->expanded > count)
+                words->expanded = count;
 }
 
 void words_deinit(struct config_words *words) {

@@ -8,9 +8,9 @@
 
 /* Split `text` and append to `words`. Blanks separate; "..." and '...' hold blanks and may stand in the
  * middle of a word; a backslash, in quotes or not, begins \a \b \f \n \r \s (space) \t \v \\ \" \' \xHH or
- * \NNN (octal). `$`, `%`, `;`, `*` and all other characters are themselves. An unknown escape, a NUL, an
- * open quote are errors. Returns 0, or -1 with error (which says the column, never a word) and `words` as
- * it was. */
+ * \NNN (octal). `$`, `%` (see conf/expand.h), `;`, `*` and all other characters are themselves. An unknown
+ * escape, a NUL, an open quote are errors. Returns 0, or -1 with error (which says the column, never a word)
+ * and `words` as it was. */
 int words_split(struct config_words *words, const char *text, struct error *error);
 
 /* Append a copy of one word, as it is. Returns 0, or -1 with error (CONFIG_WORDS_MAX, or no memory) and

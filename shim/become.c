@@ -412,8 +412,27 @@ static int (*const steps[])(struct becoming *) = {
 };
 static_assert(sizeof steps / sizeof *steps == LAUNCH_STAGE_COUNT, "one step per stage");
 
+/* The words of this very start. Returns -1 when there is no memory. */
+static int spec_expand(const struct launch_spec *spec, struct launch_spec *out) {
+        const struct launch_expansion *expansion = &spec->expansion;
+
+        *out = *spec;
+        if (expansion->arguments)
+                out->argv = expand_list(spec->argv, expansion->arguments, expansion);
+        if (expansion->settings)
+                out->environment.settings =
+                        expand_list(spec->environment.settings, expansion->settings, expansion);
+        if (expansion->has_directory)
+                out->directory = expand_text(spec->directory, expansion);
+        return out->argv && (!expansion->settings || out->environment.settings) &&
+                               (!expansion->has_directory || out->directory)
+                       ? 0
+                       : -1;
+}
+
 void launch_become(const struct launch_spec *spec, struct environment *environment, int *own_fd, pid_t parent,
         launch_note_handler *on_note, void *context, struct launch_message *out) {
+        struct launch_spec expanded;
         struct becoming becoming = {
                 .spec = spec,
                 .parent = parent,
@@ -424,6 +443,12 @@ void launch_become(const struct launch_spec *spec, struct environment *environme
                 .has_environment = environment != NULL,
         };
 
+        *out = (struct launch_message){.kind = LAUNCH_FAILED, .stage = LAUNCH_ARGUMENTS, .code = ENOMEM};
+        if (expansion_is_wanted(&spec->expansion)) {
+                if (spec_expand(spec, &expanded) < 0)
+                        return;
+                becoming.spec = &expanded;
+        }
         if (environment)
                 becoming.environment = *environment;
         *out = (struct launch_message){.kind = LAUNCH_FAILED};

@@ -95,6 +95,7 @@ int launch_start(const struct launch_spec *spec, struct launch_process *out, str
         int ends[2];
         pid_t pid;
 
+        assert(!spec->suspends_parent || !expansion_is_wanted(&spec->expansion));
         assert(!spec->suspends_parent || (!spec->secrets && !spec->descriptor_count && !spec->variables));
         if (pipe2(ends, O_CLOEXEC) < 0)
                 return error_set(error, errno, "make the status pipe of the app (pipe2)");

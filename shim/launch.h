@@ -19,6 +19,7 @@
 #include "secrets/bundle.h"
 #include "secrets/load.h"
 #include "shim/environment.h"
+#include "shim/expand.h"
 #include "shim/identity.h"
 
 enum launch_session {
@@ -72,7 +73,8 @@ struct launch_spec {
         struct environment_spec environment;
         const struct bundle *secrets; /* NULL or empty: none */
         const struct identity *identity;
-        const char *directory; /* NULL: stay */
+        const char *directory;             /* NULL: stay */
+        struct launch_expansion expansion; /* of argv, environment.settings and directory */
         bool has_umask;
         mode_t umask;
         struct launch_limit limits[LAUNCH_LIMITS_MAX];

@@ -9,8 +9,8 @@
 
 #define REASON_BYTES 160
 
-/* Level and text of each FLEET_REPORT. %g generation, %r reason, %s status, %d delay, %w when that is over, %a
- * the app or its replica, %i the same where it is one of many steps. */
+/* Level and text of each FLEET_REPORT. %g generation, %r reason, %s status, %d delay, %w when that is over,
+ * %a the app or its replica, %i the same where it is one of many steps. */
 static const struct {
         enum log_level level;
         const char *text;

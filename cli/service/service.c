@@ -5,10 +5,12 @@
 #include <assert.h>
 #include <fcntl.h>
 #include <sys/random.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include "cli/common/startup.h"
+#include "conf/expand.h"
 #include "lib/bytes.h"
 #include "lib/duration.h"
 #include "lib/log.h"
@@ -44,6 +46,25 @@ static void environment_fill(struct environment_spec *out, const struct config *
         if (config->service.clear_env)
                 out->pass_patterns = config->service.pass_env.at ? config->service.pass_env.at : no_patterns;
         out->on_conflict = conflicts[config->service.on_conflict];
+}
+
+/* Words without a % are what they are, and a start need not copy them. */
+static size_t expansion_count(const struct config_words *words) {
+        size_t count = 0;
+
+        for (size_t i = 0; i < words->expanded; i++)
+                if (strchr(words->at[i], '%'))
+                        count = i + 1;
+        return count;
+}
+
+static void expansion_fill(struct launch_expansion *out, const struct config *config) {
+        const struct config_service *service = &config->service;
+
+        out->arguments = expansion_count(&service->command);
+        out->settings = expansion_count(&service->environment);
+        out->has_directory =
+                service->directory && strchr(service->directory, '%') && config_directory_is_expanded(config);
 }
 
 /* conf knows no setrlimit(2), and where addresses have 32 bits the two infinities differ. */
@@ -191,6 +212,7 @@ static void launch_fill(
                 .inheritance = *startup_inheritance(),
         };
         environment_fill(&out->environment, config);
+        expansion_fill(&out->expansion, config);
         limits_fill(out, config);
 }
 
@@ -242,7 +264,8 @@ int service_init(
                                        "read its secrets itself");
         supervision_fill(settings, config, load);
         /* Never with a change of user: a process of that user must not come near memory that PID 1 shares. */
-        settings->launch.suspends_parent = !settings->keeps_directory && !out->identity.is_set;
+        settings->launch.suspends_parent = !settings->keeps_directory && !out->identity.is_set &&
+                                           !expansion_is_wanted(&settings->launch.expansion);
         sockets_point(out);
         return ready_fd_check(settings, error);
 }

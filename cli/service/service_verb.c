@@ -10,10 +10,12 @@
 #include "cli/service/config_request.h"
 #include "cli/common/secret_verb.h"
 #include "cli/common/startup.h"
+#include "conf/expand.h"
 #include "lib/log.h"
 
 #define OPTION_VERBOSE (CONFIG_OPTION_OWN + 1)
 #define OPTION_WATCH   (CONFIG_OPTION_OWN + 2)
+#define OPTION_EXPAND  (CONFIG_OPTION_OWN + 3)
 
 static int own_option_take(void *context, const struct option_reader *reader, struct error *error) {
         struct service_verb *verb = context;
@@ -23,6 +25,8 @@ static int own_option_take(void *context, const struct option_reader *reader, st
                 verb->verbosity++;
         if (reader->spec->id == OPTION_WATCH)
                 verb->watches = true;
+        if (reader->spec->id == OPTION_EXPAND)
+                verb->expands = true;
         return 0;
 }
 
@@ -117,6 +121,12 @@ int service_verb_prepare(
                                                 .help = "rotate when a file that -s names changes"});
                 config_options_add_listen(&verb->options);
         }
+        config_options_add(&verb->options,
+                (struct option_spec){.id = OPTION_EXPAND,
+                        .name = "expand",
+                        .is_repeatable = true,
+                        .help = "in COMMAND, --env and --directory too: %g is the generation,\n"
+                                "%r the replica, %% a %"});
         config_options_add_rows(&verb->options, place);
         config_options_add(&verb->options, (struct option_spec)OPTION_SPEC_HELP);
         table.specs = verb->options.specs;
@@ -135,6 +145,7 @@ int service_verb_prepare(
         if (result == 0 && verb->watches)
                 result = config_watch_command_line(&verb->config, &error);
         if (result < 0 || (*command_words && config_set_command(&verb->config, command_words, &error) < 0) ||
+                (verb->expands && config_expand_options(&verb->config, &error) < 0) ||
                 config_check(&verb->config, true, &error) < 0)
                 return startup_error_exit(&error);
         /* Not before: format and level are keys. Errors up to here go to standard error as they are. */

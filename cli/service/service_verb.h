@@ -18,6 +18,7 @@ struct service_verb {
         bool has_sources;
         int verbosity; /* how often -v was given: levels of the log above the configured one */
         bool watches;  /* --watch */
+        bool expands;  /* --expand */
 };
 
 /* Read options and file, set up the log, look up users, make the load request. Nothing is started or loaded.

@@ -71,6 +71,8 @@ int launcher_spec(const struct launcher *launcher, const struct instance *instan
         const struct launcher_rooms *rooms = &launcher->rooms;
 
         *spec = *launcher->settings.launch;
+        spec->expansion.generation = instance->generation;
+        spec->expansion.replica = instance->slot;
         spec->descriptors = gear->descriptors;
         spec->descriptor_count = gear->descriptor_count;
         spec->variables = gear->variable_count ? gear->variables : NULL;
