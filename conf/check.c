@@ -1,5 +1,6 @@
 /* What no key can check alone: see config_check() in config.h. Runs once, after file and options are in. */
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -87,6 +88,22 @@ static int check_adopt(const struct config *config, struct error *error) {
         return 0;
 }
 
+/* The signal that ends the app is one that ends tacet as well, so it cannot mean anything else to either. */
+static int check_stop_signal(const struct config *config, struct error *error) {
+        const bool is_signalled = config->rollout.strategy == CONFIG_STRATEGY_SIGNAL;
+        const int32_t number = config->service.stop_signal;
+
+        if (config->source_count && number == SIGHUP)
+                error_set(error, 0, "stop_signal = HUP: that signal asks tacet for a rotation");
+        else if (is_signalled && number == config->rollout.reload_signal)
+                error_set(error, 0,
+                        "stop_signal and reload_signal are the same: the app would end at a rotation");
+        else
+                return 0;
+        error_hint(error, "give the one that the app ends by, such as TERM or QUIT");
+        return config_blame(config, "service", "stop_signal", error);
+}
+
 static int check_service(const struct config *config, struct error *error) {
         const struct config_service *service = &config->service;
 
@@ -112,7 +129,7 @@ static int check_service(const struct config *config, struct error *error) {
                 error_hint(error, "use exit_when = main, or kill_mode = group");
                 return config_blame(config, "service", "kill_mode", error);
         }
-        return 0;
+        return check_stop_signal(config, error);
 }
 
 /* What a share of the connections needs: somebody else who gets the rest. */

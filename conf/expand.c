@@ -1,5 +1,5 @@
-/* Which texts of a configuration have %g and %r: see expand.h. Used by config.c for what a file says, and by the
- * verbs that start an app; nothing is expanded here. */
+/* Which texts of a configuration have %g and %r: see expand.h. Used by config.c for what a file says, and by
+ * the verbs that start an app; nothing is expanded here. */
 
 #include "conf/expand.h"
 

@@ -7,11 +7,12 @@
 #include "conf/config.h"
 #include "lib/error.h"
 
-/* May this text be expanded? Returns 0, or -1 with error, which names `what` ("word 2 of command") and repeats
- * nothing of the text. */
+/* May this text be expanded? Returns 0, or -1 with error, which names `what` ("word 2 of command") and
+ * repeats nothing of the text. */
 int expand_check(const char *text, const char *what, struct error *error);
 
-/* The words of a list from `from` on, which it calls words of `name`: from here on the whole list is expanded. */
+/* The words of a list from `from` on, which it calls words of `name`: the whole list is expanded now. Returns
+ * as above. */
 int expand_words(struct config_words *words, size_t from, const char *name, struct error *error);
 
 /* --expand: what the command line says of command, environment and directory is expanded as well. After the

@@ -35,11 +35,12 @@ static void ask_to_stop(struct supervisor *supervisor, int received, int forward
         supervisor->launcher.settings.stop_signal =
                 received == SIGTERM && forwarded == SIGTERM ? supervisor->settings->stop_signal : forwarded;
         supervisor->is_told_to_stop = true;
-        /* SIGTERM is a request of somebody who waits; the others are of somebody who is impatient. */
+        /* SIGTERM and the signal that the app ends by, which a container's runtime sends, are requests of
+         * somebody who waits; the others are of somebody who is impatient. */
         facts_push(&supervisor->facts, time_now_ns(),
                 (struct fleet_event){.kind = FLEET_STOP,
                         .signal = received,
-                        .is_at_once = received != SIGTERM,
+                        .is_at_once = received != SIGTERM && received != supervisor->settings->stop_signal,
                         .is_delivered = is_delivered});
 }
 
@@ -47,6 +48,14 @@ static void ask_to_stop(struct supervisor *supervisor, int received, int forward
  * already. */
 static bool came_from_terminal(const struct supervisor *supervisor, const struct signalfd_siginfo *info) {
         return info->ssi_code == SI_KERNEL && supervisor->settings->launch.session == LAUNCH_SAME_GROUP;
+}
+
+/* Does it ask for the end? The kernel's own WINCH only says that a terminal has another size. */
+static bool is_stop(const struct supervisor *supervisor, const struct signalfd_siginfo *info) {
+        int received = (int)info->ssi_signo;
+
+        return received == SIGTERM || received == SIGINT || received == SIGQUIT ||
+               (received == supervisor->settings->stop_signal && info->ssi_code != SI_KERNEL);
 }
 
 /* Would something be started although the app ended? Else Ctrl-C is the app's own affair: an interpreter may
@@ -111,7 +120,7 @@ static void signal_handle(struct supervisor *supervisor, const struct signalfd_s
                 job_continued(supervisor, info);
                 return;
         }
-        if (received == SIGTERM || received == SIGINT || received == SIGQUIT)
+        if (is_stop(supervisor, info))
                 ask_to_stop(supervisor, received, number, false);
         else
                 forward_to_all(supervisor, number, info);

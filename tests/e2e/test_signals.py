@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import signal
+import struct
 import subprocess
+import termios
 import time
 from pathlib import Path
 
 import pytest
 from support import FIRE, FLOOR, PROBE, TACET, Running
 from support import is_alive, kill_quietly, mask_of, parse_state, run, state_of, wait_until
+from terminal import Terminal
 
 pytestmark = pytest.mark.both
 
@@ -222,3 +226,51 @@ def test_stop_signal_is_what_a_stop_sends(pid1: bool) -> None:
         running.signal(signal.SIGTERM)
         running.line_with("^3$")
         assert running.wait() == 0
+
+
+ASKED = "trap 'echo asked; exit 0' {}; echo ready; while :; do sleep 0.02; done"
+
+
+@pytest.mark.parametrize("name", ["USR1", "WINCH", "QUIT"])
+def test_the_configured_stop_signal_ends_tacet_too(pid1: bool, name: str) -> None:
+    """What a container's runtime sends for STOPSIGNAL: the app ends by it, and must not be started again."""
+    options = ["--stop-signal", name, "--restart", "always", "--restart-delay", "1ms"]
+    with Running([TACET, "run", *options, "--", "sh", "-c", ASKED.format(name)], pid1=pid1) as running:
+        running.line_with("^ready")
+        running.signal(signal.Signals[f"SIG{name}"])
+        running.line_with("^asked")
+        assert running.wait() == 0
+        assert "ready" not in running.rest()
+
+
+def test_another_signal_is_only_forwarded(pid1: bool) -> None:
+    """USR1 is the app's own business where it is not the stop signal; so it is for a plain init."""
+    options = ["--stop-signal", "USR2", "--restart", "always", "--restart-delay", "1ms"]
+    with Running([TACET, "run", *options, "--", "sh", "-c", ASKED.format("USR1")], pid1=pid1) as running:
+        running.line_with("^ready")
+        running.signal(signal.SIGUSR1)
+        running.lines_with("^asked", "^ready")
+
+
+def test_a_stop_by_the_stop_signal_drains_like_one_by_term() -> None:
+    """Whoever sends it waits; Ctrl-C is what somebody sends who does not."""
+    options = ["--stop-signal", "USR1", "--drain-signal", "USR2", "--drain-time", "10000s"]
+    script = "trap 'echo drains' USR2; " + ASKED.format("USR1")
+    with Running([TACET, "run", *options, "--", "sh", "-c", script]) as running:
+        running.line_with("^ready")
+        running.signal(signal.SIGUSR1)
+        running.line_with("^drains")
+        running.signal(signal.SIGUSR1)
+        running.line_with("^asked")
+        assert running.wait() == 0
+
+
+def test_a_terminal_of_another_size_stops_nobody() -> None:
+    """The kernel sends WINCH by itself: it is no request, although the app ends by one from a process."""
+    options = ["--stop-signal", "WINCH", "--terminal", "no", "-vv"]
+    with Terminal([TACET, "run", *options, "--", PROBE, "wait"]) as terminal:
+        terminal.expect("ready")
+        fcntl.ioctl(terminal.master, termios.TIOCSWINSZ, struct.pack("HHHH", 10, 10, 0, 0))
+        terminal.expect("signal WINCH from process 0")
+        os.kill(terminal.process.pid, signal.SIGWINCH)
+        terminal.expect("stopping")

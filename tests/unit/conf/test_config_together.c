@@ -217,6 +217,28 @@ static void test_only_files_can_be_watched(void **state) {
         }
 }
 
+static void test_the_signal_that_ends_the_app_has_no_other_meaning(void **state) {
+        static const char hint[] = "give the one that the app ends by, such as TERM or QUIT";
+        struct config CLEANUP_CONFIG config;
+        struct error error;
+
+        (void)state;
+        config_init(&config);
+        assert_int_equal(set_in(&config, "service", "stop_signal", "HUP", &error), 0);
+        assert_int_equal(config_check(&config, false, &error), 0);
+        assert_int_equal(config_set(&config, "source", "db", "from", "age:a", "api.ini:4", 4, &error), 0);
+        assert_int_equal(config_check(&config, false, &error), -1);
+        assert_string_equal(
+                error.text, "configuration:3: stop_signal = HUP: that signal asks tacet for a rotation");
+        assert_string_equal(error.hint, hint);
+        expect_check_failure(
+                (const char *const[][3]){{"rollout", "strategy", "signal"},
+                        {"rollout", "reload_signal", "USR2"}, {"service", "stop_signal", "USR2"}, {NULL}},
+                "configuration:3: stop_signal and reload_signal are the same: the app would end at a "
+                "rotation",
+                hint);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_unknown_keys_and_sections_name_the_nearest),
@@ -226,6 +248,7 @@ int main(void) {
                 cmocka_unit_test(test_keys_that_do_not_fit_together_are_refused),
                 cmocka_unit_test(test_sources_are_checked_as_a_whole),
                 cmocka_unit_test(test_only_files_can_be_watched),
+                cmocka_unit_test(test_the_signal_that_ends_the_app_has_no_other_meaning),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
