@@ -25,7 +25,9 @@
 #include "cli/service/service.h"
 #include "cli/common/terminal.h"
 #include "cli/service/verbs.h"
+#include "conf/blame.h"
 #include "conf/config.h"
+#include "conf/known.h"
 #include "secrets/load.h"
 #include "supervisor/supervisor.h"
 
@@ -89,6 +91,16 @@ static void check_key_modes(struct check *check) {
                         path, (unsigned)status.st_mode & 07777);
                 check_warn(check, text);
         }
+}
+
+/* Advice about a server that is known by name stands at its command. */
+static void known_warn(void *context, const char *text) {
+        struct check *check = context;
+        struct error advice;
+
+        error_set(&advice, 0, "%s", text);
+        (void)config_blame(&check->config, "service", "command", &advice);
+        check_warn(check, advice.text);
 }
 
 /* ---- what was loaded, for people ---- */
@@ -324,6 +336,7 @@ int verb_check(int argc, char **argv) {
                         check_report(&check, &error);
                 /* Also after an error: who mends one thing should hear of the other. */
                 check_key_modes(&check);
+                known_advise(&check.config, known_warn, &check);
                 if (*check.result.note)
                         cli_note("%s", check.result.note);
                 if (*check.result.warning)

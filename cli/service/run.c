@@ -28,6 +28,11 @@ static const char run_notes[] =
         "  tacet run -s age:secrets.env.age -i key.txt -- ./server\n"
         "  tacet run -c /etc/tacet/api.ini";
 
+static void known_warn(void *context, const char *text) {
+        (void)context;
+        log_write(LOG_WARNING, "%s", text);
+}
+
 int verb_run(int argc, char **argv) {
         static struct service_verb verb;
         struct error error;
@@ -44,6 +49,7 @@ int verb_run(int argc, char **argv) {
                 /* Whoever waits for processes that live on, or starts tacet as a plain init, wants it so. */
                 verb.service.settings.minds_background = verb.config.service.exit_when == CONFIG_EXIT_MAIN;
                 verb.service.settings.foreground = known_foreground(&verb.config);
+                known_advise_data(&verb.config, known_warn, NULL);
                 if (supervisor_check(&verb.service.settings, true, &error) < 0)
                         status = cli_error_exit(&error);
                 else /* at its end the kernel takes back everything: nobody waits for a tidy heap */

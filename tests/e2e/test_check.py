@@ -253,3 +253,34 @@ def test_an_identity_that_others_may_read_or_write_is_a_warning(vault: Vault, mo
     assert (f"key '{vault.identity}': its group or others may read or write it (mode {mode:04o})" in done.stderr) == is_warned
     warnings = json.loads(check(*vault.options, "--json").stdout)["warnings"]
     assert len(warnings) == is_warned
+
+
+def test_a_server_that_is_known_by_name_is_advised(tmp_path: Path) -> None:
+    """With the line of its command; a warning is no error, and each of them is for programs as well."""
+    path = config_file(tmp_path, "[service]\nadopt = 80\ncommand = /usr/sbin/nginx -c /etc/nginx.conf\n")
+    done = check("-c", path, "--json", "--listen", "8080")
+    texts = [
+        f"{path}:3: nginx cuts off the requests that it works at when it gets SIGTERM: write stop_signal = QUIT",
+        f"{path}:3: nginx goes into the background by itself: write -g 'daemon off;' in its command, unless its own "
+        "configuration keeps it in the foreground",
+    ]
+    assert (done.returncode, json.loads(done.stdout)["warnings"]) == (0, texts), done.stderr
+    assert all(text in done.stderr for text in texts)
+    path = config_file(
+        tmp_path, "[service]\nstop_signal = QUIT\nadopt = 80\ncommand = /usr/sbin/nginx -g 'daemon off;'\n"
+    )
+    assert json.loads(check("-c", path, "--json", "--listen", "8080").stdout)["warnings"] == []
+
+
+@pytest.mark.parametrize("line", ["[service]\nadopt = 6379", "[rollout]\nstrategy = handoff\nready = exec"])
+def test_check_and_run_warn_of_a_program_that_owns_data(tmp_path: Path, line: str) -> None:
+    """By its name alone: what stands under it here is a script that ends."""
+    program = tmp_path / "redis-server"
+    program.write_text("#!/bin/sh\nexit 3\n")
+    program.chmod(0o755)
+    path = config_file(tmp_path, f"[service]\ncommand = {program}\n" + line.removeprefix("[service]\n") + "\n")
+    advice = "redis-server owns data, and its port is the lock of that"
+    done = check("-c", path, "--json", "--listen", "8080")
+    assert [advice in text for text in json.loads(done.stdout)["warnings"]] == [True]
+    done = subprocess.run([TACET, "run", "-c", path], capture_output=True, text=True, timeout=200, env=clean_environment())
+    assert (done.returncode, advice in done.stderr) == (3, True), done.stderr
