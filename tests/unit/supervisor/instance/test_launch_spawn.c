@@ -2,6 +2,8 @@
 
 #include "tests/unit/supervisor/instance/launched.h"
 
+#include "lib/signals.h"
+
 /* Start what cannot be, and hear why. */
 static void expect_refused(char **arguments, int status) {
         const struct fleet_action action = spawn_action(NUMBER);
@@ -124,6 +126,61 @@ static void test_where_all_places_are_used_nothing_is_started_but_may_be_later(v
         end();
 }
 
+/* Signals are blocked here, as in the supervisor: what comes before the exec waits for the app. */
+static void test_signals_from_before_the_first_app_reach_it(void **state) {
+        const struct fleet_action action = spawn_action(NUMBER);
+        uint64_t former;
+
+        (void)state;
+        begin(NULL);
+        launcher.held_signals = signal_bit(SIGUSR2);
+        signals_set_mask(signal_bit(SIGUSR2), &former);
+        launch.inheritance.signal_mask = signal_bit(SIGUSR2);
+        launcher_spawn(&launcher, &action);
+        signals_set_mask(former, NULL);
+        expect_signal(READY_BYTE);
+        expect_signal(SIGUSR2);
+        assert_true(launcher.has_started);
+        end();
+}
+
+static void test_the_app_that_was_started_early_is_the_first_instance_and_no_other(void **state) {
+        const struct fleet_action next = spawn_action(NUMBER + 1);
+        struct instance *other;
+        pid_t pid;
+
+        (void)state;
+        begin(NULL);
+        launch.suspends_parent = true;
+        launcher_start_early(&launcher);
+        pid = launcher.early.pid;
+        assert_true(pid > 0);
+        assert_int_equal(app_start()->pid, pid);
+        expect_silence();
+        launcher_spawn(&launcher, &next);
+        other = instance_by_number(&instances, NUMBER + 1);
+        assert_non_null(other);
+        assert_int_not_equal(other->pid, pid);
+        end();
+}
+
+static void test_a_process_group_of_its_own_is_remembered(void **state) {
+        struct instance *instance;
+
+        (void)state;
+        begin(NULL);
+        instance = app_start();
+        assert_int_equal(getpgid(instance->pid), instance->pid);
+        assert_int_equal(launcher.last_groups[0], instance->pid);
+        end();
+        begin(NULL);
+        launch.session = LAUNCH_SAME_GROUP;
+        instance = app_start();
+        assert_int_equal(getpgid(instance->pid), getpgid(0));
+        assert_int_equal(launcher.last_groups[0], 0);
+        end();
+}
+
 int main(int argc, char **argv) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_a_program_that_is_not_there_is_127),
@@ -133,6 +190,9 @@ int main(int argc, char **argv) {
                 cmocka_unit_test(test_a_program_that_runs_is_told_and_so_is_how_it_ends),
                 cmocka_unit_test(test_one_that_ends_at_once_was_started),
                 cmocka_unit_test(test_where_all_places_are_used_nothing_is_started_but_may_be_later),
+                cmocka_unit_test(test_signals_from_before_the_first_app_reach_it),
+                cmocka_unit_test(test_the_app_that_was_started_early_is_the_first_instance_and_no_other),
+                cmocka_unit_test(test_a_process_group_of_its_own_is_remembered),
         };
 
         return launched_main(argc, argv, "spawn", tests, sizeof tests / sizeof *tests);

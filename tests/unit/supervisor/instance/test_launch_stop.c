@@ -2,6 +2,8 @@
 
 #include "tests/unit/supervisor/instance/launched.h"
 
+#include "lib/fd.h"
+
 static void stop(struct instance *instance, int64_t delay_ns) {
         const struct fleet_action action = {.kind = FLEET_DO_STOP, .instance = NUMBER, .delay_ns = delay_ns};
 
@@ -151,6 +153,64 @@ static void test_one_that_stops_while_it_is_to_end_goes_on_at_once(void **state)
         end();
 }
 
+static char script[96];
+static char *shell[] = {(char[]){"/bin/sh"}, (char[]){"-c"}, script, NULL};
+
+/* A shell and a child of it, both in the instance's process group. */
+static struct instance *family_start(void) {
+        begin(shell);
+        assert_true(told_fd < 10); /* the shell knows no others */
+        snprintf(script, sizeof script, "tail -f --pid=$PPID /dev/null & printf %c >&%d; wait", READY_BYTE,
+                told_fd);
+        return app_start();
+}
+
+/* Nobody holds the app's end any more. */
+static void expect_all_gone(void) {
+        struct pollfd said = {.fd = said_fd, .events = POLLIN};
+
+        fd_cleanup(&told_fd);
+        assert_int_equal(poll(&said, 1, 60 * 1000), 1);
+        assert_int_equal(said.revents, POLLHUP);
+}
+
+static void test_a_kill_reaches_the_whole_group(void **state) {
+        struct instance *instance = family_start();
+        pid_t pid = instance->pid;
+
+        (void)state;
+        launcher_kill(&launcher, instance);
+        expect_end(pid, SIGKILL);
+        expect_all_gone();
+        end();
+}
+
+static void test_the_stop_signal_goes_to_the_group_where_that_is_wanted(void **state) {
+        struct instance *instance = family_start();
+        pid_t pid = instance->pid;
+
+        (void)state;
+        launcher.settings.signals_group = true;
+        stop(instance, 0);
+        expect_end(pid, SIGTERM);
+        expect_all_gone();
+        end();
+}
+
+static void test_one_that_reads_its_secrets_again_is_of_the_new_generation(void **state) {
+        struct instance *instance;
+
+        (void)state;
+        begin(NULL);
+        instance = app_start();
+        launcher.settings.reload_signal = SIGHUP;
+        launcher_reload(&launcher, instance, GENERATION + 1);
+        expect_signal(SIGHUP);
+        assert_int_equal(instance->generation, GENERATION + 1);
+        assert_false(instance->is_ending);
+        end();
+}
+
 int main(int argc, char **argv) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_the_drain_signal_comes_first_and_the_stop_signal_when_its_time_is_over),
@@ -160,6 +220,9 @@ int main(int argc, char **argv) {
                 cmocka_unit_test(test_what_has_its_signal_already_gets_no_other),
                 cmocka_unit_test(test_one_that_was_stopped_goes_on_to_end),
                 cmocka_unit_test(test_one_that_stops_while_it_is_to_end_goes_on_at_once),
+                cmocka_unit_test(test_a_kill_reaches_the_whole_group),
+                cmocka_unit_test(test_the_stop_signal_goes_to_the_group_where_that_is_wanted),
+                cmocka_unit_test(test_one_that_reads_its_secrets_again_is_of_the_new_generation),
         };
 
         return launched_main(argc, argv, "stop", tests, sizeof tests / sizeof *tests);
