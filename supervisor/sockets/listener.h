@@ -32,6 +32,14 @@ struct listener_member {
         uint16_t probe_port;
 };
 
+/* The file of a unix socket: see struct listener_settings. */
+struct listener_file {
+        bool has_mode;
+        mode_t mode;
+        uid_t user;
+        gid_t group;
+};
+
 struct listener {
         bool is_declared;
         char name[LISTENER_NAME_BYTES];
@@ -44,9 +52,10 @@ struct listener {
         bool is_stale;          /* the kernel goes by older weights or ports than the members say */
         size_t member_count;    /* shared: 1 */
         struct listener_member members[LISTENER_MEMBERS_MAX];
-        unsigned stranger_count; /* sockets of others on our address, when last counted */
-        uint64_t kept_cookie;    /* see struct listener_view */
-        dev_t file_device;       /* unix paths: the file that we made; inode 0: none */
+        unsigned stranger_count;   /* sockets of others on our address, when last counted */
+        uint64_t kept_cookie;      /* see struct listener_view */
+        struct listener_file file; /* how it is made, and made again */
+        dev_t file_device;         /* unix paths: the file that we made; inode 0: none */
         ino_t file_inode;
 };
 
@@ -104,14 +113,6 @@ struct listeners {
  * address; later ones join the group. *out_fd is the caller's. Returns 0, or -1 with error. */
 int listener_socket_open(struct listener *listener, bool is_first, int *out_fd, struct error *error);
 
-/* The file of a unix socket: see struct listener_settings. */
-struct listener_file {
-        bool has_mode;
-        mode_t mode;
-        uid_t user;
-        gid_t group;
-};
-
 /* The same for a unix socket; a file that a process which is gone has left is removed before. */
 int listener_local_open(
         struct listener *listener, const struct listener_file *file, int *out_fd, struct error *error);
@@ -121,6 +122,12 @@ void listener_local_remove(const struct listener *listener);
 
 /* Can another socket join the group of `fd`, which the service manager passed? Returns NULL, or why not. */
 const char *listener_inherited_check(const struct listener *listener, int fd);
+
+/* ---- renew.c ---- */
+
+/* The only socket of a shared listener is about to be given to an instance: one that was shut down, or whose
+ * file is gone, is made again. Returns 0, or -1 with error when clients could not connect. */
+int listener_renew(struct listener *listener, struct error *error);
 
 /* ---- group.c: members and their order ---- */
 

@@ -121,6 +121,7 @@ static int listener_declare(
         listener->is_free = settings->is_free;
         listener->why_shared =
                 rules_why_shared(listeners->rooms.rules, &settings->address, settings->is_shared);
+        listener->file = file;
         backlog_check(listener);
         if (listener_find(listeners, listener, &file, settings->inherited_fd, &fd, error) < 0)
                 return error_wrap(error, "socket '%s'", settings->name);
@@ -183,7 +184,7 @@ static int listener_descriptor(const struct listeners *listeners, struct listene
         const struct listener_member *member =
                 listener->why_shared ? &listener->members[0] : member_take(listeners, listener, seat, error);
 
-        if (!member)
+        if (!member || (listener->why_shared && listener_renew(listener, error) < 0))
                 return -1;
         *out_fd = member->fd;
         return 0;
@@ -224,6 +225,7 @@ static struct listener *listener_make(struct listeners *listeners, const struct 
         listener->backlog = options->backlog;
         listener->ipv6_only = options->ipv6_only;
         listener->why_shared = rules_why_shared(listeners->rooms.rules, address, options->is_shared);
+        listener->file = file;
         if (listener_find(listeners, listener, &file, -1, &fd, error) < 0 ||
                 listener_register(listeners, listener, fd, false, error) < 0)
                 return NULL;
