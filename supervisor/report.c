@@ -215,6 +215,14 @@ void report_format(const struct supervisor *supervisor, const struct fleet_actio
         out[used < REPORT_LINE_BYTES ? used : REPORT_LINE_BYTES - 1] = '\0';
 }
 
+/* One that has begun to serve before it met what it cannot have counts as well, in a rotation. */
+static bool is_failed_start(const struct supervisor *supervisor, const struct fleet_action *action) {
+        return action->report == FLEET_REPORT_FAILED &&
+               (action->reason == FLEET_REASON_NOT_READY ||
+                       (action->reason == FLEET_REASON_EXITED &&
+                               (!action->was_ready || supervisor->rotation.began_ns)));
+}
+
 void report_write(struct supervisor *supervisor, const struct fleet_action *action, const char *line) {
         const struct instance *instance = instance_by_number(&supervisor->instances, action->instance);
         char elapsed[32];
@@ -223,6 +231,8 @@ void report_write(struct supervisor *supervisor, const struct fleet_action *acti
         log_write(report_level(supervisor, action), "%s%s", line, elapsed);
         if (action->report == FLEET_REPORT_FAILED && action->reason == FLEET_REASON_NOT_READY && instance)
                 readiness_explain(&supervisor->gate, instance);
+        if (is_failed_start(supervisor, action))
+                adopt_explain(&supervisor->adopt, action->instance);
 }
 
 /* What the instances of one generation get together. */

@@ -24,6 +24,7 @@
 #define ADOPT_RULES_MAX   16
 #define ADOPT_BACKLOG     4096
 #define ADOPT_SOCKETS_MAX 8 /* addresses that one instance can have adopted at a time */
+#define ADOPT_UNNAMED_MAX 4 /* other addresses that are remembered of an instance */
 /* Instances, and some that have ended but left processes behind. */
 #define ADOPT_TREES_MAX (FLEET_INSTANCES_MAX + 16)
 
@@ -69,6 +70,8 @@ struct adopt_tree {
         struct loop_source source;
         size_t socket_count;
         struct adopt_socket sockets[ADOPT_SOCKETS_MAX];
+        size_t unnamed_count;
+        struct socket_address unnamed[ADOPT_UNNAMED_MAX]; /* bound, and not named by a rule */
 };
 
 /* The rooms that this one stands on; all borrowed. */
@@ -84,6 +87,8 @@ struct adopt {
         struct adopt_rooms rooms;
         size_t tree_places;       /* of `trees` that were ever used: loops end there */
         struct adopt_tree *trees; /* ADOPT_TREES_MAX */
+        bool has_told;            /* of a bind that no rule names, in this generation */
+        uint64_t told_generation;
 };
 
 /* Call this first. `adopt` is all zero. */
@@ -97,6 +102,9 @@ void adopt_try(struct socket_rules *rules, struct fleet_settings *fleet);
 /* Before the start of an instance. *out_fd is for launch_spec.adopt_fd, to be closed after launch_start(); -1
  * when nothing is adopted. Returns 0, or -1 with error: then it must not be started now. */
 int adopt_prepare(struct adopt *adopt, const struct instance *instance, int *out_fd, struct error *error);
+
+/* The instance has failed, or has ended: log what it had bound that no rule names, if anything. */
+void adopt_explain(const struct adopt *adopt, uint64_t instance);
 
 /* FLEET_DO_DROP: processes that still run of this generation get no socket any more. */
 void adopt_drop(struct adopt *adopt, uint64_t generation);

@@ -175,9 +175,12 @@ int adopt_answer_bind(struct adopt_request *call, const struct adopt_sight *sigh
         struct socket_address address;
         int code = sight->socket_code;
 
-        if (!bind_address_take(call, sight, &address) ||
-                rules_match(call->tree->adopt->rooms.rules, &address) < 0)
+        if (!bind_address_take(call, sight, &address))
                 return ADOPT_GOES_ON;
+        if (rules_match(call->tree->adopt->rooms.rules, &address) < 0) {
+                adopt_note_unnamed(call->tree, sight, &address);
+                return ADOPT_GOES_ON;
+        }
         if (adopt_is_our_lack(code))
                 adopt_complain(call->tree, call->thread, code, "see the sockets");
         if (code != 0 || !socket_is_suitable(call, socket, address.generic.sa_family)) {

@@ -87,3 +87,9 @@ struct adopt_socket *adopt_socket_by_inode(struct adopt_tree *tree, uint64_t ino
 
 /* Log, once per instance, that we cannot do `what` to the process because of the errno `code`. */
 void adopt_complain(struct adopt_tree *tree, pid_t thread, int code, const char *what);
+
+/* ---- unnamed.c ---- */
+
+/* A bind goes on that no rule names: remember it, and log the first one of a generation. */
+void adopt_note_unnamed(
+        struct adopt_tree *tree, const struct adopt_sight *sight, const struct socket_address *address);

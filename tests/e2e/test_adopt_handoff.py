@@ -176,3 +176,50 @@ def test_where_nothing_can_be_adopted_instances_are_replaced(vault: Vault, tmp_p
             return False
 
         wait_until(has_new_value, "the new one answers")
+
+
+TWO_PORTS = """
+import os, signal, socket, sys, time
+sys.stdout.reconfigure(line_buffering=True)
+signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+sockets = [socket.socket() for _ in sys.argv[1:]]
+for plain, number in zip(sockets, sys.argv[1:]):
+    plain.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    plain.bind(("0.0.0.0", int(number)))
+    plain.listen()
+time.sleep(1000)
+"""
+
+
+def test_a_second_port_that_adopt_does_not_name_is_told(vault: Vault, tmp_path: Path) -> None:
+    """At the first bind of a generation, and when the next one fails for it; with its option both go over."""
+    port, other = free_port(), free_port()
+    app = tmp_path / "app.py"
+    app.write_text(TWO_PORTS)
+    show = [PYTHON, str(app), str(port), str(other)]
+    told = rf"0\.0\.0\.0:{other}, which adopt does not name, so two generations cannot have it at a time: "
+    told += rf"add it \(--adopt {other}\)"
+    with handing_over(vault, port, show) as running:
+        running.line_with(f"the app of generation 1 binds {told}")
+        running.line_with("generation 1 is up")
+        vault.write("PASSWORD=value-1\n")
+        running.signal(signal.SIGHUP)
+        running.line_with(f"the app of generation 2 binds {told}")
+        running.line_with("the app of generation 2 failed: exited, status 1")
+        running.line_with(f"the app of generation 2 had bound {told}")
+        running.line_with("back on generation 1")
+    with handing_over(vault, port, show, "--adopt", str(other)) as running:
+        running.line_with("generation 1 is up")
+        rotate(running, vault, 2)
+
+
+def test_another_address_than_that_of_adopt_is_told_at_once(tmp_path: Path) -> None:
+    """Not after ready_timeout, and with what to write; one instance at a time has no successor to meet."""
+    port = free_port()
+    app = tmp_path / "app.py"
+    app.write_text(TWO_PORTS)
+    options = ["--adopt", f"127.0.0.1:{port}", "--ready-timeout", "500ms"]
+    with Running([TACET, "run", *options, "--", PYTHON, str(app), str(port)]) as running:
+        running.line_with(rf"generation 0 binds 0\.0\.0\.0:{port}, which adopt does not name: add it \(--adopt {port}\)")
+        running.line_with("does not listen")
+        running.line_with(rf"generation 0 had bound 0\.0\.0\.0:{port}, which adopt does not name: add it")

@@ -1,0 +1,81 @@
+/* Binds that go on although they are of the app's servers: see adopt.h. Runs in the supervisor, for processes
+ * that it need not trust; what is said of them is in the log alone, and once.
+ *
+ * A second port (metrics, an administrator's) or another address than that of `adopt` is bound by the app
+ * itself: the next generation finds it in use and fails, or nobody ever listens where tacet looks. The
+ * call that would explain it has been seen, so it is told. */
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "lib/log.h"
+#include "supervisor/adopt/call.h"
+
+/* A stream at a port of its own choice: what a server binds. A path, where a path is adopted. */
+static bool is_server(const struct socket_rules *rules, const struct socket_address *address) {
+        if (!socket_address_is_unix(address))
+                return socket_address_port(address) != 0;
+        for (size_t i = 0; i < rules->adopt_count && socket_address_path(address); i++)
+                if (socket_address_path(&rules->adopts[i]))
+                        return true;
+        return false;
+}
+
+static bool is_noted(const struct adopt_tree *tree, const struct socket_address *address) {
+        for (size_t i = 0; i < tree->unnamed_count; i++)
+                if (socket_address_equal(&tree->unnamed[i], address))
+                        return true;
+        return false;
+}
+
+/* What to write in the configuration: the port alone where every address is bound. */
+static void rule_format(const struct socket_address *address, char out[static SOCKET_ADDRESS_TEXT_BYTES]) {
+        static const struct in6_addr any = IN6ADDR_ANY_INIT;
+        const bool is_every =
+                (address->generic.sa_family == AF_INET && address->in4.sin_addr.s_addr == INADDR_ANY) ||
+                (address->generic.sa_family == AF_INET6 &&
+                        memcmp(&address->in6.sin6_addr, &any, sizeof any) == 0);
+
+        if (is_every)
+                snprintf(out, SOCKET_ADDRESS_TEXT_BYTES, "%u", socket_address_port(address));
+        else
+                socket_address_format(address, out);
+}
+
+static void unnamed_say(const struct adopt_tree *tree, const struct socket_address *address,
+        enum log_level level, const char *verb) {
+        const bool is_single = rules_are_single(tree->adopt->rooms.rules);
+        char text[SOCKET_ADDRESS_TEXT_BYTES], rule[SOCKET_ADDRESS_TEXT_BYTES];
+
+        socket_address_format(address, text);
+        rule_format(address, rule);
+        log_write(level, "the app of generation %llu %s %s, which adopt does not name%s: add it (--adopt %s)",
+                (unsigned long long)tree->generation, verb, text,
+                is_single ? "" : ", so two generations cannot have it at a time", rule);
+}
+
+void adopt_note_unnamed(
+        struct adopt_tree *tree, const struct adopt_sight *sight, const struct socket_address *address) {
+        const struct caller_socket *socket = &sight->socket;
+
+        if (sight->socket_code != 0 || socket->type != SOCK_STREAM || socket->is_elsewhere ||
+                tree->unnamed_count == ADOPT_UNNAMED_MAX || is_noted(tree, address) ||
+                !is_server(tree->adopt->rooms.rules, address))
+                return;
+        tree->unnamed[tree->unnamed_count++] = *address;
+        if (tree->adopt->told_generation == tree->generation && tree->adopt->has_told)
+                return;
+        tree->adopt->told_generation = tree->generation;
+        tree->adopt->has_told = true;
+        unnamed_say(tree, address, LOG_NOTICE, "binds");
+}
+
+void adopt_explain(const struct adopt *adopt, uint64_t instance) {
+        for (size_t i = 0; i < adopt->tree_places; i++) {
+                const struct adopt_tree *tree = &adopt->trees[i];
+
+                for (size_t k = 0; tree->instance == instance && k < tree->unnamed_count; k++)
+                        unnamed_say(tree, &tree->unnamed[k], LOG_WARNING, "had bound");
+        }
+}
