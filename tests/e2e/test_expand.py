@@ -10,6 +10,7 @@ import pytest
 from support import TACET, Running, free_port, run
 
 SHOW = "sh -c 'echo shown \"$1\" \"$NAME\" $PWD; exec sleep 1000' sh"
+needs_nginx = pytest.mark.skipif(not shutil.which("nginx"), reason="needs nginx")
 needs_gunicorn = pytest.mark.skipif(not shutil.which("gunicorn"), reason="needs gunicorn")
 
 
@@ -105,3 +106,19 @@ def test_gunicorn_is_handed_over_with_a_pid_file_for_each_generation(tmp_path: P
         service.write("other")
         running.signal(signal.SIGHUP)
         running.line_with("back on generation 1")
+
+
+@needs_nginx
+@pytest.mark.parametrize("name", ["%g.pid", "one.pid"])
+def test_nginx_keeps_its_pid_file_when_each_generation_has_its_own(tmp_path: Path, name: str) -> None:
+    """The old master removes the file when it ends: with one name that of the new one, which still serves."""
+    address = f"127.0.0.1:{free_port()}"
+    config = tmp_path / "nginx.conf"
+    config.write_text(f"error_log stderr; events {{}} http {{ access_log off; server {{ listen {address}; }} }}")
+    text = f"command = nginx -c {config} -g 'daemon off; pid {tmp_path}/{name};'\nadopt = {address}\nstop_signal = QUIT"
+    service = Service(tmp_path, text, "strategy = handoff")
+    with Running([TACET, "run", "-v", "-c", str(service.config)]) as running:
+        running.line_with("generation 1 is up")
+        service.rotate(running, 2)
+        files = {path.name: int(path.read_text()) for path in tmp_path.glob("*.pid")}
+        assert files == ({"2.pid": running.child} if "%" in name else {})
