@@ -184,8 +184,10 @@ demo:
 # ---- installing -------------------------------------------------------------------------------------------------------
 MANUALS := $(wildcard man/*.1 man/*.5)
 
+# The program may be executed but not read by others: the kernel makes it undumpable at execve(2) then, before its first instruction
+# (docs/SECURITY.md). It belongs to who installs, that is to root. Nothing of tacet reads it.
 install: all
-	install -D -m 0755 $(OUT)/tacet $(DESTDIR)$(PREFIX)/bin/tacet
+	install -D -m 0711 $(OUT)/tacet $(DESTDIR)$(PREFIX)/bin/tacet
 	for page in $(MANUALS); do install -D -m 0644 $$page $(DESTDIR)$(MANDIR)/man$${page##*.}/$${page##*/} || exit 1; done
 	for file in conf/examples/*.ini; do install -D -m 0644 $$file $(DESTDIR)$(PREFIX)/share/doc/tacet/examples/$${file##*/} || exit 1; done
 	for file in systemd/examples/*; do install -D -m 0644 $$file $(DESTDIR)$(PREFIX)/share/doc/tacet/examples/systemd/$${file##*/} || exit 1; done

@@ -1,7 +1,7 @@
-/* The program's entry: block every signal, find out who we are, call the verb.
+/* The program's entry: keep others from our memory, block every signal, find out who we are, call the verb.
  *
- * Signals are blocked first because PID 1 loses what arrives before anybody waits for it (pid_namespaces(7));
- * verbs that are not resident get the caller's mask back. */
+ * Signals are blocked that early because PID 1 loses what arrives before anybody waits for it
+ * (pid_namespaces(7)); verbs that are not resident get the caller's mask back. */
 
 #include <stdio.h>
 #include <string.h>
@@ -133,6 +133,7 @@ static int set_id_refuse(void) {
 int main(int argc, char **argv) {
         const char *name;
 
+        startup_harden();
         startup_capture();
         /* The kernel's own word for how it started this program: getauxval(3). */
         if (getauxval(AT_UID) != getauxval(AT_EUID) || getauxval(AT_GID) != getauxval(AT_EGID))

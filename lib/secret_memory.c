@@ -88,11 +88,11 @@ void secret_wipe(void *at, size_t length) {
 void process_harden(void) {
         struct rlimit core;
 
+        (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
         /* The soft limit alone: a lowered hard limit could not be given back to the app without
          * CAP_SYS_RESOURCE. */
         if (getrlimit(RLIMIT_CORE, &core) == 0) {
                 core.rlim_cur = 0;
                 (void)setrlimit(RLIMIT_CORE, &core);
         }
-        (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 }

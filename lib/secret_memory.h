@@ -55,7 +55,7 @@ static inline struct bytes secret_view(struct secret_bytes secret) {
 }
 
 /* Turn off core files and the reading of this process's memory by others of the same user: a soft RLIMIT_CORE
- * of 0 and PR_SET_DUMPABLE 0. The first thing the supervisor, the loader, the shim and the secret-handling
- * verbs do. Best effort: there is nothing to do about a refusal. Both are undone for the app: execve(2)
- * resets dumpable; the shim restores the limit it was started with. */
+ * of 0 and PR_SET_DUMPABLE 0. The first thing that the program does, by startup_harden(), and once more the
+ * loader. Best effort: there is nothing to do about a refusal. Both are undone for the app: execve(2) resets
+ * dumpable; the shim restores the limit it was started with. */
 void process_harden(void);

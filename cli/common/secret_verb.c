@@ -25,9 +25,6 @@ int verb_carry_out(char **argv, verb_function *work) {
         sigset_t pipe;
         int status;
 
-        /* Before the first argument is looked at: from here on a crash leaves no core file with a secret,
-         * and no other process of this user can read our memory. */
-        process_harden();
         /* A reader that went away is an error like any other: it is told, and what is locked is given up
          * in order. */
         sigemptyset(&pipe);

@@ -21,8 +21,6 @@ int init_run(int argc, char **argv) {
                 error_status(&error, EXIT_STATUS_USAGE);
                 return startup_error_exit(&error);
         }
-        /* No secret of ours is here, but what a caller put into the environment may be one. */
-        startup_harden();
         service_config_plain(&config);
         if (config_set_command(&config, argv + 1, &error) < 0 ||
                 service_init(&service, &config, NULL, &error) < 0)

@@ -404,7 +404,6 @@ static int service_run(
         struct error error;
         int status;
 
-        startup_harden();
         service_config_plain(&state->config);
         if (config_set_command(&state->config, command, &error) < 0 ||
                 service_init(&state->service, &state->config, NULL, &error) < 0)

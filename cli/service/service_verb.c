@@ -73,14 +73,9 @@ static int settings_make(struct service_verb *verb, unsigned place, struct error
         if (place == SCHEMA_ON_EXEC && sockets_refuse(&verb->config, error) < 0)
                 return -1;
         verb->has_sources = verb->config.source_count > 0;
-        if (verb->has_sources) {
-                /* Before a key is touched. Without sources nothing secret is here, and the app may be
-                 * debugged as ever. */
-                startup_harden();
-                if (config_request_make(&verb->config, &verb->request, error) < 0 ||
-                        key_descriptors_keep(&verb->request, &hides_input, error) < 0)
-                        return -1;
-        }
+        if (verb->has_sources && (config_request_make(&verb->config, &verb->request, error) < 0 ||
+                                         key_descriptors_keep(&verb->request, &hides_input, error) < 0))
+                return -1;
         if (service_init(&verb->service, &verb->config, verb->has_sources ? &verb->request : NULL, error) < 0)
                 return -1;
         /* exec becomes the app, so what a service manager gave is the app's as it stands. */

@@ -72,6 +72,7 @@ def install(machine: Machine) -> None:
             env=os.environ | {"MAKEFLAGS": ""},
         )
     shutil.copytree(f"{folder}/usr", machine.root / "usr", dirs_exist_ok=True)
-    machine.write("/usr/bin/tacet", (ROOT / "build/tacet-static").read_bytes(), 0o755)
-    machine.write("/usr/local/bin/server", (ROOT / "build/tests/tools/server").read_bytes(), 0o755)
+    machine.write("/usr/bin/tacet", (ROOT / "build/tacet-static").read_bytes(), 0o711)
+    for tool in ("server", "dumpable"):
+        machine.write(f"/usr/local/bin/{tool}", (ROOT / "build/tests/tools" / tool).read_bytes(), 0o755)
     machine.run("systemctl", "daemon-reload")
