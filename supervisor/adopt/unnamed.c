@@ -51,7 +51,7 @@ static void unnamed_say(const struct adopt_tree *tree, const struct socket_addre
         socket_address_format(address, text);
         rule_format(address, rule);
         log_write(level, "the app of generation %llu %s %s, which adopt does not name%s: add it (--adopt %s)",
-                (unsigned long long)tree->generation, verb, text,
+                (unsigned long long)tree->seat.generation, verb, text,
                 is_single ? "" : ", so two generations cannot have it at a time", rule);
 }
 
@@ -64,9 +64,9 @@ void adopt_note_unnamed(
                 !is_server(tree->adopt->rooms.rules, address))
                 return;
         tree->unnamed[tree->unnamed_count++] = *address;
-        if (tree->adopt->told_generation == tree->generation && tree->adopt->has_told)
+        if (tree->adopt->told_generation == tree->seat.generation && tree->adopt->has_told)
                 return;
-        tree->adopt->told_generation = tree->generation;
+        tree->adopt->told_generation = tree->seat.generation;
         tree->adopt->has_told = true;
         unnamed_say(tree, address, LOG_NOTICE, "binds");
 }
