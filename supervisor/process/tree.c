@@ -242,7 +242,7 @@ static void rest_say(const struct tree_rest *rest, enum log_level level, const c
 }
 
 static void rest_tell(struct tree_rest *rest, int64_t now_ns) {
-        rest_say(rest, LOG_NOTICE,
+        rest_say(rest, rest->is_of_the_end ? LOG_INFO : LOG_NOTICE,
                 rest->count == 1 && !rest->has_cgroup ? "is told to end" : "are told to end");
         rest->was_told = true;
         rest->kill_ns = time_add(now_ns, rest->trees->settings.remaining_timeout_ns);
@@ -257,7 +257,9 @@ static bool rest_force(struct tree_rest *rest) {
                 return false;
         }
         if (rest->kills++ == 0) {
-                rest_say(rest, LOG_WARNING, "did not end: killing");
+                rest_say(rest, LOG_WARNING,
+                        rest->count == 1 && !rest->has_cgroup ? "did not end: killing it"
+                                                              : "did not end: killing them");
                 rest->pause_ns = PAUSE_FIRST_NS;
         }
         (void)rest_signal(rest, SIGKILL);
@@ -315,6 +317,7 @@ bool tree_ended(struct trees *trees, const struct instance *instance) {
         *rest = (struct tree_rest){
                 .is_used = true,
                 .is_of_emergency = view.is_emergency,
+                .is_of_the_end = view.phase == FLEET_PHASE_STOPPING,
                 .trees = trees,
                 .has_cgroup = instance->has_cgroup,
                 .pid = instance->pid,

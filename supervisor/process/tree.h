@@ -47,6 +47,7 @@ struct tree_rest {
         bool is_used;
         bool is_awaited; /* the core has been told of it: CLEARED is owed */
         bool is_of_emergency;
+        bool is_of_the_end; /* the service ends: no news that this does */
         struct trees *trees;
         bool has_cgroup; /* else by descent */
         pid_t pid;       /* that the instance had */
