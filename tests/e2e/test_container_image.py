@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from secrets_files import vault_make
 from support import PROBE, ROOT, TACET_STATIC, clean_environment, wait_until
-from test_tree import CGROUP
+from test_tree import CGROUP, MOUNT_CGROUP
 
 CONTAINERFILE = ROOT / "packaging" / "Containerfile"
 SECONDS = 120.0
@@ -29,10 +29,7 @@ events_logger = "file"
 cgroup_manager = "cgroupfs"
 """
 ENTER = "echo $$ >{group}/cgroup.procs && exec "
-PREPARE = (
-    "mkdir -p /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sys/fs/cgroup && "
-    "mount -t tmpfs -o mode=755 tmpfs /run && echo prepared && exec sleep infinity"
-)
+PREPARE = f"{MOUNT_CGROUP} && mount -t tmpfs -o mode=755 tmpfs /run && echo prepared && exec sleep infinity"
 
 
 class Podman:
@@ -92,8 +89,8 @@ class Podman:
 @pytest.fixture
 def podman(tmp_path: Path) -> Iterator[Podman]:
     """An engine that has the image `tacet`."""
-    if os.geteuid() != 0 or not CGROUP or not shutil.which("podman"):
-        pytest.skip("THE CONTAINER IMAGE IS NOT TESTED: it takes root, podman and a control group of version 2")
+    if os.geteuid() != 0 or not CGROUP or not os.access(CGROUP, os.W_OK) or not shutil.which("podman"):
+        pytest.skip("THE CONTAINER IMAGE IS NOT TESTED: it takes root, podman and a writable control group of version 2")
     made = Podman(tmp_path)
     try:
         (made.folder / "build").mkdir()

@@ -32,7 +32,12 @@ def cgroup_mount() -> str | None:
 
 
 CGROUP = cgroup_mount()
-needs_cgroup = pytest.mark.skipif(not CGROUP or os.geteuid() != 0, reason="needs a writable cgroup of version 2")
+needs_cgroup = pytest.mark.skipif(
+    not CGROUP or os.geteuid() != 0 or not os.access(CGROUP, os.W_OK), reason="needs a writable cgroup of version 2"
+)
+# In a mount and a cgroup namespace: that of the namespace in the usual place. Where it is mounted there already, as Debian 12 does it,
+# the kernel refuses to mount the same file system above itself (EBUSY of mount(2)).
+MOUNT_CGROUP = "{ umount -l /sys/fs/cgroup 2>/dev/null || :; } && mkdir -p /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sys/fs/cgroup"
 
 
 @pytest.fixture
@@ -41,7 +46,7 @@ def own_cgroup() -> Iterator[list[str]]:
     folder = Path(CGROUP or "") / f"tacet-test-{os.getpid()}-{time.monotonic_ns()}"
     folder.mkdir()
     enter = f"echo $$ > {folder}/cgroup.procs && exec unshare --mount --cgroup --propagation private sh -ec "
-    mount = "'mkdir -p /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sys/fs/cgroup; exec \"$@\"' _ \"$@\""
+    mount = f"'{MOUNT_CGROUP}; exec \"$@\"' _ \"$@\""
     try:
         yield ["sh", "-c", enter + mount, "_"]
     finally:

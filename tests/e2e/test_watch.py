@@ -323,6 +323,8 @@ def test_a_hundred_hangups_are_few_rollouts(plain: Path) -> None:
 @pytest.mark.parametrize("limit", ["max_inotify_watches", "max_inotify_instances"])
 def test_a_limit_of_the_kernel_is_said_and_made_up_for(plain: Path, limit: str) -> None:
     """No watch or no instance left: a warning that names the limit; HUP works as ever."""
+    if not os.access(f"/proc/sys/user/{limit}", os.W_OK):
+        pytest.skip("/proc/sys is read-only here, as in most containers")
     set_limit = f"echo 0 >/proc/sys/user/{limit} && exec \"$@\""
     command = [TACET, "run", "--watch", "-s", f"env-file:{plain}", "--", *SHOW]
     with Running(["unshare", "--user", "--map-root-user", "sh", "-c", set_limit, "sh", *command]) as running:
