@@ -168,6 +168,7 @@ static void launcher_room_open(struct supervisor *supervisor) {
                 .drain_signal = settings->drain_signal,
                 .reload_signal = settings->reload_signal,
                 .minds_background = settings->minds_background,
+                .is_daemon = settings->foreground != NULL,
                 .passed = settings->passed,
                 .passed_count = settings->passed_count};
 

@@ -104,8 +104,8 @@ enum fleet_event_kind {
         FLEET_EXTEND,    /* instance asks for `delay_ns` from now to become ready (EXTEND_TIMEOUT_USEC) */
         FLEET_UNHEALTHY, /* instance: its probes failed as often as they may; final for this instance */
         /* instance, is_signal, status: exit code or signal number, reaped; has_leftovers: processes that it
-         * started live on and are being ended, CLEARED follows when nothing is left; is_detached: some of
-         * what lives on has taken a session of its own */
+         * started live on and are being ended, CLEARED follows when nothing is left; is_detached: what
+         * lives on has gone into the background, as by a session of its own */
         FLEET_EXITED,
         FLEET_CLEARED, /* instance: nothing that it started is left */
         FLEET_EMPTY,   /* instance: since EMPTY its accept queue has been empty long enough */

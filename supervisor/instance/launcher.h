@@ -23,6 +23,7 @@ struct launcher_settings {
         int drain_signal;                 /* sent before it where the core leaves time to drain; 0: none */
         int reload_signal;                /* tells the app to read its secrets again */
         bool minds_background;            /* look whether an app that ends has gone into the background */
+        bool is_daemon;                   /* it is known to do so */
         const struct passed_descriptor *passed; /* borrowed */
         size_t passed_count;
 };
@@ -52,6 +53,7 @@ struct launcher_ahead {
 struct launcher {
         struct launcher_ahead ahead;
         struct launch_process early; /* pid 0: none; see launcher_start_early() */
+        uint64_t early_ticks;        /* when it was started, or before: descendants_now_ticks() */
         struct launcher_settings settings;
         struct launcher_rooms rooms;
         bool has_started;      /* an app has been started once */

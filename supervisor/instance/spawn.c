@@ -13,6 +13,7 @@
 #include "lib/fd.h"
 #include "lib/log.h"
 #include "lib/signals.h"
+#include "supervisor/process/descendants.h"
 
 void launcher_open(struct launcher *launcher, const struct launcher_rooms *rooms,
         const struct launcher_settings *settings) {
@@ -95,6 +96,7 @@ void launcher_start_early(struct launcher *launcher) {
         assert(spec.suspends_parent);
         spec.terminal = spec.wants_terminal && terminal_is_ours(terminal) ? terminal->fd : -1;
         spec.adopt_fd = -1;
+        launcher->early_ticks = descendants_now_ticks();
         if (launch_start(&spec, &launcher->early, &error) < 0)
                 launcher->early.pid = 0;
 }
@@ -103,6 +105,7 @@ static void instance_take_early(
         struct launcher *launcher, struct instance *instance, const struct gear *gear) {
         assert(gear->descriptor_count == 0 && gear->variable_count == 0);
         instance->pid = launcher->early.pid;
+        instance->started_ticks = launcher->early_ticks;
         instance->status.fd = launcher->early.status_fd;
         launcher->early.pid = 0;
 }
@@ -171,7 +174,7 @@ static void failure_push(const struct launcher *launcher, const struct instance 
 static bool is_detached(const struct launcher *launcher, const struct instance *instance, int wait_status) {
         return launcher->settings.minds_background && WIFEXITED(wait_status) &&
                WEXITSTATUS(wait_status) == 0 && !instance->is_ending &&
-               tree_is_detached(launcher->rooms.trees, instance);
+               tree_is_detached(launcher->rooms.trees, instance, launcher->settings.is_daemon);
 }
 
 static void exit_push(const struct launcher *launcher, struct instance *instance, int wait_status,

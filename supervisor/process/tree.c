@@ -127,7 +127,7 @@ static bool detachment_look(const void *owner, const struct descendant_orphan *o
         return true;
 }
 
-bool tree_is_detached(const struct trees *trees, const struct instance *instance) {
+bool tree_is_detached(const struct trees *trees, const struct instance *instance, bool is_daemon) {
         struct detachment detachment = {
                 .rest = {.trees = (struct trees *)(uintptr_t)trees, // NOLINT: only read
                         .pid = instance->pid,
@@ -138,7 +138,7 @@ bool tree_is_detached(const struct trees *trees, const struct instance *instance
 
         if (children_are_none())
                 return false; /* nearly always, and it saves the walk through /proc */
-        return descendants_signal_tree(&tree, 0) > 0 && detachment.is_found;
+        return descendants_signal_tree(&tree, 0) > 0 && (is_daemon || detachment.is_found);
 }
 
 /* Is the number that the instance had another one's by now? */

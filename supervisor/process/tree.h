@@ -87,8 +87,9 @@ void tree_kill(const struct trees *trees, const struct instance *instance);
 bool tree_ended(struct trees *trees, const struct instance *instance);
 
 /* The instance has been reaped, and nothing has been ended yet: has a process that it left behind taken a
- * session of its own, as one does that goes into the background? */
-bool tree_is_detached(const struct trees *trees, const struct instance *instance);
+ * session of its own, as one does that goes into the background? It may not have come to that yet, so of a
+ * daemon, which is known for it, any process counts. */
+bool tree_is_detached(const struct trees *trees, const struct instance *instance, bool is_daemon);
 
 /* KILL, now, to what the instance with this number has left behind. */
 void tree_rest_kill(struct trees *trees, uint64_t number);

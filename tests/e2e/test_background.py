@@ -43,6 +43,13 @@ def test_of_a_known_program_the_option_is_named(tmp_path: Path) -> None:
     assert "went into the background: run it in the foreground (leave -D out)" in done.stderr
 
 
+def test_a_known_program_need_not_have_come_as_far_as_its_session(tmp_path: Path) -> None:
+    """gunicorn's parent ends right behind its fork(2), and the child's setsid(2) may come later."""
+    done = run([TACET, "run", "--", *daemon(tmp_path, name="gunicorn", session="")])
+    assert done.returncode == NOT_READY
+    assert "went into the background: run it in the foreground (leave -D out)" in done.stderr
+
+
 def test_a_restart_policy_takes_it_for_a_failure(tmp_path: Path) -> None:
     """on-failure tries again, up to its limit."""
     options = ["--restart", "on-failure", "--restart-limit", "2", "--restart-delay", "1ms"]

@@ -3,6 +3,7 @@
 #include "tests/unit/supervisor/instance/launched.h"
 
 #include "lib/signals.h"
+#include "supervisor/process/descendants.h"
 
 /* Start what cannot be, and hear why. */
 static void expect_refused(char **arguments, int status) {
@@ -147,6 +148,7 @@ static void test_signals_from_before_the_first_app_reach_it(void **state) {
 static void test_the_app_that_was_started_early_is_the_first_instance_and_no_other(void **state) {
         const struct fleet_action next = spawn_action(NUMBER + 1);
         struct instance *other;
+        uint64_t ticks;
         pid_t pid;
 
         (void)state;
@@ -155,7 +157,11 @@ static void test_the_app_that_was_started_early_is_the_first_instance_and_no_oth
         launcher_start_early(&launcher);
         pid = launcher.early.pid;
         assert_true(pid > 0);
+        ticks = descendants_now_ticks();
+        while (descendants_now_ticks() == ticks) /* its children are older than the instance by now */
+                (void)usleep(1000);
         assert_int_equal(app_start()->pid, pid);
+        assert_true(instances.list[0].started_ticks <= ticks);
         expect_silence();
         launcher_spawn(&launcher, &next);
         other = instance_by_number(&instances, NUMBER + 1);
