@@ -144,9 +144,8 @@ static void instance_drained(struct fleet *fleet, struct fleet_actions *actions,
 /* Its own end is not that of the service: it has left that to a process of which nobody hears. */
 static bool is_in_background(
         const struct fleet *fleet, const struct fleet_instance *instance, const struct fleet_event *event) {
-        /* A daemon's parent may end before its child has taken a session of its own. */
-        const bool lives_on = event->is_detached || (fleet->settings.is_daemon && event->has_leftovers);
-        return lives_on && !event->is_signal && event->status == 0 && instance_is_staying(instance) &&
+        return event->is_detached && !event->is_signal && event->status == 0 &&
+               instance_is_staying(instance) &&
                (instance->state != INSTANCE_AVAILABLE || fleet->settings.is_daemon);
 }
 
