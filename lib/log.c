@@ -201,7 +201,8 @@ static void text_put(enum log_level level, const char *text) {
 }
 
 /* Apart from log_write(), so that a line that nobody wants costs no page of the stack. */
-__attribute__((noinline)) static void line_log(enum log_level level, const char *format, va_list arguments) {
+__attribute__((noinline, format(printf, 2, 0))) static void line_log(
+        enum log_level level, const char *format, va_list arguments) {
         char text[LOG_LINE_MAX - 256];
 
         vsnprintf(text, sizeof text, format, arguments);

@@ -217,6 +217,7 @@ static void test_programs_that_hand_no_signal_on(void **state) {
         assert_non_null(strstr(advice_of(&config), "npm hands no signal on: the server below it"));
         key_set(&config, "service", "kill_mode", "group");
         assert_string_equal(advice_of(&config), "");
+        config_deinit(&config);
         config_make(&config, "npx serve");
         assert_non_null(strstr(advice_of(&config), "npx hands no signal on"));
 }
