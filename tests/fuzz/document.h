@@ -136,9 +136,10 @@ static inline void document_messages_are_clean(
         struct error error = {0};
         struct document document = {0};
 
+        struct dialect_input input = {text, "FILE", 7, &document.arena, &document.list, false};
+
         HOLDS(arena_init(&document.arena, DOCUMENT_ARENA_BYTES, &error) == 0);
-        if (document_parse(dialect, &(struct dialect_input){text, "FILE", 7, &document.arena, &document.list},
-                    &error) < 0) {
+        if (document_parse(dialect, &input, &error) < 0) {
                 HOLDS(!canary_stands_in(&canary, error.text));
                 HOLDS(!canary_stands_in(&canary, error.hint));
         }
@@ -148,12 +149,12 @@ static inline void document_messages_are_clean(
 
 /* Returns 0 when it parsed; then the list is checked. */
 static inline int document_read(const struct dialect *dialect, struct bytes text, struct document *out) {
+        struct dialect_input input = {text, "FILE", 7, &out->arena, &out->list, false};
         struct error error = {0};
 
         *out = (struct document){0};
         HOLDS(arena_init(&out->arena, DOCUMENT_ARENA_BYTES, &error) == 0);
-        if (document_parse(
-                    dialect, &(struct dialect_input){text, "FILE", 7, &out->arena, &out->list}, &error) < 0) {
+        if (document_parse(dialect, &input, &error) < 0) {
                 HOLDS(error.text[0] != '\0');
                 document_end(out);
                 return -1;
@@ -195,7 +196,7 @@ static inline void document_others_stay(
 /* Set `name` to `value` (the editor may refuse what cannot be written), read it back, take it out again. */
 static inline void document_edit(const struct dialect *dialect, struct bytes text, struct document *before,
         const char *name, struct secret_bytes value) {
-        struct dialect_input input = {text, "FILE", 0, &before->arena, NULL};
+        struct dialect_input input = {text, "FILE", 0, &before->arena, NULL, false};
         struct secret_bytes changed, without;
         struct document after, gone;
         struct error error = {0};
