@@ -147,9 +147,10 @@ static inline void document_messages_are_clean(
         free((void *)(uintptr_t)text.at);
 }
 
-/* Returns 0 when it parsed; then the list is checked. */
+/* Returns 0 when it parsed; then the list is checked. As the editor reads, to which an age identity is a
+ * value like others. */
 static inline int document_read(const struct dialect *dialect, struct bytes text, struct document *out) {
-        struct dialect_input input = {text, "FILE", 7, &out->arena, &out->list, false};
+        struct dialect_input input = {text, "FILE", 7, &out->arena, &out->list, true};
         struct error error = {0};
 
         *out = (struct document){0};
