@@ -256,8 +256,9 @@ def test_a_stop_by_the_stop_signal_drains_like_one_by_term() -> None:
     """Whoever sends it waits; Ctrl-C is what somebody sends who does not."""
     options = ["--stop-signal", "USR1", "--drain-signal", "USR2", "--drain-time", "10000s"]
     script = "trap 'echo drains' USR2; " + ASKED.format("USR1")
-    with Running([TACET, "run", *options, "--", "sh", "-c", script]) as running:
-        running.line_with("^ready")
+    with Running([TACET, "run", "-v", *options, "--", "sh", "-c", script]) as running:
+        # one that is not ready by tacet's book has nothing to drain
+        running.lines_with("^ready", "the app is ready")
         running.signal(signal.SIGUSR1)
         running.line_with("^drains")
         running.signal(signal.SIGUSR1)

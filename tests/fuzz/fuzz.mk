@@ -1,7 +1,7 @@
 # Fuzzing with libFuzzer: one program per parser of foreign bytes, tests/fuzz/fuzz_NAME.c with LLVMFuzzerTestOneInput.
 #
 #   make fuzz         every target in turn, for ever, until one fails (ctrl-C ends it)
-#   make fuzz-short   all targets together in about TACET_FUZZ_SECONDS (60) of wall clock, TAP lines, for `make check`
+#   make fuzz-short   all targets together in about TACET_FUZZ_SECONDS (35) of wall clock, TAP lines, for `make check`
 #
 # A new target is a new file; seeds go into tests/fuzz/corpus/NAME/, a dictionary into tests/fuzz/NAME.dict. What a
 # run learns is kept in build/fuzz/corpus/NAME. A crash is written to build/fuzz/crash/ and named on the output.
@@ -31,6 +31,6 @@ fuzz: fuzz-programs
 	tests/fuzz/run --endless $(FUZZ_NAMES)
 
 fuzz-short: fuzz-programs
-	tests/fuzz/run --seconds $${TACET_FUZZ_SECONDS:-60} $(FUZZ_NAMES)
+	tests/fuzz/run --seconds $${TACET_FUZZ_SECONDS:-35} $(FUZZ_NAMES)
 
 -include $(FUZZ_OBJECTS:.o=.d) $(FUZZ_NAMES:%=build/fuzz/fuzz_%.d)
