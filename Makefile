@@ -142,7 +142,7 @@ unit: unit-programs
 # The unit tests under valgrind (dynamic build). It knows neither landlock nor seccomp, and the loader refuses to work unconfined:
 # the programs that need it are left to the sanitizers. An end-to-end test does the same for a supervisor's life.
 VALGRIND := valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite
-UNCONFINED := $(foreach name,test_confine test_load test_load_keys test_load_process test_trial test_generations test_adopt test_adopt_answers test_adopt_unlink,$(name) %/$(name))
+UNCONFINED := $(foreach name,test_confine test_load test_load_identities test_load_keys test_load_process test_trial test_generations test_adopt test_adopt_answers test_adopt_unlink,$(name) %/$(name))
 valgrind: unit-programs
 	for test in $(filter-out $(UNCONFINED),$(UNITS)); do $(VALGRIND) $(OUT)/tests/$$test || exit 1; done
 

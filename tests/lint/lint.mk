@@ -9,14 +9,14 @@ LINT_TEXT    := $(LINT_CODE) $(LINT_TESTS) $(wildcard $(FOLDERS:%=%/*.h)) $(shel
 LINT_CFLAGS   = -std=gnu17 $(CPPFLAGS) $(shell $(PKG_CONFIG) --cflags $(PACKAGES))
 LINT_SCRIPTS  = $(shell grep -rlE '^\#!/bin/(ba)?sh' --include='*' packaging tests bench .ci 2>/dev/null)
 
-.PHONY: lint-quick lint-analyzer lint-tidy lint-cppcheck lint-format lint-shell lint-manual
+.PHONY: lint-quick lint-analyzer lint-tidy lint-cppcheck lint-format lint-shell
 
 lint-quick:
 	for lint in $(LINT_QUICK); do $$lint || exit 1; done
 
 lint:
 	packaging/install-dependencies --lint
-	$(MAKE) lint-quick lint-format lint-shell lint-manual lint-cppcheck
+	$(MAKE) lint-quick lint-format lint-shell lint-cppcheck
 	$(MAKE) $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc)) lint-analyzer lint-tidy
 	@echo 'lint: nothing to say'
 
@@ -55,9 +55,5 @@ lint-format:
 lint-shell:
 	$(say) SHELL '$(LINT_SCRIPTS)'
 	shellcheck $(LINT_SCRIPTS)
-
-lint-manual:
-	$(say) MANDOC 'man/*'
-	! mandoc -Tlint -Wstyle man/*.[1-9] 2>/dev/null | grep -v 'referenced manual not found'
 
 -include $(LINT_CODE:%.c=$(LINT)/analyzer/%.d) $(SOURCES:%.c=$(LINT)/tidy/%.d)
