@@ -65,7 +65,7 @@ OBJECTS   := $(SOURCES:%.c=$(OUT)/obj/%.o)
 PROGRAM   := $(OUT)/obj/cli/main.o
 LIBRARY   := $(filter-out $(PROGRAM),$(OBJECTS))
 
-.PHONY: all static check demo bench lint fuzz install uninstall clean dependencies unit unit-programs valgrind tools equipped \
+.PHONY: all static check check-real demo bench lint fuzz install uninstall clean dependencies unit unit-programs valgrind tools equipped \
         print-objects
 all: $(OUT)/tacet
 
@@ -166,6 +166,12 @@ check:
 	-tests/vectors/fetch
 	$(MAKE) all static tools
 	tests/run
+
+# What takes too long for every check, or needs more of the machine: the peers' own suites.
+check-real:
+	packaging/install-dependencies --real
+	$(MAKE) all static tools
+	tests/peers/run
 
 include tests/fuzz/fuzz.mk
 

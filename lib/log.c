@@ -107,9 +107,9 @@ static size_t line_format(char *line, enum log_level level, const char *text) {
         switch (log_state.format) {
         case LOG_FORMAT_AUTO:
         case LOG_FORMAT_PLAIN:
-                length = snprintf(line, room, "%s%s: %s%s%s",
+                length = snprintf(line, room, "%s%s%s %s%s%s",
                         log_state.has_color && level <= LOG_WARNING ? "\033[1;31m" : "", log_state.name,
-                        level == LOG_WARNING ? "warning: " : "",
+                        log_state.name[0] == '[' ? "" : ":", level == LOG_WARNING ? "warning: " : "",
                         log_state.has_color && level <= LOG_WARNING ? "\033[0m" : "", text);
                 break;
         case LOG_FORMAT_JOURNAL:

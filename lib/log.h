@@ -24,8 +24,8 @@ enum log_format {
         LOG_FORMAT_JSON,    /* one object per line: time, level, message */
 };
 
-/* Choose format, level (messages above it are dropped) and the name before plain messages. `name` is borrowed
- * for ever. */
+/* Choose format, level (messages above it are dropped) and the name before plain messages; one in brackets
+ * has no colon behind it. `name` is borrowed for ever. */
 void log_setup(enum log_format format, enum log_level level, const char *name);
 
 /* True when messages of this level are written. */

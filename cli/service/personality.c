@@ -54,7 +54,10 @@ struct personality {
         int (*option)(struct personality_state *state, int id, const struct option_reader *reader,
                 struct error *error);
         void (*finish)(struct personality_state *state); /* settings, once the service is made */
+        const char *log_name;                            /* before its messages */
+        /* What --version prints, for tools that read it: the release that is stood in for. */
         const char *version;
+        int version_stream; /* where the original prints it */
 };
 
 /* ---- tini ---------------------------------------------------------------------------------------------- */
@@ -147,8 +150,16 @@ static int tini_option(
         }
 }
 
+/* Whoever started it may have made it a subreaper already: execve(2) keeps that (prctl(2)). */
+static bool adopts_orphans(const struct personality_state *state) {
+        int is_subreaper = 0;
+
+        return getpid() == 1 || state->is_subreaper ||
+               (prctl(PR_GET_CHILD_SUBREAPER, &is_subreaper) == 0 && is_subreaper);
+}
+
 static void tini_finish(struct personality_state *state) {
-        if (getpid() != 1 && !state->is_subreaper && state->verbosity > 0)
+        if (state->verbosity > 0 && !adopts_orphans(state))
                 log_write(LOG_WARNING, "neither PID 1 nor a subreaper (-s, TINI_SUBREAPER): orphans go "
                                        "elsewhere, zombie reaping won't work");
 }
@@ -351,11 +362,16 @@ static int pause_run(void) {
 
 /* ---- all of them --------------------------------------------------------------------------------------- */
 
+#define TINI_VERSION "tini version 0.19.0 - tacet." TACET_VERSION
+
 static const struct personality personalities[] = {
-        {"tini", &tini_table, tini_begin, tini_option, tini_finish, "tini"},
-        {"tini-static", &tini_table, tini_begin, tini_option, tini_finish, "tini"},
-        {"dumb-init", &dumb_table, dumb_begin, dumb_option, dumb_finish, "dumb-init"},
-        {"catatonit", &catatonit_table, catatonit_begin, catatonit_option, catatonit_finish, "catatonit"},
+        {"tini", &tini_table, tini_begin, tini_option, tini_finish, "tini", TINI_VERSION, STDOUT_FILENO},
+        {"tini-static", &tini_table, tini_begin, tini_option, tini_finish, "tini-static", TINI_VERSION,
+                STDOUT_FILENO},
+        {"dumb-init", &dumb_table, dumb_begin, dumb_option, dumb_finish, "[dumb-init]", "dumb-init v1.2.5",
+                STDERR_FILENO},
+        {"catatonit", &catatonit_table, catatonit_begin, catatonit_option, catatonit_finish, "catatonit",
+                "tini version 0.1.7_catatonit - tacet." TACET_VERSION, STDOUT_FILENO},
 };
 
 static const struct personality *personality_find(const char *name) {
@@ -376,6 +392,13 @@ static int usage_exit(struct error *error) {
         return cli_error_exit(error);
 }
 
+/* The original's line, since tools read it; who it really is stands behind it or, where a tool compares the
+ * whole, on the other stream. */
+static int version_print(const struct personality *personality) {
+        dprintf(personality->version_stream, "%s\n", personality->version);
+        return personality->version_stream == STDOUT_FILENO ? 0 : -(puts("tacet " TACET_VERSION) < 0);
+}
+
 /* Returns 0 with the operands in reader->rest, PERSONALITY_DONE, or -1 with error. */
 static int options_read(const struct personality *personality, struct personality_state *state,
         struct option_reader *reader, char **argv, struct error *error) {
@@ -387,10 +410,8 @@ static int options_read(const struct personality *personality, struct personalit
                         return -1;
                 if (id == OPTION_HELP)
                         return option_help_print(personality->table, STDOUT_FILENO) ? -1 : PERSONALITY_DONE;
-                if (id == OPTION_VERSION) {
-                        printf("tacet %s (as %s)\n", TACET_VERSION, personality->version);
-                        return PERSONALITY_DONE;
-                }
+                if (id == OPTION_VERSION)
+                        return version_print(personality) ? -1 : PERSONALITY_DONE;
                 result = personality->option(state, id, reader, error);
                 if (result)
                         return result;
@@ -441,7 +462,7 @@ int personality_run(const char *name, int argc, char **argv) {
                 levels[state.verbosity < 0    ? 0
                         : state.verbosity > 3 ? 3
                                               : state.verbosity],
-                name);
+                personality->log_name);
         if (state.is_pause)
                 return pause_run();
         if (!*reader.rest) {

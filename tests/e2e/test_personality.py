@@ -7,8 +7,10 @@ the real one has a defect that tacet does not copy, only tacet is tested.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -169,6 +171,36 @@ def test_tini_warns_that_zombies_are_not_its_own(tini: list[str]) -> None:
     assert text not in run([*tini, "-s", "--", "true"]).stderr
     assert text not in run([*tini, "--", "true"], environment={"TINI_SUBREAPER": ""}).stderr
     assert text not in run([*tini, "--", "true"], environment={"TINI_VERBOSITY": "0"}).stderr
+
+
+def test_tini_that_was_made_a_subreaper_does_not_warn(tini: list[str]) -> None:
+    """Whoever started it may have done that: execve(2) keeps it."""
+    become = "import ctypes, os, sys; ctypes.CDLL(None).prctl(36, 1, 0, 0, 0); os.execvp(sys.argv[1], sys.argv[1:])"
+    done = run([sys.executable, "-c", become, *tini, "--", "true"])
+    assert (done.stderr, done.returncode) == ("", 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern", "stream"),
+    [
+        ("tini", r"tini version \d+\.\d+\.\d+( - .*)?\n", "stdout"),
+        ("dumb-init", r"dumb-init v\d+\.\d+\.\d+\n", "stderr"),
+        ("catatonit", r"tini version \d+\.\d+\.\d+_catatonit( - .*)?\n", "stdout"),
+    ],
+)
+@pytest.mark.parametrize("form", FORMS)
+def test_the_version_is_what_tools_read(form: str, name: str, pattern: str, stream: str, tmp_path: Path) -> None:
+    """A container engine asks its init for it and reads the first line."""
+    done = run([*form_of(name, form, tmp_path), "--version"])
+    assert re.fullmatch(pattern, getattr(done, stream)), done
+    assert form == "real" or "tacet" in done.stdout
+
+
+def test_dumb_init_speaks_in_brackets(dumb_init: list[str]) -> None:
+    """By which people find its lines in a log."""
+    lines = run([*dumb_init, "-v", "true"]).stderr.splitlines()
+    assert lines
+    assert all(line.startswith("[dumb-init] ") for line in lines)
 
 
 def test_tini_as_pid_1_is_silent(tini: list[str]) -> None:
