@@ -199,7 +199,8 @@ static void test_clients_that_never_pause_get_the_moment_with_the_fewest_request
                         over_ms = passed_ms;
                 now_ns += 10 * NS_PER_MS;
         }
-        assert_in_range(over_ms, 1000 + 500, 1000 + 1000 + 20);
+        /* the first of these moments, not the last chance */
+        assert_in_range(over_ms, 1000 + 500, 1000 + 500 + 5 * 10);
         assert_int_equal(drain.busy, 3);
 }
 
