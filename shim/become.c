@@ -32,6 +32,7 @@
 #include "shim/adopt.h"
 #include "shim/descriptors.h"
 #include "shim/handover.h"
+#include "shim/progress.h"
 
 #define BUSY_TRIES    20
 #define BUSY_PAUSE_NS (5 * NS_PER_MS) /* a file still open for writing (ETXTBSY) is usually closed by then */
@@ -382,6 +383,7 @@ static int step_execute(struct becoming *becoming) {
         for (size_t i = 0; i < becoming->spec->limit_count; i++)
                 if (becoming->spec->limits[i].resource == RLIMIT_CORE)
                         (void)limit_set(&becoming->spec->limits[i]);
+        progress_end(becoming->spec->progress);
         signals_set_mask(inheritance->signal_mask, NULL);
         code = execute_in_path(becoming);
         signals_set_mask(SIGNAL_MASK_ALL, NULL);
@@ -454,6 +456,7 @@ void launch_become(const struct launch_spec *spec, struct environment *environme
         *out = (struct launch_message){.kind = LAUNCH_FAILED};
         for (unsigned stage = 0; stage < LAUNCH_STAGE_COUNT; stage++) {
                 out->stage = stage;
+                progress_note(spec->progress, stage);
                 if (steps[stage](&becoming) < 0)
                         break;
         }

@@ -22,6 +22,7 @@
 #include "lib/fd.h"
 #include "secrets/wipe.h"
 #include "shim/adopt.h"
+#include "shim/progress.h"
 #include "shim/secrets_channel.h"
 
 static_assert(sizeof(struct launch_message) <= PIPE_BUF, "one write per message, never torn: pipe(7)");
@@ -191,8 +192,28 @@ static void describe_execute(const struct launch_message *failure, const char *c
         }
 }
 
+static void describe_filtered(
+        const struct launch_message *failure, const struct launch_spec *spec, struct error *error) {
+        error_set(error, 0,
+                "cannot start '%s': a system call filter (SystemCallFilter=, seccomp) ended it with SIGSYS "
+                "when "
+                "it was to %s",
+                spec->argv[0], stage_texts[failure->stage]);
+        if (failure->stage >= LAUNCH_GROUPS && failure->stage <= LAUNCH_USER)
+                error_hint(error, "SystemCallFilter=@setuid allows it; or leave user and groups to the unit: "
+                                  "User=, SupplementaryGroups=");
+        else
+                error_hint(error, "SystemCallFilter=%s allows it; or leave the setting out",
+                        progress_calls(failure->stage));
+        error_status(error, EXIT_STATUS_SUPERVISOR);
+}
+
 void launch_failure_describe(
         const struct launch_message *failure, const struct launch_spec *spec, struct error *error) {
+        if (failure->kind == LAUNCH_FILTERED) {
+                describe_filtered(failure, spec, error);
+                return;
+        }
         if (failure->stage == LAUNCH_EXECUTE) {
                 describe_execute(failure, spec->argv[0], error);
                 return;

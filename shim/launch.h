@@ -102,7 +102,8 @@ struct launch_spec {
          * `secrets` has them */
         int secrets_channel, secrets_channel_peer;
         const struct launch_forgotten *forgotten;
-        pid_t loader; /* a killed child of the caller, reaped as late as possible; 0: none */
+        pid_t loader;               /* a killed child of the caller, reaped as late as possible; 0: none */
+        volatile uint8_t *progress; /* where the shim notes its steps: progress.h; NULL: nowhere */
         struct launch_inheritance inheritance;
 };
 
@@ -130,6 +131,7 @@ enum launch_stage {
 enum launch_message_kind {
         LAUNCH_NOTE_CONFLICT = 1, /* detail: a secret's name that the inherited environment also has */
         LAUNCH_FAILED,
+        LAUNCH_FILTERED, /* never sent: a filter has ended the shim in that stage (progress.h) */
 };
 
 /* What travels through the pipe; no secret byte. */

@@ -10,6 +10,7 @@
 #include "cli/common/terminal.h"
 #include "cli/service/verbs.h"
 #include "lib/log.h"
+#include "shim/rehearsal.h"
 
 static const char exec_notes[] =
         "Exit status: the command's own; 64 usage, 65 bad secrets, 66 a source or key is\n"
@@ -49,6 +50,10 @@ static int command_become(struct service_verb *verb, struct error *error) {
         struct bundle secrets;
 
         bundle_init(&secrets);
+        if (rehearsal_fails(launch, &failure)) {
+                launch_failure_describe(&failure, launch, error);
+                return -1;
+        }
         if (verb->has_sources && secrets_load(verb, &secrets, &launch->loader, error) < 0)
                 return -1;
         launch->secrets = &secrets;

@@ -66,7 +66,24 @@ int launcher_gear(
         return readiness_equip(launcher->rooms.gate, instance, gear, error);
 }
 
-int launcher_spec(const struct launcher *launcher, const struct instance *instance, const struct gear *gear,
+/* A plain init needs no page of its own for it. */
+static volatile uint8_t *progress_prepare(
+        struct launcher *launcher, const struct instance *instance, bool is_suspended) {
+        const size_t place = instance_place(instance);
+        volatile uint8_t *byte = NULL;
+
+        if (!is_suspended && !launcher->shared_progress)
+                launcher->shared_progress = progress_new(FLEET_INSTANCES_MAX);
+        if (is_suspended)
+                byte = &launcher->own_progress[place];
+        else if (launcher->shared_progress)
+                byte = &launcher->shared_progress[place];
+        if (byte)
+                *byte = PROGRESS_NONE;
+        return launcher->progress[place] = byte;
+}
+
+int launcher_spec(struct launcher *launcher, const struct instance *instance, const struct gear *gear,
         struct launch_spec *spec, struct error *error) {
         const struct launcher_rooms *rooms = &launcher->rooms;
 
@@ -77,6 +94,7 @@ int launcher_spec(const struct launcher *launcher, const struct instance *instan
         spec->descriptor_count = gear->descriptor_count;
         spec->variables = gear->variable_count ? gear->variables : NULL;
         spec->suspends_parent &= !gear->descriptor_count && !gear->variable_count;
+        spec->progress = progress_prepare(launcher, instance, spec->suspends_parent);
         spec->secrets = generations_bundle(rooms->generations, instance->generation);
         spec->terminal = spec->wants_terminal && terminal_is_ours(rooms->terminal) ? rooms->terminal->fd : -1;
         spec->cgroup_fd = tree_prepare(rooms->trees, instance->number);

@@ -12,6 +12,7 @@
 #include "supervisor/generations/generations.h"
 #include "supervisor/process/terminal.h"
 #include "supervisor/process/tree.h"
+#include "shim/progress.h"
 #include "shim/waiting.h"
 
 struct launcher_settings {
@@ -59,6 +60,11 @@ struct launcher {
         bool has_started;      /* an app has been started once */
         uint64_t start_count;  /* of instances with sockets: SERVER_STARTER_GENERATION */
         uint64_t held_signals; /* signal_bit(): came before there was an app, forwarded to the first ones */
+        /* Of each instance's shim, or NULL; in `shared_progress`, or, of one that suspends us, in
+         * `own_progress`, whose last byte is of launcher_start_early(). */
+        volatile uint8_t *progress[FLEET_INSTANCES_MAX];
+        volatile uint8_t *shared_progress; /* NULL: not made yet, or there is no memory */
+        volatile uint8_t own_progress[FLEET_INSTANCES_MAX + 1];
         /* process group of each slot's last app: it may still have members */
         pid_t last_groups[FLEET_REPLICAS_MAX];
 };
@@ -110,7 +116,7 @@ int launcher_gear(
 
 /* Write the start of this instance to *spec: the settings', filled in except for secrets and terminal.
  * launcher_spec_release() closes what was opened for it, also after an error. Returns 0, or -1 with error. */
-int launcher_spec(const struct launcher *launcher, const struct instance *instance, const struct gear *gear,
+int launcher_spec(struct launcher *launcher, const struct instance *instance, const struct gear *gear,
         struct launch_spec *spec, struct error *error);
 void launcher_spec_release(struct launch_spec *spec);
 

@@ -78,7 +78,8 @@ static void status_on_readable(struct loop_source *source) {
         struct instance *instance = (struct instance *)((char *)source - offsetof(struct instance, status));
 
         status_drain(launcher, instance);
-        if (instance->status.fd < 0 && !instance->has_failure)
+        if (instance->status.fd < 0 && !instance->has_failure &&
+                !progress_is_cut(launcher->progress[instance_place(instance)]))
                 spawned_push(launcher, instance);
 }
 
@@ -96,6 +97,7 @@ void launcher_start_early(struct launcher *launcher) {
         assert(spec.suspends_parent);
         spec.terminal = spec.wants_terminal && terminal_is_ours(terminal) ? terminal->fd : -1;
         spec.adopt_fd = -1;
+        spec.progress = &launcher->own_progress[FLEET_INSTANCES_MAX];
         launcher->early_ticks = descendants_now_ticks();
         if (launch_start(&spec, &launcher->early, &error) < 0)
                 launcher->early.pid = 0;
@@ -107,11 +109,12 @@ static void instance_take_early(
         instance->pid = launcher->early.pid;
         instance->started_ticks = launcher->early_ticks;
         instance->status.fd = launcher->early.status_fd;
+        launcher->progress[instance_place(instance)] = &launcher->own_progress[FLEET_INSTANCES_MAX];
         launcher->early.pid = 0;
 }
 
-static int process_start(const struct launcher *launcher, struct instance *instance, const struct gear *gear,
-        struct error *error) {
+static int process_start(
+        struct launcher *launcher, struct instance *instance, const struct gear *gear, struct error *error) {
         struct launch_spec spec;
         struct launch_process process = {.status_fd = -1};
         const struct launcher_rooms *rooms = &launcher->rooms;
@@ -201,6 +204,8 @@ static void instance_on_ended(struct child *child, int wait_status) {
         status_drain(launcher, instance);
         if (instance->status.fd >= 0)
                 status_close(launcher, instance);
+        instance->has_failure |= progress_filtered(
+                launcher->progress[instance_place(instance)], wait_status, &instance->failure);
         terminal_take_back(rooms->terminal, instance->pid);
         loop_timer_clear(rooms->loop, &instance->drain);
         instance->is_used = false;

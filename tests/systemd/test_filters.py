@@ -43,3 +43,29 @@ def test_secrets_load_below_a_system_call_filter(
     assert journal.count("forbids memfd_secret(2)") == (lists and kills), journal
     assert journal.count("forbids capset(2)") == (drops and kills and user == "root"), journal
     assert "without an answer" not in journal
+
+
+@pytest.mark.parametrize(("key", "step"), [("user = nobody", "set its supplementary groups"), ("umask = 0027", "set its umask")])
+def test_the_step_that_a_system_call_filter_ends_is_named(make: Callable[..., Service], key: str, step: str) -> None:
+    """The shim cannot do without what the configuration asks for: the start fails, and says of what."""
+    calls = "~@setuid" if key.startswith("user") else "~umask"
+    service = make(service=key, drop_in=f"[Service]\nSystemCallFilter={calls}\n")
+    done = service.machine.call("systemctl", "start", service.unit)
+    assert done.returncode != 0
+    journal = service.journal()
+    assert service.show("ExecMainStatus") == "125", journal
+    assert f"ended it with SIGSYS when it was to {step}" in journal
+    assert f"SystemCallFilter={'@setuid' if key.startswith('user') else 'umask'} allows it" in journal
+
+
+def test_exec_names_the_step_too(machine: Machine) -> None:
+    """`tacet exec` tries it in a child, since nobody is left to tell afterwards."""
+    command = "/usr/bin/tacet exec --user nobody -- /bin/echo started"
+    unit = f"[Service]\nType=oneshot\nSystemCallFilter=~@setuid\nExecStart={command}\n"
+    machine.write("/etc/systemd/system/becoming.service", unit)
+    machine.run("systemctl", "daemon-reload")
+    assert machine.call("systemctl", "start", "becoming").returncode != 0
+    journal = machine.run("journalctl", "--no-pager", "-o", "cat", "-u", "becoming")
+    assert "ended it with SIGSYS when it was to set its supplementary groups" in journal
+    assert "\nstarted" not in journal
+    assert machine.run("systemctl", "show", "--value", "-p", "ExecMainStatus", "becoming").strip() == "125"

@@ -2,7 +2,13 @@
 
 #include "tests/unit/supervisor/instance/launched.h"
 
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+
 #include "lib/signals.h"
+#include "shim/rehearsal.h"
 #include "supervisor/process/descendants.h"
 
 /* Start what cannot be, and hear why. */
@@ -187,6 +193,93 @@ static void test_a_process_group_of_its_own_is_remembered(void **state) {
         end();
 }
 
+/* End this process, or whatever it starts, at this call; for good. */
+static void call_forbid(int call) {
+        struct sock_filter program[] = {
+                {BPF_LD | BPF_W | BPF_ABS, 0, 0, 0}, /* the number */
+                {BPF_JMP | BPF_JEQ | BPF_K, 0, 1, (uint32_t)call},
+                {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_KILL_PROCESS},
+                {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW},
+        };
+        const struct sock_fprog filter = {sizeof program / sizeof *program, program};
+
+        assert_int_equal(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+        assert_int_equal(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter, 0, 0), 0);
+}
+
+static void test_a_sigsys_of_the_apps_own_is_how_it_ended(void **state) {
+        char *arguments[] = {(char[]){"/bin/sh"}, (char[]){"-c"}, (char[]){"kill -SYS $$"}, NULL};
+        const struct fleet_action action = spawn_action(NUMBER);
+        struct fleet_event event;
+
+        (void)state;
+        for (int suspends = 0; suspends < 2; suspends++) {
+                begin(arguments);
+                launch.suspends_parent = suspends;
+                launcher_spawn(&launcher, &action);
+                reap(instance_by_number(&instances, NUMBER)->pid);
+                expect_fact(FLEET_SPAWNED, &event);
+                expect_fact(FLEET_READY, &event);
+                expect_fact(FLEET_EXITED, &event);
+                assert_true(event.is_signal);
+                assert_int_equal(event.status, SIGSYS);
+                end();
+        }
+}
+
+enum how { BY_FORK, SUSPENDED, EARLY };
+
+/* Its pipe ends as that of an app does which runs: nothing is said of that before it is known why. */
+static void expect_filtered(enum how how, bool reads_pipe) {
+        const struct fleet_action action = spawn_action(NUMBER);
+        struct fleet_event event;
+        struct instance *instance;
+
+        begin(NULL);
+        launch.has_umask = true;
+        launch.suspends_parent = how != BY_FORK;
+        if (how == EARLY)
+                launcher_start_early(&launcher);
+        launcher_spawn(&launcher, &action);
+        instance = instance_by_number(&instances, NUMBER);
+        assert_non_null(instance);
+        while (reads_pipe && instance->status.fd >= 0)
+                loop_wait(&loop, time_now_ns() + 60 * NS_PER_S);
+        assert_false(facts_take(&facts, &event));
+        reap(instance->pid);
+        assert_true(instance->has_failure);
+        assert_int_equal(instance->failure.kind, LAUNCH_FILTERED);
+        assert_int_equal(instance->failure.stage, LAUNCH_UMASK);
+        expect_fact(FLEET_SPAWN_FAILED, &event);
+        assert_int_equal(event.status, EXIT_STATUS_SUPERVISOR);
+        assert_true(event.is_permanent);
+        assert_false(facts_take(&facts, &event));
+        end();
+}
+
+/* The last test: the filter stays. */
+static void test_a_shim_that_a_filter_ends_is_a_failure_of_that_step(void **state) {
+        struct error error;
+        struct launch_message failure;
+
+        (void)state;
+        call_forbid(SYS_umask);
+        for (int reads = 0; reads < 2; reads++)
+                for (enum how how = BY_FORK; how <= EARLY; how++)
+                        expect_filtered(how, reads);
+        begin(NULL);
+        launch.has_umask = true;
+        assert_false(rehearsal_fails(&launch, &failure)); /* nothing that is tried */
+        launch.limit_count = 1;
+        launch.limits[0] = (struct launch_limit){.resource = RLIMIT_NOFILE};
+        assert_int_equal(getrlimit(RLIMIT_NOFILE, &launch.limits[0].value), 0);
+        assert_true(rehearsal_fails(&launch, &failure));
+        launch_failure_describe(&failure, &launch, &error);
+        assert_non_null(strstr(error.text, "SIGSYS when it was to set its umask"));
+        assert_non_null(strstr(error.hint, "SystemCallFilter=umask"));
+        end();
+}
+
 int main(int argc, char **argv) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_a_program_that_is_not_there_is_127),
@@ -199,6 +292,8 @@ int main(int argc, char **argv) {
                 cmocka_unit_test(test_signals_from_before_the_first_app_reach_it),
                 cmocka_unit_test(test_the_app_that_was_started_early_is_the_first_instance_and_no_other),
                 cmocka_unit_test(test_a_process_group_of_its_own_is_remembered),
+                cmocka_unit_test(test_a_sigsys_of_the_apps_own_is_how_it_ended),
+                cmocka_unit_test(test_a_shim_that_a_filter_ends_is_a_failure_of_that_step),
         };
 
         return launched_main(argc, argv, "spawn", tests, sizeof tests / sizeof *tests);
