@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 
 #include "cli/common/terminal.h"
@@ -50,4 +51,8 @@ int startup_error_exit(const struct error *error) {
 void startup_harden(void) {
         inheritance.has_core_limit = getrlimit(RLIMIT_CORE, &inheritance.core_limit) == 0;
         process_harden();
+}
+
+void startup_hold_no_secret(void) {
+        (void)prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
 }

@@ -14,6 +14,11 @@ const struct launch_inheritance *startup_inheritance(void);
  * program's mode: docs/SECURITY.md. */
 void startup_harden(void);
 
+/* Take startup_harden() back, for a process that never holds a secret. An undumpable one belongs to root in
+ * /proc, whoever runs it (proc(5)), and then an app that is not root cannot open /proc/1/fd/1, as cron lines
+ * and log scripts do in containers. Whether the program file may be read makes no difference after it. */
+void startup_hold_no_secret(void);
+
 /* Block every signal, look at the rest, put /dev/null where a standard stream is closed. What main does next:
  * the kernel drops a signal to PID 1 that is neither blocked nor handled (pid_namespaces(7)), and the next
  * open(2) would take a closed stream's number. Cannot fail. */

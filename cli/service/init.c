@@ -12,6 +12,7 @@ int init_run(int argc, char **argv) {
         static struct service service;
         struct error error;
 
+        startup_hold_no_secret();
         config_init(&config);
         /* Before everything that may fail, so that the reason is seen in the log of a container. */
         log_setup(LOG_FORMAT_AUTO, LOG_NOTICE, "tacet");

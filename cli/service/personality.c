@@ -451,6 +451,7 @@ int personality_run(const char *name, int argc, char **argv) {
 
         (void)argc;
         assert(personality); /* main asked personality_is_known() */
+        startup_hold_no_secret();
         config_init(&state.config);
         personality->begin(&state);
         result = options_read(personality, &state, &reader, argv, &error);

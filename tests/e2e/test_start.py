@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shutil
 import socket
 import stat
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
-from support import PROBE, TACET, Running, clean_environment, parse_state, read_status, run, wait_until
+from support import PATIENCE_SECONDS, PROBE, TACET, Running, clean_environment, parse_state, read_status, run, wait_until
 
 pytestmark = pytest.mark.both
 
@@ -203,7 +205,7 @@ def test_the_supervisor_stands_in_the_root_directory_and_the_program_where_it_wa
 
 def test_the_supervisor_is_undumpable_and_the_program_has_its_own_limits(pid1: bool) -> None:
     """RLIMIT_CORE 0 and PR_SET_DUMPABLE 0 are the supervisor's own; the program gets what tacet was started with."""
-    command = ["prlimit", "--core=4096:8192", "--nofile=512:1024", TACET, "--", "sh", "-c", f"{PROBE} state; echo end; sleep 60"]
+    command = ["prlimit", "--core=4096:8192", "--nofile=512:1024", TACET, "run", "--", "sh", "-c", f"{PROBE} state; echo end; sleep 60"]
     with Running(command, pid1=pid1) as running:
         lines = []
         while (line := running.line()) != "end":
@@ -219,13 +221,38 @@ def test_the_supervisor_is_undumpable_and_the_program_has_its_own_limits(pid1: b
         assert stat.S_IMODE(os.stat(f"/proc/{running.pid}/mem").st_mode) == 0o600
 
 
+UNPRIVILEGED = ["setpriv", "--reuid=54321", "--regid=54321", "--clear-groups"]
+
+
 def test_the_supervisor_of_an_unprivileged_user_is_undumpable() -> None:
     """/proc/PID of an undumpable process is owned by root."""
-    script = f"exec setpriv --reuid=54321 --regid=54321 --clear-groups {TACET} -- {PROBE} wait"
-    with Running(["sh", "-c", script]) as running:
+    with Running([*UNPRIVILEGED, TACET, "run", "--", PROBE, "wait"]) as running:
         running.line_with("^ready")
         assert os.stat(f"/proc/{running.pid}/environ").st_uid == 0
         assert os.stat(f"/proc/{running.child}/environ").st_uid == 54321
+
+
+@pytest.mark.parametrize("name", ["", "tini", "dumb-init", "catatonit"])
+@pytest.mark.parametrize("mode", [0o755, 0o711])
+def test_the_output_of_an_init_without_secrets_can_be_opened(pid1: bool, name: str, mode: int, tmp_path: Path) -> None:
+    """Cron lines and log scripts write to /proc/1/fd/1; it holds nothing that its user may not see."""
+    folder = Path(tempfile.mkdtemp(prefix="tacet-init-", dir="/tmp"))
+    try:
+        folder.chmod(0o755)
+        program = folder / (name or "tacet")
+        shutil.copy(TACET, program)
+        program.chmod(mode)
+        script = "echo said > /proc/$PPID/fd/1"
+        with (tmp_path / "output").open("w+") as output:
+            # a file of the user's: whether a pipe may be opened is the pipe's own matter
+            os.chown(output.fileno(), 54321, 54321)
+            unshare = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"] if pid1 else []
+            command = [*unshare, *UNPRIVILEGED, str(program), *([] if name else ["--"]), "sh", "-c", script]
+            done = subprocess.run(command, stdout=output, stderr=subprocess.PIPE, timeout=PATIENCE_SECONDS, check=False)
+            output.seek(0)
+            assert (done.returncode, output.read()) == (0, "said\n"), done.stderr
+    finally:
+        shutil.rmtree(folder)
 
 
 def test_the_program_keeps_the_oom_score_of_the_caller() -> None:
