@@ -154,7 +154,7 @@ const struct schema_row schema_rows[] = {
         ROW("service", "command", SCHEMA_COMMAND, AT(service.command), NULL, SCHEMA_IN_FILE, NULL,
                 "the program and its arguments, split into words; no shell, no variables", EXPANDED),
         ROW("service", "user", SCHEMA_TEXT, AT(service.user), NULL, FILE_RUN_EXEC, "user",
-                "run the app as this user (name or number)", NO_MORE),
+                "run the app as this user (name or number), or USER:GROUP", NO_MORE),
         ROW("service", "group", SCHEMA_TEXT, AT(service.group), NULL, FILE_RUN_EXEC, "group",
                 "run the app with this group (name or number)", NO_MORE),
         ROW("service", "supplementary_groups", SCHEMA_WORDS, AT(service.supplementary_groups), NULL,

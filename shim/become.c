@@ -71,6 +71,8 @@ static int step_descriptors(struct becoming *becoming) {
                 fd_close(STDIN_FILENO);
                 (void)fd_hold_standard_streams();
         }
+        if (spec->identity->is_set)
+                descriptors_give_pipes(spec->identity->user, spec->identity->group);
         for (unsigned n = 0; n < spec->listen_count; n++)
                 if (fcntl(3 + (int)n, F_SETFD, 0) < 0)
                         return step_failed(becoming, errno, "a listening socket");

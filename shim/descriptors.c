@@ -12,7 +12,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
+#include <linux/magic.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "lib/fd.h"
@@ -106,4 +108,12 @@ int descriptors_place(const struct launch_descriptor *wanted, size_t count, int 
                         return error_set(error, errno, "descriptor '%s' as number %d",
                                 wanted[i].name ? wanted[i].name : "", numbers[i]);
         return 0;
+}
+
+void descriptors_give_pipes(uid_t user, gid_t group) {
+        struct statfs status;
+
+        for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+                if (fstatfs(fd, &status) == 0 && status.f_type == PIPEFS_MAGIC)
+                        (void)!fchown(fd, user, group);
 }

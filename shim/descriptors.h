@@ -4,6 +4,7 @@
  * shim. */
 
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "lib/error.h"
 #include "shim/launch.h"
@@ -20,3 +21,9 @@ int descriptors_number(const struct launch_descriptor *wanted, size_t count,
  * 0 or -1 with error. */
 int descriptors_place(const struct launch_descriptor *wanted, size_t count, int *const kept[],
         size_t kept_count, struct error *error);
+
+/* Give the pipes among the standard streams to the user that the app becomes, so that it can open
+ * /proc/self/fd/2 and /dev/stderr anew as a process that has them from its own user can. What has a name in a
+ * file system, a terminal, a socket and the null device stay whose they are. Best effort, while this process
+ * still may. */
+void descriptors_give_pipes(uid_t user, gid_t group);

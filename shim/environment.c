@@ -109,9 +109,20 @@ static void secret_put(struct environment *out, char *string, enum environment_c
         }
 }
 
+/* In the place of every one of that name, or behind the others. There is room. */
+static void string_put(struct environment *out, char *string) {
+        size_t at = list_find(out->strings, out->count, string, environment_name_length(string));
+
+        out->strings[at] = string;
+        if (at == out->count)
+                out->count++;
+        else
+                later_drop(out, at);
+}
+
 int environment_build(const struct environment_spec *spec, const struct bundle_view *secrets,
         struct environment *out, struct error *error) {
-        size_t room = list_length(spec->inherited) + list_length(spec->settings) +
+        size_t room = list_length(spec->inherited) + list_length(spec->person) + list_length(spec->settings) +
                       (secrets ? secrets->count : 0) + spec->spare;
         char *string;
 
@@ -121,15 +132,13 @@ int environment_build(const struct environment_spec *spec, const struct bundle_v
         for (char *const *at = spec->inherited; at && *at; at++)
                 if (string_passes(spec, *at))
                         out->strings[out->count++] = *at;
-        for (char *const *at = spec->settings; at && *at; at++) {
-                size_t index = list_find(out->strings, out->count, *at, environment_name_length(*at));
-
-                out->strings[index] = *at;
-                if (index == out->count)
-                        out->count++;
+        for (char *const *at = spec->person; at && *at; at++)
+                if (strchr(*at, '='))
+                        string_put(out, *at);
                 else
-                        later_drop(out, index);
-        }
+                        environment_remove(out, *at);
+        for (char *const *at = spec->settings; at && *at; at++)
+                string_put(out, *at);
         string = secrets ? secrets->strings : NULL;
         for (uint32_t i = 0; secrets && i < secrets->count; i++, string += strlen(string) + 1)
                 secret_put(out, string, spec->on_conflict);
@@ -138,16 +147,9 @@ int environment_build(const struct environment_spec *spec, const struct bundle_v
 }
 
 void environment_put(struct environment *environment, char *string) {
-        size_t at =
-                list_find(environment->strings, environment->count, string, environment_name_length(string));
-
-        if (at < environment->count) {
-                environment->strings[at] = string;
-                later_drop(environment, at);
-        } else {
-                assert(environment->count < environment->room);
-                environment->strings[environment->count++] = string;
-        }
+        assert(environment->count < environment->room ||
+                environment_find(environment->strings, string, environment_name_length(string)));
+        string_put(environment, string);
         environment->strings[environment->count] = NULL;
 }
 
@@ -198,7 +200,7 @@ size_t environment_bytes(char *const *strings) {
 }
 
 size_t environment_bytes_passing(const struct environment_spec *spec) {
-        size_t bytes = environment_bytes(spec->settings);
+        size_t bytes = environment_bytes(spec->settings) + environment_bytes(spec->person);
 
         for (char *const *at = spec->inherited; at && *at; at++)
                 if (string_passes(spec, *at))

@@ -18,6 +18,9 @@ enum environment_conflict {
 struct environment_spec {
         /* NULL-terminated NAME=value strings: the environment tacet was started with */
         char *const *inherited;
+        /* of the user that the app becomes, in place of inherited ones: NULL-terminated NAME=value strings,
+         * or NAME alone for one that is taken out; NULL or empty: none */
+        char *const *person;
         char *const *settings; /* NULL-terminated NAME=value strings from the configuration; may be NULL */
         /* NULL-terminated names, or prefixes ending in `*`, of inherited ones that pass; NULL: all */
         char *const *pass_patterns;
@@ -37,7 +40,7 @@ struct environment {
         size_t conflict_count; /* may be larger than the array */
 };
 
-/* Build the environment: inherited (filtered), then settings, then secrets, each name once. With
+/* Build the environment: inherited (filtered), then the person's, settings, secrets, each name once. With
  * ENVIRONMENT_REFUSE a conflict is not an error here: the caller checks conflict_count. Returns 0, or -1 with
  * error: ENOMEM only. */
 int environment_build(const struct environment_spec *spec, const struct bundle_view *secrets,

@@ -32,6 +32,20 @@ static int refuse_unknown(struct error *error, const char *kind, const char *tex
         return error_status(error, EXIT_STATUS_CONFIG);
 }
 
+/* As systemd sets them (systemd.exec(5), environment variables in spawned processes), where there is an
+ * entry. Without one a container engine's HOME, and nobody's name. */
+static void variables_fill(struct identity *out, const char *home, const char *shell) {
+        const char *const values[IDENTITY_VARIABLES] = {home, out->name, out->name, shell};
+        static const char *const names[IDENTITY_VARIABLES] = {"HOME", "USER", "LOGNAME", "SHELL"};
+
+        for (size_t i = 0; i < IDENTITY_VARIABLES; i++) {
+                snprintf(out->texts[i], sizeof out->texts[i], "%s%s%s", names[i], *values[i] ? "=" : "",
+                        values[i]);
+                out->variables[i] = out->texts[i];
+        }
+        out->variables[IDENTITY_VARIABLES] = NULL;
+}
+
 static int user_find(const char *text, struct identity *out, bool *out_has_entry, struct error *error) {
         CLEANUP_FILE FILE *file = fopen("/etc/passwd", "re");
         bool is_number = text_to_id(text, &out->user);
@@ -43,9 +57,12 @@ static int user_find(const char *text, struct identity *out, bool *out_has_entry
                         out->user = entry->pw_uid;
                         out->group = entry->pw_gid;
                         snprintf(out->name, sizeof out->name, "%s", entry->pw_name);
+                        variables_fill(out, *entry->pw_dir ? entry->pw_dir : "/",
+                                *entry->pw_shell ? entry->pw_shell : "/bin/sh");
                         *out_has_entry = true;
                         return 0;
                 }
+        variables_fill(out, "/", "");
         return is_number ? 0 : refuse_unknown(error, "user", text, "/etc/passwd");
 }
 
@@ -101,12 +118,41 @@ static int groups_of_user(struct identity *out, struct error *error) {
         return 0;
 }
 
+/* USER:GROUP, as chown(1) and container engines have it; with nothing behind the colon it is the user's own
+ * group. Sets *user to the part before it, which is in `room`. */
+static int user_split(const char **user, const char **group, char room[static 64], struct error *error) {
+        const char *colon = *user ? strchr(*user, ':') : NULL;
+
+        if (!colon)
+                return 0;
+        if (colon == *user || colon - *user >= 64 || (*group && colon[1])) {
+                error_set(error, 0, "user '%s': %s", *user,
+                        *group ? "there is a group as well" : "no name before the colon");
+                error_hint(error, "write USER:GROUP, or user and group apart");
+                return error_status(error, EXIT_STATUS_CONFIG);
+        }
+        snprintf(room, 64, "%.*s", (int)(colon - *user), *user);
+        if (colon[1])
+                *group = colon + 1;
+        *user = room;
+        return 0;
+}
+
 int identity_resolve(const char *user, const char *group, char *const *supplementary_groups,
         struct identity *out, struct error *error) {
         bool has_entry = true;
+        char room[64];
         gid_t number;
 
-        *out = (struct identity){.user = getuid(), .group = getgid()};
+        if (user_split(&user, &group, room, error) < 0)
+                return -1;
+        /* One by one: most starts have no user to become, and the rest of it is two pages. */
+        out->is_set = false;
+        out->user = getuid();
+        out->group = getgid();
+        out->group_count = 0;
+        out->name[0] = '\0';
+        out->variables[0] = NULL;
         if (!user && !group && !supplementary_groups)
                 return 0;
         out->is_set = true;
@@ -116,7 +162,7 @@ int identity_resolve(const char *user, const char *group, char *const *supplemen
                 return -1;
         if (!has_entry && !group) {
                 error_set(error, 0, "user %s has no entry in /etc/passwd, so its group is not known", user);
-                error_hint(error, "add `group =` (or --group)");
+                error_hint(error, "add `group =` (or --group), or write %s:GROUP", user);
                 return error_status(error, EXIT_STATUS_CONFIG);
         }
         if (!supplementary_groups)

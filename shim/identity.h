@@ -11,6 +11,8 @@
 #include "lib/error.h"
 
 #define IDENTITY_GROUPS_MAX 256
+#define IDENTITY_VARIABLES  4 /* HOME, USER, LOGNAME, SHELL */
+#define IDENTITY_TEXT_BYTES 512
 
 struct identity {
         bool is_set; /* false: the app keeps tacet's own user and groups */
@@ -19,12 +21,16 @@ struct identity {
         gid_t groups[IDENTITY_GROUPS_MAX]; /* supplementary */
         size_t group_count;
         char name[64]; /* from /etc/passwd; empty when unknown */
+        /* Of a user who was named: what environment_spec.person wants. Empty else. */
+        char *variables[IDENTITY_VARIABLES + 1];
+        char texts[IDENTITY_VARIABLES][IDENTITY_TEXT_BYTES];
 };
 
-/* user                  name or number, or NULL
+/* user                  name or number, or NULL; with a group behind it as USER:GROUP
  * group                 name or number, or NULL: the user's own group
  * supplementary_groups  NULL-terminated names or numbers; NULL: those /etc/group lists for the user
- * With all three NULL, out->is_set is false. Errors carry EXIT_STATUS_CONFIG. */
+ * With all three NULL, out->is_set is false. Errors carry EXIT_STATUS_CONFIG. `out` must stay where it is:
+ * its variables point into it. */
 int identity_resolve(const char *user, const char *group, char *const *supplementary_groups,
         struct identity *out, struct error *error);
 

@@ -212,6 +212,7 @@ static void launch_fill(
                 .inheritance = *startup_inheritance(),
         };
         environment_fill(&out->environment, config);
+        out->environment.person = identity->variables;
         expansion_fill(&out->expansion, config);
         limits_fill(out, config);
 }

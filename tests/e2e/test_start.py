@@ -292,6 +292,56 @@ def test_the_identity_of_the_program_is_complete(pid1: bool) -> None:
         assert read_status(running.pid)["Uid"].split() == ["0"] * 4
 
 
+PERSON = 'id -u; id -g; for name in HOME USER LOGNAME SHELL; do eval "echo \\${$name-unset}"; done'
+
+
+@pytest.mark.parametrize(
+    ("options", "seen"),
+    [
+        (["--user", "nobody"], ["65534", "65534", "/nonexistent", "nobody", "nobody", "/usr/sbin/nologin"]),
+        (["--user", "nobody:daemon"], ["65534", "1", "/nonexistent", "nobody", "nobody", "/usr/sbin/nologin"]),
+        (["--user", "65534:"], ["65534", "65534", "/nonexistent", "nobody", "nobody", "/usr/sbin/nologin"]),
+        (["--user", "54321:54322"], ["54321", "54322", "/", "unset", "unset", "unset"]),
+        (["--user", "nobody", "--env", "HOME=/h"], ["65534", "65534", "/h", "nobody", "nobody", "/usr/sbin/nologin"]),
+        (["--group", "54322"], ["0", "54322", "/root", "root", "root", "/bin/bash"]),
+    ],
+)
+@pytest.mark.parametrize("verb", ["run", "exec"])
+def test_a_user_has_its_own_home_and_name(verb: str, options: list[str], seen: list[str], tmp_path: Path) -> None:
+    """As under systemd; programs that look for their files below the root user's home fail in odd ways."""
+    root = {"HOME": "/root", "USER": "root", "LOGNAME": "root", "SHELL": "/bin/bash"}
+    secrets = executable(tmp_path / "secrets.env", b"A=1\n", 0o600)
+    source = ["-s", f"env-file:{secrets}"]
+    done = run([TACET, verb, *source, *options, "--", "sh", "-c", PERSON], environment=root)
+    assert done.stdout.split("\n")[:-1] == seen, done.stderr
+
+
+@pytest.mark.parametrize("user", [":daemon", "nobody:no-group-of-that-name", ":"])
+def test_a_user_with_a_bad_group_is_an_error(user: str) -> None:
+    """Before anything is started."""
+    done = run([TACET, "run", "--user", user, "--", "echo", "started"])
+    assert (done.returncode, done.stdout) == (78, "")
+    assert run([TACET, "run", "--user", "nobody:daemon", "--group", "tty", "--", "true"]).returncode == 78
+
+
+def test_the_pipes_of_the_caller_can_be_opened_by_the_user() -> None:
+    """/dev/stderr is opened anew, and a pipe is opened by whom it belongs to; as under a container engine."""
+    script = "echo out > /dev/stdout; echo err > /dev/stderr"
+    done = run([TACET, "run", "--user", "nobody", "--", "sh", "-c", script])
+    assert (done.returncode, done.stdout, done.stderr) == (0, "out\n", "err\n")
+
+
+def test_what_has_a_name_keeps_its_owner(tmp_path: Path) -> None:
+    """A log file, a FIFO of somebody: not the app's to own."""
+    os.mkfifo(tmp_path / "fifo")
+    keeper = os.open(tmp_path / "fifo", os.O_RDWR)
+    with (tmp_path / "log").open("w") as log:
+        command = [TACET, "run", "--user", "nobody", "--", "true"]
+        assert subprocess.run(command, stdin=keeper, stdout=log, stderr=log, timeout=PATIENCE_SECONDS, check=False).returncode == 0
+    os.close(keeper)
+    assert (tmp_path / "log").stat().st_uid == (tmp_path / "fifo").stat().st_uid == os.geteuid()
+
+
 def test_a_user_that_does_not_exist_is_an_error() -> None:
     """Named, before anything runs."""
     done = run([TACET, "run", "--user", "nobody-of-that-name", "--", "echo", "started"])

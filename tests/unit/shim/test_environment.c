@@ -39,6 +39,23 @@ static void test_secrets_come_after_what_is_inherited(void **state) {
         environment_deinit(&environment);
 }
 
+static void test_the_persons_variables_take_the_place_of_the_callers(void **state) {
+        char *caller[] = {WORD("USER=root"), WORD("HOME=/root"), WORD("A=1"), WORD("LOGNAME=root"),
+                WORD("HOME=/twice"), NULL};
+        char *person[] = {WORD("HOME=/"), WORD("USER"), WORD("LOGNAME"), WORD("SHELL=/bin/sh"), NULL};
+        char *settings[] = {WORD("SHELL=/bin/false"), NULL};
+        struct environment_spec spec = {.inherited = caller, .person = person, .settings = settings};
+        struct environment environment;
+
+        (void)state;
+        assert_int_equal(environment_build(&spec, NULL, &environment, NULL), 0);
+        assert_int_equal(environment.count, 3);
+        assert_string_equal(value_of(&environment, "HOME"), "/");
+        assert_string_equal(value_of(&environment, "A"), "1");
+        assert_string_equal(value_of(&environment, "SHELL"), "/bin/false");
+        environment_deinit(&environment);
+}
+
 static void test_a_value_is_pointed_at_and_never_copied(void **state) {
         struct environment_spec spec = {.inherited = inherited};
         struct environment environment;
@@ -221,6 +238,7 @@ static void test_environments_beside_each_other_and_large_ones_are_whole(void **
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_secrets_come_after_what_is_inherited),
+                cmocka_unit_test(test_the_persons_variables_take_the_place_of_the_callers),
                 cmocka_unit_test(test_a_value_is_pointed_at_and_never_copied),
                 cmocka_unit_test(test_each_conflict_policy_does_what_it_says),
                 cmocka_unit_test(test_a_cleared_environment_lets_patterns_through),
