@@ -344,6 +344,24 @@ static void test_who_waits_in_a_slot_is_served_by_whoever_comes_to_it_next(void 
         registry_end();
 }
 
+/* While its own instance lives, that one accepts what waits. */
+static void test_a_queue_is_not_taken_from_one_that_lives(void **state) {
+        int client, own;
+
+        (void)state;
+        registry_start("127.0.0.1");
+        own = descriptor_at(1, 1);
+        instance_put_at(1, 1, 1);
+        steer_to(1, (const struct seat[]){{1, 1}});
+        client = client_connect("127.0.0.1");
+        descriptor_at(1, 0);
+        steer_to(1, (const struct seat[]){{1, 0}});
+        assert_int_not_equal(descriptor_at(2, 1), own);
+        assert_int_equal(listeners_waiting(&listeners, SEAT_AT(1, 1)), 1);
+        close(client);
+        registry_end();
+}
+
 static void test_a_handshake_that_began_before_the_switch_is_waited_for(void **state) {
         int wire = wire_open();
         uint32_t acknowledged;
@@ -403,6 +421,7 @@ int main(void) {
                 cmocka_unit_test(test_one_of_three_empties_for_itself),
                 cmocka_unit_test(test_the_queue_of_one_that_crashed_waits_for_its_successor),
                 cmocka_unit_test(test_who_waits_in_a_slot_is_served_by_whoever_comes_to_it_next),
+                cmocka_unit_test(test_a_queue_is_not_taken_from_one_that_lives),
                 cmocka_unit_test(test_a_handshake_that_began_before_the_switch_is_waited_for),
                 cmocka_unit_test(test_a_client_that_does_not_answer_is_not_waited_for),
         };
