@@ -1,8 +1,8 @@
 #pragma once
 
-/* Telling the supervisor when the app, or anything it starts, calls bind(2) or listen(2): a seccomp filter
- * with a user notification (seccomp_unotify(2)). The shim installs it; what the supervisor does with the
- * calls is supervisor/adopt/adopt.h.
+/* Telling the supervisor when the app, or anything it starts, calls bind(2) or listen(2), or asks whether a
+ * socket listens: a seccomp filter with a user notification (seccomp_unotify(2)). The shim installs it; what
+ * the supervisor does with the calls is supervisor/adopt/adopt.h.
  *
  * The filter is inherited by every descendant, allows every other call, and cannot be taken off again. When
  * the supervisor is gone, a bind fails with ENOSYS. */
@@ -16,6 +16,7 @@ enum adopt_call {
         ADOPT_CALL_NONE,
         ADOPT_CALL_BIND,
         ADOPT_CALL_LISTEN,
+        ADOPT_CALL_ASK_LISTENING, /* getsockopt(2) of SO_ACCEPTCONN */
         ADOPT_CALL_UNLINK,
         ADOPT_CALL_UNLINKAT,
         ADOPT_CALL_SOCKETCALL, /* socketcall(2): its first argument says which call it is */

@@ -282,12 +282,14 @@ static void gate_rooms_open(struct supervisor *supervisor) {
                 .facts = &supervisor->facts,
                 .instances = &supervisor->instances,
                 .notify = &supervisor->notify,
-                .health = &supervisor->health};
+                .health = &supervisor->health,
+                .adopt = &supervisor->adopt};
         const struct gate_subject subject = gate_subject_of(settings, &supervisor->rules);
 
         health_open(&supervisor->health, &health, &settings->health, settings->fleet.ready_timeout_ns);
         readiness_open(&supervisor->gate, &gate, &settings->readiness,
-                listeners_can_probe(&settings->sockets, &supervisor->rules, NULL));
+                listeners_can_probe(&settings->sockets, &supervisor->rules, NULL),
+                settings->fleet.ready_timeout_ns);
         gate_advise(&subject);
 }
 

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 /* What a kernel of the first architecture also runs. */
@@ -36,6 +37,7 @@ static const struct {
 } calls[] = {
         {"bind", "ADOPT_CALL_BIND"},
         {"listen", "ADOPT_CALL_LISTEN"},
+        {"getsockopt", "ADOPT_CALL_ASK_LISTENING"},
         {"socketcall", "ADOPT_CALL_SOCKETCALL"},
         {"unlink", "ADOPT_CALL_UNLINK"},
         {"unlinkat", "ADOPT_CALL_UNLINKAT"},
@@ -91,6 +93,9 @@ static scmp_filter_ctx filter_make(void) {
         check(seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ALLOW), "other architectures");
         check(seccomp_rule_add(filter, SCMP_ACT_NOTIFY, SCMP_SYS(bind), 0), "report bind");
         check(seccomp_rule_add(filter, SCMP_ACT_NOTIFY, SCMP_SYS(listen), 0), "report listen");
+        check(seccomp_rule_add(filter, SCMP_ACT_NOTIFY, SCMP_SYS(getsockopt), 2,
+                      SCMP_A1(SCMP_CMP_EQ, SOL_SOCKET), SCMP_A2(SCMP_CMP_EQ, SO_ACCEPTCONN)),
+                "report the question for SO_ACCEPTCONN");
         return filter;
 }
 

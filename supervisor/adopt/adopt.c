@@ -43,10 +43,10 @@ static bool call_read(struct adopt_request *call, const struct seccomp_notif *re
         return true;
 }
 
-/* A listen(2) on an adopted socket changes nothing: the socket already listens, and its backlog must not
- * shrink. Once it was called at every address of the configuration, it is a sign that the instance is
- * ready. */
-static int listen_answer(const struct adopt_request *call) {
+/* Once listen(2) was called at every address of the configuration, it is a sign that the instance is ready;
+ * where a socket could not be adopted, any listen(2) is. Returns false when this one is none that was
+ * adopted. */
+static bool listen_note(const struct adopt_request *call) {
         struct adopt_tree *tree = call->tree;
         const struct socket_rules *rules = tree->adopt->rooms.rules;
         struct instance *instance = instance_by_number(tree->adopt->rooms.instances, tree->instance);
@@ -58,10 +58,24 @@ static int listen_answer(const struct adopt_request *call) {
                 adopt_complain(tree, call->thread, errno, "see the sockets");
         if (rule >= 0)
                 tree->listened |= UINT32_C(1) << rule;
-        /* Where a socket could not be adopted, any listen(2) is the sign. */
+        else if (call->kind == ADOPT_CALL_ASK_LISTENING)
+                return false;
         if (instance && (tree->has_complained || tree->listened + 1 == UINT32_C(1) << rules->adopt_count))
                 signs_note(instance, READINESS_LISTEN);
-        return rule >= 0 ? 0 : ADOPT_GOES_ON;
+        return rule >= 0;
+}
+
+/* A listen(2) on an adopted socket changes nothing: the socket already listens, and its backlog must not
+ * shrink. */
+static int listen_answer(const struct adopt_request *call) {
+        return listen_note(call) ? 0 : ADOPT_GOES_ON;
+}
+
+/* Who asks whether its socket listens (haproxy) is told so by the kernel, and does not call listen(2) then:
+ * the question is as good a sign. */
+static int question_answer(const struct adopt_request *call) {
+        (void)listen_note(call);
+        return ADOPT_GOES_ON;
 }
 
 static void call_answer(struct adopt_request *call, int verdict) {
@@ -89,6 +103,8 @@ static int call_decide(struct adopt_request *call, const struct adopt_sight *sig
                 return adopt_answer_bind(call, sight);
         case ADOPT_CALL_LISTEN:
                 return listen_answer(call);
+        case ADOPT_CALL_ASK_LISTENING:
+                return question_answer(call);
         case ADOPT_CALL_UNLINK:
         case ADOPT_CALL_UNLINKAT:
                 return adopt_answer_unlink(call, sight);
@@ -174,6 +190,8 @@ static void notification_handle(struct adopt_tree *tree) {
         if (!tree->is_dropped && call_read(&call, &in.request)) {
                 if (call.kind == ADOPT_CALL_LISTEN)
                         verdict = listen_answer(&call);
+                else if (call.kind == ADOPT_CALL_ASK_LISTENING)
+                        verdict = question_answer(&call);
                 else {
                         call_look_begin(tree, &call);
                         return;

@@ -106,5 +106,9 @@ int adopt_prepare(struct adopt *adopt, const struct instance *instance, int *out
 /* The instance has failed, or has ended: log what it had bound that no rule names, if anything. */
 void adopt_explain(const struct adopt *adopt, uint64_t instance);
 
+/* The instance is long in becoming ready: log at which addresses it has not called listen(2), or that it has
+ * bound none, and what else it has bound. */
+void adopt_say_missing(const struct adopt *adopt, uint64_t instance);
+
 /* FLEET_DO_DROP: processes that still run of this generation get no socket any more. */
 void adopt_drop(struct adopt *adopt, uint64_t generation);

@@ -79,3 +79,35 @@ void adopt_explain(const struct adopt *adopt, uint64_t instance) {
                         unnamed_say(tree, &tree->unnamed[k], LOG_WARNING, "had bound");
         }
 }
+
+static bool has_listened(const struct adopt_tree *tree, const struct adopt_socket *entry) {
+        const int rule = rules_match(tree->adopt->rooms.rules, &entry->address);
+
+        return rule < 0 || (tree->listened & UINT32_C(1) << rule);
+}
+
+static void missing_say(const struct adopt_tree *tree) {
+        char text[SOCKET_ADDRESS_TEXT_BYTES];
+
+        if (tree->socket_count == 0)
+                log_write(LOG_NOTICE, "the app of generation %llu has bound nothing that adopt names",
+                        (unsigned long long)tree->seat.generation);
+        for (size_t i = 0; i < tree->socket_count; i++) {
+                if (has_listened(tree, &tree->sockets[i]))
+                        continue;
+                socket_address_format(&tree->sockets[i].address, text);
+                log_write(LOG_NOTICE,
+                        "the app of generation %llu has bound %s and has not called listen(2) there: if it "
+                        "serves nevertheless, let a health check say so (--ready probe --health ...)",
+                        (unsigned long long)tree->seat.generation, text);
+        }
+}
+
+void adopt_say_missing(const struct adopt *adopt, uint64_t instance) {
+        if (!adopt->rooms.rules || !adopt->rooms.rules->is_adopting)
+                return;
+        for (size_t i = 0; i < adopt->tree_places; i++)
+                if (adopt->trees[i].is_used && adopt->trees[i].instance == instance)
+                        missing_say(&adopt->trees[i]);
+        adopt_explain(adopt, instance);
+}

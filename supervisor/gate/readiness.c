@@ -16,6 +16,9 @@
 #include "lib/fd.h"
 #include "lib/log.h"
 
+#define SLOW_NS_MAX   (5 * NS_PER_S)
+#define MISSING_BYTES 128
+
 /* What the log says of a sign that did not come. */
 static const char *const sign_texts[] = {
         [READINESS_AUTO] = "",
@@ -39,10 +42,15 @@ static unsigned signs_wanted(
         return probe ? probe : sign_bit(READINESS_EXEC);
 }
 
+static struct readiness_watch *watch_of(struct readiness_gate *gate, const struct instance *instance) {
+        return &gate->watches[instance_place(instance)];
+}
+
 /* All signs have come: from now on watchdog and health checks of a ready instance run. */
 static void signs_on_complete(void *owner, struct instance *instance) {
         struct readiness_gate *gate = owner;
 
+        loop_timer_clear(gate->rooms.loop, &watch_of(gate, instance)->slow);
         notify_ready(gate->rooms.notify, instance);
         health_ready(gate->rooms.health, instance);
         facts_push(gate->rooms.facts, time_now_ns(),
@@ -50,17 +58,15 @@ static void signs_on_complete(void *owner, struct instance *instance) {
 }
 
 void readiness_open(struct readiness_gate *gate, const struct readiness_rooms *rooms,
-        const struct readiness_settings *settings, bool sees_listen) {
+        const struct readiness_settings *settings, bool sees_listen, int64_t ready_timeout_ns) {
         gate->settings = settings;
+        gate->slow_ns = ready_timeout_ns > 0 && ready_timeout_ns / 10 < SLOW_NS_MAX ? ready_timeout_ns / 10
+                                                                                    : SLOW_NS_MAX;
         gate->rooms = *rooms;
         gate->wanted = signs_wanted(settings, rooms->health->settings->probe.kind, sees_listen);
         snprintf(gate->fd_variable, sizeof gate->fd_variable, "TACET_READY_FD=%d", settings->fd_number);
         rooms->instances->on_complete = signs_on_complete;
         rooms->instances->owner = gate;
-}
-
-static struct readiness_watch *watch_of(struct readiness_gate *gate, const struct instance *instance) {
-        return &gate->watches[instance_place(instance)];
 }
 
 static void pipe_close(struct readiness_watch *watch) {
@@ -126,6 +132,34 @@ static void delay_on_due(struct loop_timer *timer) {
         signs_note(watch->instance, READINESS_DELAY);
 }
 
+/* Names of the signs that have not come; empty when all have. */
+static void missing_format(const struct instance *instance, char *out, size_t room) {
+        const unsigned left = instance->signs.wanted & ~instance->signs.seen;
+        size_t used = 0;
+
+        *out = '\0';
+        for (unsigned sign = READINESS_EXEC; sign <= READINESS_DELAY && used < room; sign++)
+                if (left & sign_bit(sign))
+                        used += (size_t)snprintf(
+                                out + used, room - used, "%s%s", used ? ", " : "", sign_texts[sign]);
+}
+
+/* Early, while its user can still act. A failed health check is told by health.c, with its reason. */
+static void slow_on_due(struct loop_timer *timer) {
+        const struct readiness_watch *watch = timer->owner;
+        const struct instance *instance = watch->instance;
+        const unsigned left = instance->signs.wanted & ~instance->signs.seen;
+        char missing[MISSING_BYTES], elapsed[32];
+
+        if (left == 0 || left == sign_bit(READINESS_PROBE))
+                return;
+        missing_format(instance, missing, sizeof missing);
+        log_write(LOG_NOTICE, "process %d is still not ready after %s: %s", (int)instance->pid,
+                duration_format(watch->gate->slow_ns, elapsed), missing);
+        if ((left & sign_bit(READINESS_LISTEN)) && watch->gate->rooms.adopt)
+                adopt_say_missing(watch->gate->rooms.adopt, instance->number);
+}
+
 void readiness_spawned(struct readiness_gate *gate, struct instance *instance) {
         const struct readiness_settings *settings = gate->settings;
         struct readiness_watch *watch = watch_of(gate, instance);
@@ -136,21 +170,20 @@ void readiness_spawned(struct readiness_gate *gate, struct instance *instance) {
         }
         health_begin(gate->rooms.health, instance,
                 (gate->wanted & sign_bit(READINESS_LISTEN)) && !settings->has_adopted);
+        if (gate->wanted != sign_bit(READINESS_EXEC)) {
+                watch->slow = (struct loop_timer){.on_due = slow_on_due, .owner = watch};
+                loop_timer_set(gate->rooms.loop, &watch->slow, time_add(time_now_ns(), gate->slow_ns));
+        }
         signs_note(instance, READINESS_EXEC);
         signs_begin(instance);
 }
 
 void readiness_explain(const struct readiness_gate *gate, const struct instance *instance) {
         const char *reason = health_reason(gate->rooms.health, instance);
-        unsigned left = instance->signs.wanted & ~instance->signs.seen;
-        char missing[96] = "";
-        size_t used = 0;
+        char missing[MISSING_BYTES];
 
-        for (unsigned sign = READINESS_EXEC; sign <= READINESS_DELAY; sign++)
-                if (left & sign_bit(sign))
-                        used += (size_t)snprintf(missing + used, sizeof missing - used, "%s%s",
-                                used ? ", " : "", sign_texts[sign]);
-        if (used)
+        missing_format(instance, missing, sizeof missing);
+        if (*missing)
                 log_write(LOG_WARNING, "process %d: %s%s%s", (int)instance->pid, missing,
                         *reason ? "; last health check: " : "", reason);
 }
@@ -159,6 +192,7 @@ void readiness_ended(struct readiness_gate *gate, struct instance *instance) {
         struct readiness_watch *watch = watch_of(gate, instance);
 
         loop_timer_clear(gate->rooms.loop, &watch->delay);
+        loop_timer_clear(gate->rooms.loop, &watch->slow);
         notify_ended(gate->rooms.notify, instance);
         health_ended(gate->rooms.health, instance);
         pipe_close(watch);

@@ -11,6 +11,7 @@
 
 #include "lib/error.h"
 #include "lib/loop.h"
+#include "supervisor/adopt/adopt.h"
 #include "supervisor/core/facts.h"
 #include "supervisor/health/health.h"
 #include "supervisor/notify/notify.h"
@@ -19,7 +20,6 @@
 
 struct instance;
 struct gear;
-struct supervisor;
 
 struct readiness_settings {
         enum readiness ready;
@@ -35,6 +35,7 @@ struct readiness_watch {
         struct readiness_gate *gate;
         struct instance *instance;
         struct loop_timer delay;
+        struct loop_timer slow;  /* when it says what is missing */
         struct loop_source pipe; /* of READINESS_FD; is open while is_piped */
         bool is_piped;
 };
@@ -46,20 +47,23 @@ struct readiness_rooms {
         struct instances *instances;
         struct notify *notify;
         struct health *health;
+        const struct adopt *adopt;
 };
 
 struct readiness_gate {
         const struct readiness_settings *settings;
         struct readiness_rooms rooms;
-        unsigned wanted;                                     /* sign_bit() of every instance */
-        char fd_variable[32];                                /* TACET_READY_FD=N */
+        int64_t slow_ns;      /* after which an instance is slow to become ready */
+        unsigned wanted;      /* sign_bit() of every instance */
+        char fd_variable[32]; /* TACET_READY_FD=N */
         struct readiness_watch watches[FLEET_INSTANCES_MAX]; /* by instance_place() */
 };
 
 /* Call this first. `gate` is all zero; `settings` are borrowed. sees_listen: the first accept(2) at a
- * declared socket can be seen, so that `auto` may use it. */
+ * declared socket can be seen, so that `auto` may use it. ready_timeout_ns: of the core; 0: none. After a
+ * tenth of it, 5 s at most, what an instance lacks is logged once. */
 void readiness_open(struct readiness_gate *gate, const struct readiness_rooms *rooms,
-        const struct readiness_settings *settings, bool sees_listen);
+        const struct readiness_settings *settings, bool sees_listen, int64_t ready_timeout_ns);
 
 /* Before the start of an instance: add what it needs to give its signs. Returns 0, or -1 with error: then it
  * must not start. */

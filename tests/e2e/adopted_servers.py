@@ -124,6 +124,19 @@ http {{
 }}
 """
 
+HAPROXY = """
+global
+    maxconn 200
+defaults
+    mode http
+    timeout client 60s
+    timeout connect 5s
+    timeout server 5s
+frontend web
+    bind 127.0.0.1:{port}
+    http-request return status 200 content-type text/plain lf-string "%pid %[env(PASSWORD)]"
+"""
+
 WSGI = """
 import os
 
@@ -179,6 +192,21 @@ def gunicorn_local(folder: Path, path: str) -> list[str]:
     return [*GUNICORN, "--chdir", str(folder), "-w", "1", "-b", f"unix:{path}", "service:app"]
 
 
+def asking(folder: Path, port: int) -> list[str]:
+    """python's again; it asks whether its socket listens already, and leaves it at that when it does."""
+    ask = """    def server_activate(self):
+        if not self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            super().server_activate()
+
+server = Server("""
+    return [PYTHON, written(folder / "web.py", HTTP.replace("server = Server(", ask, 1)), "127.0.0.1", str(port)]
+
+
+def haproxy(folder: Path, port: int) -> list[str]:
+    """haproxy: asks as well; SIGUSR1 is its graceful end."""
+    return [shutil.which("haproxy", path="/usr/sbin:/usr/bin") or "haproxy", "-f", written(folder / "haproxy.cfg", HAPROXY.format(port=port))]
+
+
 SERVERS: dict[str, Callable[[Path, int], list[str]]] = {
     "python": python,
     "python-dual": python_dual,
@@ -186,8 +214,10 @@ SERVERS: dict[str, Callable[[Path, int], list[str]]] = {
     "node": node,
     "nginx": nginx,
     "gunicorn": gunicorn,
+    "asking": asking,
+    "haproxy": haproxy,
 }
-STOP_SIGNALS = {"nginx": "QUIT"}
+STOP_SIGNALS = {"nginx": "QUIT", "haproxy": "USR1"}
 
 
 def connect(place: int | str, host: str, seconds: float) -> socket.socket:

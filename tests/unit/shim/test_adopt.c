@@ -1,10 +1,12 @@
 /* The filter that reports bind and listen, in real children. */
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/seccomp.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -88,6 +90,28 @@ static void test_bind_and_listen_are_reported_and_answered(void **state) {
         (void)state;
         assert_int_equal(answer(notify, EDOM), ADOPT_CALL_BIND);
         assert_int_equal(answer(notify, ERANGE), ADOPT_CALL_LISTEN);
+        assert_int_equal(child_end(pid), 0);
+        close(notify);
+}
+
+/* Only this question: every other one goes to the kernel, also that of the same number at another level. */
+static_assert(TCP_FASTOPEN_CONNECT == SO_ACCEPTCONN, "the same number");
+static int ask_whether_it_listens(void) {
+        int fd = socket(AF_INET, SOCK_STREAM, 0), value = -1;
+        socklen_t length = sizeof value;
+
+        if (getsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &value, &length) < 0 || value != 0 ||
+                getsockopt(fd, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, &value, &length) < 0)
+                return 1;
+        return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &value, &length) == 0 || errno != EDOM ? 2 : 0;
+}
+
+static void test_the_question_whether_a_socket_listens_is_reported(void **state) {
+        int notify;
+        pid_t pid = child_start(ask_whether_it_listens, &notify);
+
+        (void)state;
+        assert_int_equal(answer(notify, EDOM), ADOPT_CALL_ASK_LISTENING);
         assert_int_equal(child_end(pid), 0);
         close(notify);
 }
@@ -250,6 +274,7 @@ static void test_a_channel_that_ends_without_a_descriptor_is_told(void **state) 
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_bind_and_listen_are_reported_and_answered),
+                cmocka_unit_test(test_the_question_whether_a_socket_listens_is_reported),
                 cmocka_unit_test(
                         test_descendants_are_reported_too_and_the_descriptor_hangs_up_after_the_last),
                 cmocka_unit_test(test_every_other_call_runs_unseen),

@@ -75,7 +75,7 @@ static void equip(void) {
 
         assert_int_equal(notify_listen(&notify, &for_notify, &notify_settings, &error), 0);
         health_open(&health, &for_health, &health_settings, 0);
-        readiness_open(&gate, &for_gate, &settings, listeners_can_probe(&sockets, &rules, NULL));
+        readiness_open(&gate, &for_gate, &settings, listeners_can_probe(&sockets, &rules, NULL), 0);
         assert_int_equal(readiness_equip(&gate, instance, &gear, &error), 0);
 }
 

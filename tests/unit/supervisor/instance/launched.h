@@ -113,7 +113,7 @@ static inline void rooms_open(void) {
         assert_int_equal(listeners_open(&listeners, &for_listeners, &sockets, &error), 0);
         health_open(&health, &for_health, &health_settings, 0);
         readiness_settings = (struct readiness_settings){.ready = READINESS_EXEC};
-        readiness_open(&gate, &for_gate, &readiness_settings, false);
+        readiness_open(&gate, &for_gate, &readiness_settings, false, 0);
 }
 
 /* A launcher that starts `arguments`, or with NULL the app. `launch` may be changed until the first start. */
