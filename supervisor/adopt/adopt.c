@@ -278,6 +278,7 @@ int adopt_prepare(struct adopt *adopt, const struct instance *instance, int *out
         *out_fd = -1;
         if (!adopt->rooms.rules->is_adopting)
                 return 0;
+        adopt_vacate(adopt, instance->slot);
         tree = adopt_tree_take(adopt);
         if (!tree)
                 return error_set(error, 0, "more than %d instances with adopted sockets", ADOPT_TREES_MAX);

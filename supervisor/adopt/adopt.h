@@ -83,11 +83,20 @@ struct adopt_rooms {
         const struct socket_rules *rules;
 };
 
+/* What the last start in a slot has done about the addresses of the rules. */
+enum adopt_start {
+        ADOPT_START_NONE,
+        ADOPT_START_RUNS, /* nothing so far */
+        ADOPT_START_BOUND,
+};
+
 struct adopt {
         struct adopt_rooms rooms;
-        size_t tree_places;       /* of `trees` that were ever used: loops end there */
-        struct adopt_tree *trees; /* ADOPT_TREES_MAX */
-        bool has_told;            /* of a bind that no rule names, in this generation */
+        size_t tree_places;                          /* of `trees` that were ever used: loops end there */
+        struct adopt_tree *trees;                    /* ADOPT_TREES_MAX */
+        bool vacates;                                /* before each start: vacate.c */
+        enum adopt_start starts[FLEET_REPLICAS_MAX]; /* by slot */
+        bool has_told;                               /* of a bind that no rule names, in this generation */
         uint64_t told_generation;
 };
 

@@ -122,6 +122,7 @@ static int bind_adopt(struct adopt_request *call, const struct socket_address *a
                 .is_unanswered = true,
         };
         call->placed = entry;
+        call->tree->adopt->starts[call->tree->seat.slot] = ADOPT_START_BOUND;
         if (entry == &call->tree->sockets[call->tree->socket_count])
                 call->tree->socket_count++;
         log_write(LOG_INFO, "process %d has got the socket of generation %llu for %s", (int)call->thread,

@@ -52,6 +52,10 @@ static inline int adopt_ioctl(const struct adopt_tree *tree, unsigned long reque
  * block. */
 int adopt_answer_bind(struct adopt_request *call, const struct adopt_sight *sight);
 
+/* Before a start in the slot: vacate its addresses, where the one before it has shown that it must find them
+ * so. */
+void adopt_vacate(struct adopt *adopt, uint32_t slot);
+
 /* Returns the answer to the removal of a file: 0, without removing it, for that of a listener's socket. */
 int adopt_answer_unlink(const struct adopt_request *call, const struct adopt_sight *sight);
 

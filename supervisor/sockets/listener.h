@@ -46,6 +46,7 @@ struct listener {
         struct socket_address address;
         int backlog, ipv6_only;
         bool is_free;           /* IP_FREEBIND */
+        bool is_vacated;        /* shut down by us, until an app binds the address: listeners_vacate() */
         bool leaves_file;       /* somebody else keeps the socket: its file outlives us */
         const char *why_shared; /* NULL: a group with a socket per seat; else one socket for all */
         uint8_t tag_last;       /* that was given to a member */

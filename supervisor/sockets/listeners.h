@@ -131,6 +131,12 @@ int listeners_adopt(struct listeners *listeners, const struct seat *seat,
         const struct socket_address *address, const struct listener_options *options, int *out_fd,
         struct error *error);
 
+/* Shut down the shared sockets that apps have bound themselves, so that the kernel refuses whoever connects
+ * there (ECONNREFUSED) until an app binds the address again: for an app that looks whether somebody answers
+ * before it binds. Who waits in their queues is refused as well. Returns how many addresses it was, and the
+ * name of the first in *out_name (borrowed; NULL: none). */
+size_t listeners_vacate(struct listeners *listeners, const char **out_name);
+
 /* FLEET_DO_STEER: from now on new connections go by these shares. A seat that has no socket here, because its
  * app has not bound the address, gets nothing while another one has; where none has, one is made that whoever
  * comes first gets. */

@@ -43,11 +43,31 @@ static bool is_without_file(const struct listener *listener) {
         return status.st_dev != listener->file_device || status.st_ino != listener->file_inode;
 }
 
+size_t listeners_vacate(struct listeners *listeners, const char **out_name) {
+        size_t count = 0;
+
+        *out_name = NULL;
+        for (size_t i = 0; i < listeners->count; i++) {
+                struct listener *listener = &listeners->list[i];
+
+                if (listener->is_declared || !listener->why_shared || listener->members[0].is_permanent ||
+                        listener->address.type != SOCK_STREAM || is_shut_down(listener) ||
+                        shutdown(listener->members[0].fd, SHUT_RDWR) < 0)
+                        continue;
+                listener->is_vacated = true;
+                if (count++ == 0)
+                        *out_name = listener->name;
+        }
+        return count;
+}
+
 static int tcp_listen_again(const struct listener *listener, struct error *error) {
         if (listen(listener->members[0].fd, listener->backlog > 0 ? listener->backlog : SOMAXCONN) < 0)
                 return error_set(error, errno, "the socket '%s' was shut down by an app: listen again",
                         listener->name);
-        log_write(LOG_NOTICE, "'%s': the socket was shut down by an app: it listens again", listener->name);
+        log_write(listener->is_vacated ? LOG_DEBUG : LOG_NOTICE,
+                "'%s': the socket was shut down by %s: it listens again", listener->name,
+                listener->is_vacated ? "us" : "an app");
         return 0;
 }
 
@@ -59,8 +79,12 @@ int listener_renew(struct listener *listener, struct error *error) {
 
         if (!is_deaf && !is_lost)
                 return 0;
-        if (is_deaf && !socket_address_is_unix(&listener->address))
-                return tcp_listen_again(listener, error);
+        if (is_deaf && !socket_address_is_unix(&listener->address)) {
+                const int result = tcp_listen_again(listener, error);
+
+                listener->is_vacated &= result < 0;
+                return result;
+        }
         if (member->is_permanent) {
                 log_write(LOG_WARNING, "'%s': the socket of the service manager %s: restart its unit",
                         listener->name, what);
@@ -69,7 +93,9 @@ int listener_renew(struct listener *listener, struct error *error) {
         if (listener_local_open(listener, &listener->file, &fd, error) == 0) {
                 fd_cleanup(&member->fd);
                 member->fd = fd;
-                log_write(LOG_NOTICE, "'%s': the socket %s: made again", listener->name, what);
+                log_write(listener->is_vacated ? LOG_DEBUG : LOG_NOTICE, "'%s': the socket %s: made again",
+                        listener->name, what);
+                listener->is_vacated = false;
                 return 0;
         }
         if (is_deaf)
