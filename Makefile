@@ -65,7 +65,7 @@ OBJECTS   := $(SOURCES:%.c=$(OUT)/obj/%.o)
 PROGRAM   := $(OUT)/obj/cli/main.o
 LIBRARY   := $(filter-out $(PROGRAM),$(OBJECTS))
 
-.PHONY: all static check check-real demo bench lint fuzz install uninstall clean dependencies unit unit-programs valgrind tools equipped \
+.PHONY: all static check check-real servers demo bench lint fuzz install uninstall clean dependencies unit unit-programs valgrind tools equipped \
         print-objects
 all: $(OUT)/tacet
 
@@ -139,10 +139,10 @@ unit-programs: $(UNITS:%=$(OUT)/tests/%)
 unit: unit-programs
 	for test in $(UNITS); do $(OUT)/tests/$$test || exit 1; done
 
-# The unit tests under valgrind (dynamic build). It knows neither landlock nor seccomp, and the loader refuses to work unconfined:
+# The unit tests under valgrind (dynamic build). It knows neither landlock nor seccomp, and the loader and the child that probes refuse to work unconfined:
 # the programs that need it are left to the sanitizers. An end-to-end test does the same for a supervisor's life.
 VALGRIND := valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite
-UNCONFINED := $(foreach name,test_confine test_load test_load_identities test_load_keys test_load_process test_trial test_generations test_adopt test_adopt_answers test_adopt_unlink,$(name) %/$(name))
+UNCONFINED := $(foreach name,test_confine test_load test_load_identities test_load_keys test_load_process test_trial test_generations test_health test_adopt test_adopt_answers test_adopt_unlink,$(name) %/$(name))
 valgrind: unit-programs
 	for test in $(filter-out $(UNCONFINED),$(UNITS)); do $(VALGRIND) $(OUT)/tests/$$test || exit 1; done
 
@@ -172,6 +172,13 @@ check-real:
 	packaging/install-dependencies --real
 	$(MAKE) all static tools
 	tests/peers/run
+
+# Every server of docs/SERVERS.md under load, in a root of its own (build/servers); writes the table there.
+servers:
+	packaging/install-dependencies --check
+	$(MAKE) static tools
+	tests/servers/tree
+	tests/servers/run --write
 
 include tests/fuzz/fuzz.mk
 
