@@ -26,7 +26,7 @@
 struct edit {
         struct key_options keys;
         struct recipient_options recipient_options;
-        bool is_visible;
+        bool is_visible, may_be_empty;
         const char *path;
         char name[EDIT_NAME_BYTES]; /* of the editor's file */
         struct age_recipients recipients;
@@ -47,6 +47,9 @@ static const struct option_spec specs[] = {
                 .help = "let other programs of this user see the editor's file (in\n"
                         "/dev/shm), for editors that hand it to an open window",
                 OPTION_SETS(struct edit, is_visible)},
+        {.name = "empty",
+                .help = "save it also when no variable is left",
+                OPTION_SETS(struct edit, may_be_empty)},
         OPTION_SPEC_IDENTITY(struct edit, keys),
         OPTION_SPEC_PASSPHRASE_FILE(struct edit, keys),
         OPTION_SPEC_RECIPIENT(struct edit, recipient_options),
@@ -140,7 +143,8 @@ static int edit_text(struct edit *edit, struct secret_bytes *out, struct error *
                 if (edit_is_unchanged(edit, *out))
                         return 1;
                 if (secret_file_check(&edit->file, secret_view(*out), &edit->arena, error) == 0)
-                        return 0;
+                        return secret_file_check_names(
+                                &edit->file, secret_view(*out), edit->may_be_empty, &edit->arena, error);
                 if (edit_ask(error, "Edit again or discard the changes? [E/d] ", "ed") != 'e')
                         return -1;
         }

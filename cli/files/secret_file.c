@@ -106,7 +106,8 @@ int secret_file_lock(struct secret_file *file, struct arena *arena, struct error
         return secret_file_decrypt(file, arena, error);
 }
 
-int secret_file_check(
+/* Returns how many names the text has, or -1 with error. */
+static long names_count(
         const struct secret_file *file, struct bytes text, struct arena *arena, struct error *error) {
         struct secret_list list = {0};
         /* Whether identities are meant is said where the file is a source, which is not known here. */
@@ -116,7 +117,29 @@ int secret_file_check(
         int result = document_parse(dialect_guess(file, text), &input, error);
 
         arena_release(arena, mark);
-        return result;
+        return result < 0 ? -1 : (long)list.count;
+}
+
+int secret_file_check(
+        const struct secret_file *file, struct bytes text, struct arena *arena, struct error *error) {
+        return names_count(file, text, arena, error) < 0 ? -1 : 0;
+}
+
+int secret_file_check_names(const struct secret_file *file, struct bytes text, bool may_be_empty,
+        struct arena *arena, struct error *error) {
+        long before;
+
+        if (may_be_empty || names_count(file, text, arena, error) != 0)
+                return 0;
+        before = names_count(file, secret_view(file->text), arena, error);
+        if (before == 0)
+                return 0;
+        error_set(error, 0, "'%s': no variable would be left in it", file->path);
+        error_hint(error, "give --empty if that is meant");
+        error_status(error, EXIT_STATUS_USAGE);
+        if (!terminal_is_present() || !isatty(STDERR_FILENO))
+                return -1;
+        return terminal_choose("No variable is left. Save it all the same? [y/N] ", "ny") == 'y' ? 0 : -1;
 }
 
 int secret_file_save(struct secret_file *file, const struct age_recipients *recipients, struct bytes text,

@@ -55,6 +55,12 @@ int secret_file_lock(struct secret_file *file, struct arena *arena, struct error
 int secret_file_check(
         const struct secret_file *file, struct bytes text, struct arena *arena, struct error *error);
 
+/* After secret_file_check(): a text without a single name in the place of one that had some is refused unless
+ * may_be_empty, since most often a program failed or a hand slipped; at a terminal it is asked. Returns 0 or
+ * -1 with error. */
+int secret_file_check_names(const struct secret_file *file, struct bytes text, bool may_be_empty,
+        struct arena *arena, struct error *error);
+
 /* Encrypt `text`, armored as the old file was, and replace the locked file, which keeps its mode and owner; a
  * new one gets 0600.
  * Returns 0; ATOMIC_FILE_EXISTS: somebody made the file meanwhile, start again from secret_file_lock(); or -1

@@ -30,7 +30,7 @@ struct set_request {
         size_t name_count, names_max;
         const char *form; /* of a generated value */
         int fd;           /* -1: not given */
-        bool as_base64, is_raw;
+        bool as_base64, is_raw, may_be_empty;
 };
 
 static int operand_take(void *member, const struct option_reader *reader, struct error *error) {
@@ -119,6 +119,9 @@ static const struct option_table set_table = {
 };
 
 static const struct option_spec unset_specs[] = {
+        {.name = "empty",
+                .help = "save it also when no variable is left",
+                OPTION_SETS(struct set_request, may_be_empty)},
         OPTION_SPEC_IDENTITY(struct set_request, keys),
         OPTION_SPEC_PASSPHRASE_FILE(struct set_request, keys),
         OPTION_SPEC_RECIPIENT(struct set_request, recipients),
@@ -254,7 +257,9 @@ static int file_change(struct secret_file *file, const struct set_request *reque
                 /* The whole result is checked by the loader's own parser: what it would refuse must not
                  * wait for the next start of the app. */
                 if (result < 0 || change(file, request, value, arena, &text, error) < 0 ||
-                        secret_file_check(file, secret_view(text), arena, error) < 0)
+                        secret_file_check(file, secret_view(text), arena, error) < 0 ||
+                        secret_file_check_names(
+                                file, secret_view(text), request->may_be_empty, arena, error) < 0)
                         return -1;
                 if (audience_choose(&recipients, &request->recipients, &request->keys, file, arena, error) <
                         0)
@@ -291,6 +296,9 @@ static int change_run(
                 return error_set(error, 0, "the value of %s is empty: nothing was changed", request.names[0]);
         if (file_change(&file, &request, change, value, &arena, &recipients, error) < 0)
                 return -1;
+        if (file.is_new)
+                cli_note("made a new file '%s', for %zu recipient%s", request.path, recipients,
+                        recipients == 1 ? "" : "s");
         if (isatty(STDERR_FILENO) && change == change_set)
                 cli_note("%s is set in '%s' (%zu bytes, for %zu recipient%s)", request.names[0], request.path,
                         value.length, recipients, recipients == 1 ? "" : "s");

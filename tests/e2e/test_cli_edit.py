@@ -92,6 +92,18 @@ def test_a_new_file_is_made(folder: Folder) -> None:
     assert "none.age" not in folder.entries()
 
 
+@pytest.mark.parametrize("body", [': > "$1"', 'echo "# nothing" > "$1"'])
+def test_an_emptied_text_is_refused_unless_it_is_meant(folder: Folder, body: str) -> None:
+    """An editor that failed, a disk that was full: the secrets are not gone for that."""
+    done = edit(folder, body, status=64)
+    assert b"no variable would be left" in done.stderr
+    assert b"--empty" in done.stderr
+    assert folder.read() == f"SECRET={CANARY}\n"
+    edit(folder, body, "--empty")
+    assert folder.names() == []
+    edit(folder, 'echo "# still nothing" > "$1"')
+
+
 def test_recipients_are_settled_before_the_editor_opens(folder: Folder) -> None:
     environment = editor(folder, f"touch {folder.path}/opened")
     message = folder.fail("edit", "new.age", environment=environment, status=64)
@@ -305,6 +317,16 @@ def test_a_text_that_does_not_parse_can_be_discarded(folder: Folder) -> None:
         screen.expect("discarded")
         assert screen.process.wait(30) == 1
     assert folder.read() == f"SECRET={CANARY}\n"
+
+
+@pytest.mark.parametrize("answer", ["y", ""])
+def test_an_emptied_text_is_asked_about(folder: Folder, answer: str) -> None:
+    """No is what Enter means."""
+    with at_terminal(folder, ': > "$1"') as screen:
+        screen.expect("Save it all the same? [y/N] ")
+        screen.type(f"{answer}\n")
+        assert screen.process.wait(30) == (0 if answer else 64)
+    assert folder.names() == ([] if answer else ["SECRET"])
 
 
 @pytest.mark.parametrize("answer", ["o", "d"])

@@ -458,6 +458,25 @@ def test_unset_removes_all_or_nothing(folder: Folder) -> None:
     assert "new.age" not in folder.entries()
 
 
+def test_unset_of_the_last_name_is_refused_unless_it_is_meant(folder: Folder) -> None:
+    """All at once as well."""
+    folder.set("A", "1")
+    folder.set("B", "2")
+    for names in (["A", "B"], ["B", "A"]):
+        assert "no variable would be left" in folder.fail("unset", "-i", "key.txt", "secrets.age", *names, status=64)
+    folder.tacet("unset", "-i", "key.txt", "secrets.age", "A")
+    assert "--empty" in folder.fail("unset", "-i", "key.txt", "secrets.age", "B", status=64)
+    folder.tacet("unset", "--empty", "-i", "key.txt", "secrets.age", "B")
+    assert folder.names() == []
+
+
+def test_a_new_file_is_said(folder: Folder) -> None:
+    """Whoever has mistyped the path learns it at once, in a script too."""
+    made = folder.tacet("set", "-i", "key.txt", "typo.age", "A", stdin=b"1")
+    assert b"made a new file 'typo.age', for 1 recipient" in made.stderr
+    assert folder.tacet("set", "-i", "key.txt", "typo.age", "A", stdin=b"2").stderr == b""
+
+
 # ---- the file ----
 
 
