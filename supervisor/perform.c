@@ -161,6 +161,9 @@ static void action_perform(struct supervisor *supervisor, const struct fleet_act
         case FLEET_DO_KILL:
                 instance_perform(supervisor, action);
                 return;
+        case FLEET_DO_SWEEP:
+                tree_sweep(&supervisor->trees, action->generation, action->delay_ns);
+                return;
         case FLEET_DO_DROP:
                 drop_perform(supervisor, action);
                 return;

@@ -10,7 +10,7 @@
 #define REASON_BYTES 160
 
 /* Level and text of each FLEET_REPORT. %g generation, %r reason, %s status, %d delay, %w when that is over,
- * %a the app or its replica, %i the same where it is one of many steps. */
+ * %a the app or its replica, %i the same where it is one of many steps, %e what an emergency has ended. */
 static const struct {
         enum log_level level;
         const char *text;
@@ -28,7 +28,7 @@ static const struct {
         [FLEET_REPORT_RETRY] = {LOG_NOTICE, "trying %a again %w"},
         [FLEET_REPORT_REVERTED] = {LOG_ERROR, "generation %g failed (%r): going back to the one before"},
         [FLEET_REPORT_RESTORED] = {LOG_NOTICE, "back on generation %g"},
-        [FLEET_REPORT_COMMITTED] = {LOG_NOTICE, "rotation to generation %g done"},
+        [FLEET_REPORT_COMMITTED] = {LOG_NOTICE, "rotation to generation %g done%e"},
         [FLEET_REPORT_HALTED] = {LOG_ERROR, "rotation to generation %g halted: %r"},
         [FLEET_REPORT_RESUMED] = {LOG_NOTICE, "going on with the way back to generation %g"},
         [FLEET_REPORT_NO_PREVIOUS] = {LOG_WARNING, "there is no generation to go back to"},
@@ -111,6 +111,16 @@ static int step_format(
                 out, room, "rotation to generation %llu: %s of generation %llu", target, instance, own);
 }
 
+static int ended_format(
+        const struct supervisor *supervisor, char *out, size_t room, const struct fleet_action *action) {
+        const long ended = trees_ended(&supervisor->trees, action->generation);
+
+        if (!supervisor->rotation.is_emergency)
+                return 0;
+        return snprintf(out, room, "; %ld process%s that held the old values %s ended", ended,
+                ended == 1 ? "" : "es", ended == 1 ? "was" : "were");
+}
+
 /* Expand one %x; returns how many characters were wanted. */
 static int place_format(const struct supervisor *supervisor, char *out, size_t room, char what,
         const struct fleet_action *action) {
@@ -123,6 +133,8 @@ static int place_format(const struct supervisor *supervisor, char *out, size_t r
                 return step_format(supervisor, out, room, action);
         case 'g':
                 return snprintf(out, room, "%llu", (unsigned long long)action->generation);
+        case 'e':
+                return ended_format(supervisor, out, room, action);
         case 's':
                 return snprintf(out, room, "%d", action->status);
         case 'd':
@@ -166,8 +178,12 @@ static enum log_level report_level(const struct supervisor *supervisor, const st
 }
 
 void rotation_note_begin(struct supervisor *supervisor, const struct fleet_action *action) {
+        struct fleet_view view;
+
         if (action->report != FLEET_REPORT_ROLLOUT)
                 return;
+        fleet_look(&supervisor->fleet, &view);
+        supervisor->rotation.is_emergency = view.is_emergency;
         supervisor->rotation.target = action->generation;
         supervisor->rotation.began_ns = generations_asked_ns(&supervisor->generations, action->generation);
 }

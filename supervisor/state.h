@@ -24,6 +24,7 @@
 struct rotation {
         int64_t began_ns; /* 0: none runs */
         uint64_t target;
+        bool is_emergency;
 };
 
 /* What is used all the time comes first, the large tables last: they are filled from their beginning, so that

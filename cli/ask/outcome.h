@@ -22,6 +22,7 @@ struct outcome {
 struct outcome_wait {
         bool waits;       /* for the end; else for the reply that it was asked for */
         bool shows_steps; /* and prints each as it comes */
+        bool is_json;     /* prints the reply as it is instead of words */
 };
 
 /* Read the replies to a call that was sent.

@@ -96,8 +96,8 @@ static int rollback_run(char **argv, struct error *error) {
                 request.waits, error);
         if (status == 0)
                 status = outcome_await(&client,
-                        &(struct outcome_wait){request.waits, is_terminal || request.is_verbose}, outcomes,
-                        sizeof outcomes / sizeof *outcomes, error);
+                        &(struct outcome_wait){request.waits, is_terminal || request.is_verbose, false},
+                        outcomes, sizeof outcomes / sizeof *outcomes, error);
         control_client_close(&client);
         return status;
 }

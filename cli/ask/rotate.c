@@ -16,7 +16,7 @@
 struct rotate_request {
         struct control_where where;
         bool waits, is_forced, is_emergency, is_verbose;
-        bool shows_steps;
+        bool shows_steps, is_json;
 };
 
 /* Who wants to see the steps wants to wait for them. */
@@ -25,6 +25,15 @@ static int verbose_take(void *member, const struct option_reader *reader, struct
 
         (void)reader, (void)error;
         request->is_verbose = request->waits = true;
+        return 0;
+}
+
+/* The answer is the end's. */
+static int json_take(void *member, const struct option_reader *reader, struct error *error) {
+        struct rotate_request *request = member;
+
+        (void)reader, (void)error;
+        request->is_json = request->waits = true;
         return 0;
 }
 
@@ -47,13 +56,14 @@ static const struct option_spec specs[] = {
                 .name = "verbose",
                 .help = "wait and print the steps, also when not at a terminal",
                 .take = verbose_take},
+        {.name = "json", .help = "wait, and print the answer as one JSON object", .take = json_take},
         OPTION_SPEC_CONTROL(struct rotate_request, where),
         OPTION_SPEC_CONTROL_CONFIG(struct rotate_request, where),
         OPTION_SPEC_HELP,
 };
 static const struct option_table table = {
         .command = "tacet rotate",
-        .synopsis = "[--wait | --no-wait] [--force] [--emergency] [--control PATH | -c FILE]",
+        .synopsis = "[--wait | --no-wait] [--json] [--force] [--emergency] [--control PATH | -c FILE]",
         .purpose = "Have a running service load its secrets again and move to them, as SIGHUP does.",
         .notes = "Exit status: 0 done, or not waited for: asked; when waiting: 2 reverted, 3 the secrets "
                  "could not be\n"
@@ -89,7 +99,7 @@ static int rotate_run(char **argv, struct error *error) {
 
         if (result != 0)
                 return result < 0 ? -1 : status;
-        request.shows_steps = is_terminal || request.is_verbose;
+        request.shows_steps = (is_terminal || request.is_verbose) && !request.is_json;
         if (control_where_open(&client, &table, &request.where, error) < 0)
                 return -1;
         status = control_client_call(&client, "io.tacet.Rotate",
@@ -97,8 +107,9 @@ static int rotate_run(char **argv, struct error *error) {
                         "wait", request.waits),
                 request.waits, error);
         if (status == 0)
-                status = outcome_await(&client, &(struct outcome_wait){request.waits, request.shows_steps},
-                        outcomes, sizeof outcomes / sizeof *outcomes, error);
+                status = outcome_await(&client,
+                        &(struct outcome_wait){request.waits, request.shows_steps, request.is_json}, outcomes,
+                        sizeof outcomes / sizeof *outcomes, error);
         control_client_close(&client);
         return status;
 }

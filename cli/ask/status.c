@@ -80,6 +80,9 @@ static void summary_print(const json_t *reply) {
                        "(rotate --force)",
                         number_of(reply, "left"), duration_format(left_ms / 1000 * NS_PER_S, age));
         }
+        if (json_is_integer(json_object_get(reply, "leftovers")))
+                printf("\nleftovers    %lld of former instances are being ended (emergency)",
+                        number_of(reply, "leftovers"));
         printf("\nreplicas     %lld, of them available %lld, ready %lld\n", number_of(reply, "replicas"),
                 number_of(reply, "available"), number_of(reply, "ready"));
         if (*control_text(reply, "secret_memory", text, sizeof text))

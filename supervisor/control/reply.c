@@ -31,8 +31,9 @@ static const char interface_tacet[] =
         "with\n"
         "# `more` as well, there is a reply for each step before it. Without `wait` it only asks.\n"
         "# result: committed, unchanged, reverted, load_failed, refused, superseded, halted, stopped\n"
+        "# ended: in an emergency, how many processes that held the old values were ended\n"
         "method Rotate(force: ?bool, emergency: ?bool, wait: ?bool) ->\n"
-        "  (result: ?string, step: ?string, generation: ?int, elapsed_ms: ?int)\n"
+        "  (result: ?string, step: ?string, generation: ?int, elapsed_ms: ?int, ended: ?int)\n"
         "\n"
         "# Go back to the generation before. What is left is refused until the sources change, or by force.\n"
         "# result: as above, and no_previous, or not_kept: keep_previous is 0\n"
@@ -42,11 +43,12 @@ static const char interface_tacet[] =
         "# left: a newer generation that was left for the one that runs, and how long ago\n"
         "# generation: the one known to work; target: the one that shall run everywhere\n"
         "# phase: starting, idle, rolling, reverting, halted, stopping, over (exit_when = all waits)\n"
+        "# leftovers: in an emergency, how many processes of former instances have not ended yet\n"
         "method Status() -> (version: string, pid: int, phase: string, loading: bool, generation: ?int,\n"
         "  target: ?int, previous: ?int, left: ?int, left_ms: ?int, replicas: int, live: int, ready: int, "
         "available: int,\n"
-        "  failures: int, secret_memory: ?string, adopting: ?bool, instances: []Instance, listeners: "
-        "[]Listener)\n"
+        "  failures: int, leftovers: ?int, secret_memory: ?string, adopting: ?bool, instances: []Instance,\n"
+        "  listeners: []Listener)\n"
         "\n"
         "error NoSource ()\n"
         "error TooManyClients ()\n";
@@ -94,11 +96,14 @@ size_t control_reply_step(char *out, size_t room, const char *line, uint64_t gen
                         "continues", 1));
 }
 
-size_t control_reply_result(
-        char *out, size_t room, const char *result, uint64_t generation, int64_t elapsed_ns) {
-        return reply_write(out, room,
-                json_pack("{s:{s:s, s:o, s:I}}", "parameters", "result", result, "generation",
-                        number_or_null(generation, generation != 0), "elapsed_ms", milliseconds(elapsed_ns)));
+size_t control_reply_result(char *out, size_t room, const struct control_outcome *outcome) {
+        json_t *parameters = json_pack("{s:s, s:o, s:I}", "result", outcome->result, "generation",
+                number_or_null(outcome->generation, outcome->generation != 0), "elapsed_ms",
+                milliseconds(outcome->elapsed_ns));
+
+        if (parameters && outcome->has_ended)
+                (void)json_object_set_new(parameters, "ended", json_integer((json_int_t)outcome->ended));
+        return reply_write(out, room, json_pack("{s:o}", "parameters", parameters));
 }
 
 size_t control_reply_done(char *out, size_t room) {
@@ -179,13 +184,13 @@ static json_t *memory_json(const struct control_rooms *rooms, uint64_t generatio
 }
 
 size_t control_reply_status(char *out, size_t room, const struct control_rooms *rooms) {
+        const long swept = tree_sweep_count(rooms->trees);
         struct fleet_view view;
 
         fleet_look(rooms->fleet, &view);
         return reply_write(out, room,
                 json_pack("{s:{s:s, s:I, s:s, s:b, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:o, "
-                          "s:o, s:o, "
-                          "s:o}}",
+                          "s:o, s:o, s:o, s:o}}",
                         "parameters", "version", TACET_VERSION, "pid", (json_int_t)getpid(), "phase",
                         fleet_phase_name(view.phase), "loading", view.is_loading, "generation",
                         number_or_null(view.stable, view.has_stable), "target",
@@ -195,7 +200,8 @@ size_t control_reply_status(char *out, size_t room, const struct control_rooms *
                         view.left ? json_integer(milliseconds(time_now_ns() - view.left_ns)) : json_null(),
                         "replicas", (json_int_t)rooms->fleet->settings.replicas, "live",
                         (json_int_t)view.live, "ready", (json_int_t)view.ready, "available",
-                        (json_int_t)view.available, "failures", (json_int_t)view.failures, "secret_memory",
+                        (json_int_t)view.available, "failures", (json_int_t)view.failures, "leftovers",
+                        number_or_null((uint64_t)swept, swept > 0), "secret_memory",
                         memory_json(rooms, view.target), "adopting", adopting_json(rooms), "instances",
                         instances_json(rooms), "listeners", listeners_json(rooms)));
 }

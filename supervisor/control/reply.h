@@ -21,9 +21,15 @@ size_t control_reply_error(char *out, size_t room, const char *name, const char 
 size_t control_reply_step(char *out, size_t room, const char *line, uint64_t generation, int64_t elapsed_ns,
         bool has_generation);
 
-/* The end of a rotation. */
-size_t control_reply_result(
-        char *out, size_t room, const char *result, uint64_t generation, int64_t elapsed_ns);
+/* The end of a rotation, or of a way back. */
+struct control_outcome {
+        const char *result;
+        uint64_t generation; /* 0: none */
+        int64_t elapsed_ns;
+        bool has_ended; /* an emergency was asked for */
+        long ended;     /* processes that held the old values */
+};
+size_t control_reply_result(char *out, size_t room, const struct control_outcome *outcome);
 
 /* The request is done; no parameters. */
 size_t control_reply_done(char *out, size_t room);

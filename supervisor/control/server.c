@@ -31,6 +31,7 @@ struct client {
         bool is_used;
         bool is_waiting; /* for the end of a rotation */
         bool wants_steps;
+        bool is_emergency; /* that it waits for */
         struct loop_source source;
         struct loop_timer timer;
         struct control_ticket ticket;
@@ -135,12 +136,16 @@ static void reply_error(struct client *client, const char *name, const char *key
 }
 
 static void reply_result(struct client *client, const char *result, uint64_t generation) {
-        int64_t elapsed_ns = time_now_ns() - client->asked_ns;
+        const struct control_outcome outcome = {.result = result,
+                .generation = generation,
+                .elapsed_ns = time_now_ns() - client->asked_ns,
+                .has_ended = client->is_emergency,
+                .ended = trees_ended(control.rooms.trees, generation)};
         size_t room;
         char *out = client_room(client, &room);
 
         client->is_waiting = false;
-        client_replied(client, control_reply_result(out, room, result, generation, elapsed_ns));
+        client_replied(client, control_reply_result(out, room, &outcome));
 }
 
 /* ---- requests ---- */
@@ -178,6 +183,7 @@ static void rotation_ask(struct client *client, const struct control_request *re
                 return;
         }
         client->asked_ns = time_now_ns();
+        client->is_emergency = request->is_emergency;
         if (ending_reply(client))
                 return;
         client->ticket = control_ticket_take(control.rooms.fleet);
@@ -194,6 +200,7 @@ static void rollback_ask(struct client *client, const struct control_request *re
         struct fleet_view view;
 
         client->asked_ns = time_now_ns();
+        client->is_emergency = false;
         if (ending_reply(client))
                 return;
         fleet_look(fleet, &view);

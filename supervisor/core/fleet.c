@@ -257,6 +257,10 @@ static void event_apply(struct fleet *fleet, struct fleet_actions *actions, cons
         case FLEET_EMPTY:
                 instance_event(fleet, actions, event);
                 break;
+        case FLEET_SWEPT:
+                if (event->generation == fleet->sweeping)
+                        fleet->sweeping = 0;
+                break;
         case FLEET_ROLLBACK:
                 rollback_event(fleet, actions);
                 break;

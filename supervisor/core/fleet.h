@@ -19,6 +19,8 @@
  *     SPAWN_FAILED ends with
  *     EXITED, and with CLEARED after it where EXITED said has_leftovers. After SPAWN_FAILED no EXITED is
  *     needed for it (one that comes is ignored).
+ *   - Every SWEEP is answered by SWEPT, not long after its delay_ns; a further SWEEP takes the place of one
+ *     that runs.
  *   - Every LOAD is answered by LOADED or LOAD_FAILED with its load number, at the latest after
  *     load_timeout_ns (else the core cancels it). Generation numbers grow: the caller takes the next one when
  *     a result comes. After CANCEL_LOAD no answer is needed; a LOADED that still comes is answered by DROP.
@@ -108,6 +110,7 @@ enum fleet_event_kind {
          * lives on has gone into the background, as by a session of its own */
         FLEET_EXITED,
         FLEET_CLEARED, /* instance: nothing that it started is left */
+        FLEET_SWEPT,   /* generation of the SWEEP: nothing that it was about is left, or can be ended */
         FLEET_EMPTY,   /* instance: since EMPTY its accept queue has been empty long enough */
         FLEET_IDLE,    /* instance: since DRAIN no request of it runs any more */
         /* go back to the generation before, by a rollout of its own (ROLLOUT, then COMMITTED or what else a
@@ -168,6 +171,11 @@ enum fleet_action_kind {
         /* instance: SIGKILL, group and all; may come again if it does not die. Of one that has left processes
          * behind: to those */
         FLEET_DO_KILL,
+        /* generation, delay_ns: in the emergency to that generation no older instance is left, but for one
+         * that does not die. End what all former ones have left behind, as far as no instance that is of it,
+         * or newer, can have started it. delay_ns: from TERM to KILL, at the most. Then tell FLEET_SWEPT with
+         * this generation */
+        FLEET_DO_SWEEP,
         FLEET_DO_DROP,   /* generation: close it; never named again */
         FLEET_DO_STEER,  /* new connections go by fleet_actions.shares (steered fleets only) */
         FLEET_DO_REPORT, /* report, and the fields its comment names: for the observers, nothing to do */
@@ -351,7 +359,9 @@ struct fleet {
         bool has_status;    /* exit_status is fixed */
         int32_t exit_status;
         int32_t stop_signal;
-        uint32_t failures; /* in this rollout */
+        uint32_t failures;  /* in this rollout */
+        uint64_t sweep_due; /* generation of an emergency whose SWEEP was not said yet; 0: none */
+        uint64_t sweeping;  /* of the SWEEP that was not answered yet; 0: none */
         int64_t progress_deadline_ns;
         enum fleet_canary canary;
         int64_t canary_until_ns;

@@ -105,6 +105,7 @@ static void emergency_begin(struct fleet *fleet, struct fleet_actions *actions, 
         fleet->stable = -1;
         previous_forget(fleet);
         fleet->is_emergency = true;
+        fleet->sweep_due = generation_number(fleet, fleet->target);
         const int64_t deadline_ns = ladder_after(fleet, fleet->settings.emergency_timeout_ns);
         for (uint32_t i = 0; i < fleet->settings.replicas; i++)
                 for (size_t place = 0; place < 2; place++) {
@@ -299,9 +300,26 @@ void canary_expire(struct fleet *fleet, struct fleet_actions *actions) {
         report_generation(actions, FLEET_REPORT_CANARY_PASSED, generation_number(fleet, fleet->target));
 }
 
+/* When the emergency's old instances are gone, what they and those before them have left behind goes too. One
+ * that does not die of KILL is not waited for longer than anybody else waits for it. */
+static void sweep_begin(struct fleet *fleet, struct fleet_actions *actions) {
+        struct fleet_cursor cursor = {0};
+        const struct fleet_instance *instance;
+        if (!fleet->sweep_due)
+                return;
+        while ((instance = fleet_instance_next(fleet, &cursor)))
+                if (instance->generation < fleet->sweep_due && !target_is_everywhere(fleet))
+                        return;
+        struct fleet_action *action = action_add(actions, FLEET_DO_SWEEP);
+        action->generation = fleet->sweeping = fleet->sweep_due;
+        action->delay_ns = fleet->settings.emergency_timeout_ns;
+        fleet->sweep_due = 0;
+}
+
 bool rollout_settle(struct fleet *fleet, struct fleet_actions *actions) {
         if (fleet->target < 0)
                 return false;
+        sweep_begin(fleet, actions);
         if (fleet->is_halted && fleet_is_rolling(fleet) && target_is_nowhere(fleet)) {
                 rollout_cancel(fleet, actions); /* no instance of the halted generation is left */
                 return true;
@@ -309,7 +327,7 @@ bool rollout_settle(struct fleet *fleet, struct fleet_actions *actions) {
         if (fleet->canary == CANARY_RUNS)
                 return false; /* the canary's time runs on even when no old instance is left */
         const bool is_under_way = fleet->target != fleet->stable || fleet->is_reverting || fleet->is_halted;
-        if (!is_under_way || !target_is_everywhere(fleet))
+        if (!is_under_way || fleet->sweep_due || fleet->sweeping || !target_is_everywhere(fleet))
                 return false;
         if (fleet->target != fleet->stable) {
                 rollout_commit(fleet, actions);

@@ -9,8 +9,8 @@
 #include "supervisor/core/state.h"
 
 /* A step says at most: EMPTY, DRAIN, RECALL, STOP, KILL or SPAWN once per place, DROP per generation, and one
- * each of CANCEL_LOAD, LOAD, STEER and EXIT. Reports may not use that room. */
-#define DECISIONS_MAX (FLEET_INSTANCES_MAX + FLEET_GENERATIONS_MAX + 4)
+ * each of CANCEL_LOAD, LOAD, SWEEP, STEER and EXIT. Reports may not use that room. */
+#define DECISIONS_MAX (FLEET_INSTANCES_MAX + FLEET_GENERATIONS_MAX + 5)
 static_assert(FLEET_ACTIONS_MAX >= 2 * DECISIONS_MAX, "room for every decision and a report with each");
 
 struct fleet_action *action_add(struct fleet_actions *actions, enum fleet_action_kind kind) {

@@ -160,6 +160,19 @@ bool cgroup_is_populated(int base_fd, const char *name) {
         return strstr(text, "populated 1");
 }
 
+long cgroup_count(int base_fd, const char *name) {
+        static char text[PROC_FILE_BYTES];
+        char path[128];
+        long count = 0;
+
+        snprintf(path, sizeof path, "%s/cgroup.procs", name);
+        if (!file_read(base_fd, path, text, sizeof text))
+                return 0;
+        for (const char *at = text; *at; at++)
+                count += *at == '\n';
+        return count;
+}
+
 /* Since the list was read, the pid may have become another process's: so it is looked for once more, while a
  * pidfd is open. */
 static void member_signal(int base_fd, const char *path, pid_t pid, int number) {

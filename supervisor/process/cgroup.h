@@ -21,6 +21,9 @@ int cgroup_make(int base_fd, const char *name, struct error *error);
  * memory; false also when the cgroup is gone. */
 bool cgroup_is_populated(int base_fd, const char *name);
 
+/* How many processes are in the cgroup itself; 0 also when that cannot be read. */
+long cgroup_count(int base_fd, const char *name);
+
 /* Send signal `number` to every process in the cgroup; SIGKILL also to those below it and those being
  * forked. */
 void cgroup_signal(int base_fd, const char *name, int number);

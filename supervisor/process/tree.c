@@ -23,7 +23,10 @@
 #define REMOVE_TRIES     10                /* of a cgroup in which nobody is */
 
 /* Apart from the supervisor's other tables: most have no use for it. */
-static struct tree_rest all_rests[FLEET_INSTANCES_MAX];
+#define RESTS_MAX   (FLEET_INSTANCES_MAX + 1)
+#define SWEEP_PLACE FLEET_INSTANCES_MAX /* of the one that no instance has left */
+#define PID_NONE    (-1)                /* no process's, group's or session's */
+static struct tree_rest all_rests[RESTS_MAX];
 
 static const char *tree_name(uint64_t number, char out[static TREE_NAME_BYTES]) {
         snprintf(out, TREE_NAME_BYTES, "tacet.%d.%llu", (int)getpid(), (unsigned long long)number);
@@ -37,6 +40,8 @@ void trees_open(struct trees *trees, const struct tree_rooms *rooms, const struc
         trees->settings = *settings;
         trees->base_fd = -1;
         trees->rests = all_rests;
+        trees->ended = 0;
+        trees->ended_for = 0;
         if (!settings->kills)
                 return;
         trees->base_fd = cgroup_open_own(&error);
@@ -88,6 +93,10 @@ static bool is_marked_of_another(const struct tree_rest *rest, const struct desc
         return false;
 }
 
+static bool is_sweep(const struct tree_rest *rest) {
+        return rest == &rest->trees->rests[SWEEP_PLACE];
+}
+
 /* Can an instance that lives have started it? In an emergency only one of the new generation counts: what the
  * older ones started has the old values. */
 static bool may_be_of_another(const struct tree_rest *rest, const struct descendant_orphan *orphan) {
@@ -98,7 +107,8 @@ static bool may_be_of_another(const struct tree_rest *rest, const struct descend
         for (struct instance *other = instance_from(instances, 0); other;
                 other = instance_from(instances, instance_place(other) + 1))
                 if (other->number != rest->number && other->started_ticks <= orphan->started_ticks &&
-                        (!rest->is_of_emergency || other->generation == view.target))
+                        (!rest->is_of_emergency || (is_sweep(rest) ? other->generation >= rest->generation
+                                                                   : other->generation == view.target)))
                         return true;
         return false;
 }
@@ -153,10 +163,15 @@ static bool pid_is_taken(const struct trees *trees, pid_t pid, uint64_t number) 
 static long cgroup_tree_signal(const struct trees *trees, uint64_t number, int signal) {
         char name[TREE_NAME_BYTES];
 
+        long count;
+
         tree_name(number, name);
         if (signal)
                 cgroup_signal(trees->base_fd, name, signal);
-        return cgroup_is_populated(trees->base_fd, name);
+        if (!cgroup_is_populated(trees->base_fd, name))
+                return 0;
+        count = cgroup_count(trees->base_fd, name);
+        return count > 0 ? count : 1; /* or below it */
 }
 
 static long descent_signal(
@@ -167,7 +182,7 @@ static long descent_signal(
                 return 0;
         found = descendants_signal_tree(tree, signal);
         if (found < 0) /* no /proc: the group at least */
-                found = trees->settings.has_groups && kill(-tree->root, signal) == 0;
+                found = trees->settings.has_groups && tree->root > 0 && kill(-tree->root, signal) == 0;
         return found;
 }
 
@@ -202,7 +217,10 @@ static bool rest_remove(const struct tree_rest *rest) {
 static void rest_forget(struct tree_rest *rest) {
         loop_timer_clear(rest->trees->rooms.loop, &rest->timer);
         rest->is_used = false;
-        if (rest->is_awaited)
+        if (is_sweep(rest))
+                facts_push(rest->trees->rooms.facts, time_now_ns(),
+                        (struct fleet_event){.kind = FLEET_SWEPT, .generation = rest->generation});
+        else if (rest->is_awaited)
                 facts_push(rest->trees->rooms.facts, time_now_ns(),
                         (struct fleet_event){.kind = FLEET_CLEARED, .instance = rest->number});
 }
@@ -216,8 +234,23 @@ static void rest_wait(struct tree_rest *rest, int64_t now_ns) {
                 rest->kill_ns > now_ns && rest->kill_ns < next_ns ? rest->kill_ns : next_ns);
 }
 
+/* In an emergency, so many processes with old values have been ended. */
+static void ended_note(struct trees *trees, const struct fleet_view *view, long count) {
+        if (!view->is_emergency)
+                return;
+        if (trees->ended_for != view->target)
+                trees->ended = 0;
+        trees->ended_for = view->target;
+        trees->ended += count;
+}
+
 /* Nobody is there any more. */
 static void rest_end(struct tree_rest *rest, int64_t now_ns) {
+        struct fleet_view view;
+
+        fleet_look(rest->trees->rooms.fleet, &view);
+        ended_note(rest->trees, &view, rest->most);
+        rest->most = 0;
         if (rest_remove(rest)) {
                 rest_forget(rest);
         } else if (rest->removals++ == REMOVE_TRIES) {
@@ -235,7 +268,9 @@ static void rest_say(const struct tree_rest *rest, enum log_level level, const c
 
         if (!rest->has_cgroup)
                 snprintf(number, sizeof number, "%ld ", rest->count);
-        if (rest->trees->settings.has_replicas)
+        if (is_sweep(rest))
+                snprintf(who, sizeof who, "former instances");
+        else if (rest->trees->settings.has_replicas)
                 snprintf(who, sizeof who, "replica %u", rest->slot);
         log_write(level, "%sprocess%s that %s left behind %s", number,
                 rest->count == 1 && !rest->has_cgroup ? "" : "es", who, what);
@@ -245,7 +280,7 @@ static void rest_tell(struct tree_rest *rest, int64_t now_ns) {
         rest_say(rest, rest->is_of_the_end ? LOG_INFO : LOG_NOTICE,
                 rest->count == 1 && !rest->has_cgroup ? "is told to end" : "are told to end");
         rest->was_told = true;
-        rest->kill_ns = time_add(now_ns, rest->trees->settings.remaining_timeout_ns);
+        rest->kill_ns = time_add(now_ns, rest->patience_ns);
         (void)rest_signal(rest, SIGTERM);
         (void)rest_signal(rest, SIGCONT);
 }
@@ -270,6 +305,8 @@ static void rest_look(struct tree_rest *rest) {
         const int64_t now_ns = time_now_ns();
 
         rest->count = rest_signal(rest, 0);
+        if (rest->count > rest->most)
+                rest->most = rest->count;
         if (rest->count <= 0) {
                 rest_end(rest, now_ns);
                 return;
@@ -306,6 +343,7 @@ bool tree_ended(struct trees *trees, const struct instance *instance) {
         struct fleet_view view;
 
         fleet_look(trees->rooms.fleet, &view);
+        ended_note(trees, &view, instance->generation != view.target);
         if (!trees->settings.kills && !trees->settings.ends_leftovers && !view.is_emergency)
                 return false;
         if (!instance->has_cgroup && children_are_none())
@@ -325,11 +363,43 @@ bool tree_ended(struct trees *trees, const struct instance *instance) {
                 .slot = instance->slot,
                 .started_ticks = instance->started_ticks,
                 .pause_ns = PAUSE_FIRST_NS,
+                .patience_ns = trees->settings.remaining_timeout_ns,
                 .timer = {.on_due = rest_on_due, .owner = rest},
         };
         rest_look(rest);
         rest->is_awaited = rest->is_used;
         return rest->is_used;
+}
+
+void tree_sweep(struct trees *trees, uint64_t generation, int64_t delay_ns) {
+        const int64_t patience_ns = trees->settings.remaining_timeout_ns;
+        struct tree_rest *rest = &trees->rests[SWEEP_PLACE];
+
+        /* One that runs goes on for the newer emergency: who was told was told. */
+        if (!rest->is_used)
+                *rest = (struct tree_rest){.is_used = true,
+                        .is_of_emergency = true,
+                        .trees = trees,
+                        .pid = PID_NONE,
+                        .pause_ns = PAUSE_FIRST_NS,
+                        .patience_ns = delay_ns < patience_ns ? delay_ns : patience_ns,
+                        .timer = {.on_due = rest_on_due, .owner = rest}};
+        rest->is_awaited = true;
+        rest->generation = generation;
+        if (children_are_none())
+                rest_end(rest, time_now_ns());
+        else
+                rest_look(rest);
+}
+
+long tree_sweep_count(const struct trees *trees) {
+        const struct tree_rest *rest = &trees->rests[SWEEP_PLACE];
+
+        return rest->is_used ? rest->count : 0;
+}
+
+long trees_ended(const struct trees *trees, uint64_t generation) {
+        return trees->ended_for == generation ? trees->ended : 0;
 }
 
 void tree_rest_kill(struct trees *trees, uint64_t number) {
@@ -348,7 +418,7 @@ long tree_rest_count(const struct trees *trees, uint64_t number) {
 }
 
 void trees_close(struct trees *trees) {
-        for (size_t i = 0; i < FLEET_INSTANCES_MAX; i++)
+        for (size_t i = 0; i < RESTS_MAX; i++)
                 if (trees->rests[i].is_used && !rest_remove(&trees->rests[i]))
                         log_write(LOG_DEBUG, "a cgroup is still in use");
 }

@@ -9,8 +9,8 @@
  *
  * Elsewhere it is /proc that shows whose a process is: the descendants of the instance, what is in its
  * session or process group, and of the orphans that have left both what no other instance can have started.
- * An orphan that several can have started waits until only one of them is left, or for the end of tacet
- * itself. */
+ * An orphan that several can have started waits until only one of them is left, for an emergency, or for the
+ * end of tacet itself. */
 
 #include <stdint.h>
 #include <sys/types.h>
@@ -52,11 +52,14 @@ struct tree_rest {
         bool has_cgroup; /* else by descent */
         pid_t pid;       /* that the instance had */
         uint64_t number;
+        uint64_t generation; /* of a sweep: the emergency's */
         uint32_t slot;
         uint64_t started_ticks;
         bool was_told; /* TERM was sent */
         long count;    /* at the last look; of a cgroup: at least 1 */
+        long most;     /* of all looks */
         unsigned kills, removals;
+        int64_t patience_ns; /* from TERM */
         int64_t kill_ns;
         int64_t pause_ns; /* until the next look */
         struct loop_timer timer;
@@ -66,7 +69,9 @@ struct trees {
         struct tree_rooms rooms;
         struct tree_settings settings;
         int base_fd; /* our own cgroup, in which those of the instances are made; -1: by descent */
-        struct tree_rest *rests; /* FLEET_INSTANCES_MAX */
+        long ended;  /* see trees_ended() */
+        uint64_t ended_for;
+        struct tree_rest *rests; /* FLEET_INSTANCES_MAX, and the one of a sweep */
 };
 
 /* At start. Never fails: what cannot be had is said in the log. */
@@ -96,6 +101,20 @@ void tree_rest_kill(struct trees *trees, uint64_t number);
 
 /* How many processes it has left behind that have not ended yet, as far as can be told. */
 long tree_rest_count(const struct trees *trees, uint64_t number);
+
+/* FLEET_DO_SWEEP: of an emergency to `generation` no older instance is left. End what they, and those before
+ * them, have left behind: orphans that no instance of that generation, or a newer one, can have started. KILL
+ * follows TERM after the shorter of delay_ns and remaining_timeout. FLEET_SWEPT comes when nothing is left,
+ * or it cannot be ended. */
+void tree_sweep(struct trees *trees, uint64_t generation, int64_t delay_ns);
+
+/* How many processes a sweep has found that have not ended yet. */
+long tree_sweep_count(const struct trees *trees);
+
+/* How many processes that held the old values the emergency to `generation` has ended: instances of other
+ * generations, and what these left behind. Of what an instance ended itself, its workers, nothing is known
+ * here. */
+long trees_ended(const struct trees *trees, uint64_t generation);
 
 /* At the very end, when everybody is gone: remove the cgroups. */
 void trees_close(struct trees *trees);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -135,8 +136,41 @@ def test_an_emergency_ends_what_was_to_be_kept(tmp_path: Path) -> None:
         vault.write("TOKEN=another-value\n")
         done = run([TACET, "rotate", "--control", control, "--emergency", "--wait"])
         assert done.returncode == 0, done.stderr
+        assert "; 2 processes that held the old values were ended" in done.stdout
         assert not is_alive(helper)
         assert b"burned" not in b"".join(Path(f"/proc/{pid}/environ").read_bytes() for pid in below(running.pid))
+
+
+def test_an_emergency_ends_what_one_that_is_gone_left_behind(tmp_path: Path) -> None:
+    """The instance has crashed, and nobody but its helper is left: it is searched for all the same, and counted."""
+    vault = vault_make(tmp_path / "vault", "TOKEN=burned-value\n")
+    # The helper has left session, group and parent; it goes on when TERM comes, and tells that it has it.
+    helper = tmp_path / "helper"
+    helper.write_text(f"trap 'echo told' TERM; echo helper:$$; : >{tmp_path}/up; while :; do sleep 0.1; done\n")
+    crash = f"setsid sh {helper} & while [ ! -e {tmp_path}/up ]; do sleep 0.1; done; exit 3"
+    escape = f"[ $TACET_GENERATION = 2 ] || {{ {crash}; }}; exec sleep 1000"
+    control = str(tmp_path / "control")
+    options = ["--leftovers", "keep", "--control", control, "--restart", "always", "--min-healthy", "100ms", "--emergency-timeout", "2s"]
+    slow = ["--restart-delay", "600s", "--restart-delay-max", "600s"]
+    with Running([TACET, "run", "-v", *vault.options, *options, *slow, "--", "sh", "-c", escape]) as running:
+        pid = int(running.line_with("^helper:").partition(":")[2])
+        running.line_with("restarting the app in")
+        assert is_alive(pid)
+        vault.write("TOKEN=another-value\n")
+        asked = Running([TACET, "rotate", "--control", control, "--emergency", "--json"])
+        running.line_with("^told$")
+        shown = run([TACET, "status", "--control", control, "--json"]).stdout
+        assert json.loads(shown)["leftovers"] >= 1
+        assert re.search(r"^leftovers +[12] of former", run([TACET, "status", "--control", control]).stdout, re.MULTILINE)
+        with asked:
+            answer = json.loads(asked.line())
+            assert asked.wait() == 0
+        assert answer["result"] == "committed"
+        assert answer["ended"] in (1, 2)  # with the sleep below it
+        assert not is_alive(pid)
+        running.line_with(r"processe?s? that former instances left behind did not end: killing")
+        running.line_with(r"done; [12] process(es)? that held the old values (was|were) ended")
+        assert b"burned" not in b"".join(Path(f"/proc/{one}/environ").read_bytes() for one in below(running.pid))
 
 
 def test_a_helper_that_ignores_term_is_killed_before_the_rotation_is_done(tmp_path: Path) -> None:

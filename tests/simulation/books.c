@@ -32,6 +32,16 @@ uint32_t count_clearing(const struct world *world) {
         return count;
 }
 
+bool is_older_left(const struct world *world, uint64_t generation, bool counts_killed) {
+        for (size_t i = 0; i < SIM_INSTANCES_MAX; i++) {
+                const struct sim_instance *one = &world->instances[i];
+                if (((one->is_live && (counts_killed || !one->is_killed)) || one->is_clearing) &&
+                        one->generation < generation)
+                        return true;
+        }
+        return false;
+}
+
 uint32_t count_serving(const struct world *world, uint64_t generation, bool is_any) {
         uint32_t count = 0;
         for (size_t i = 0; i < SIM_INSTANCES_MAX; i++)
@@ -201,6 +211,10 @@ void oracle_told(struct world *world, const struct fleet_event *event, const str
                 for (size_t i = 0; i < SIM_INSTANCES_MAX; i++)
                         if (world->instances[i].number == event->instance)
                                 world->instances[i].is_clearing = false;
+                break;
+        case FLEET_SWEPT:
+                if (world->sweeping == event->generation)
+                        world->sweeping = 0;
                 break;
         case FLEET_TICK:
                 break;

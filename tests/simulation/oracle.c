@@ -165,6 +165,8 @@ static bool judge_rest(struct world *world) {
         REQUIRE(!world->is_started || !world->is_reload_owed || world->load_live ||
                         known == FLEET_GENERATIONS_MAX,
                 "a reload is forgotten");
+        REQUIRE(!world->sweep_due || world->is_stopping || is_older_left(world, world->sweep_due, true),
+                "an emergency whose old instances are gone, and no search for what they left");
         REQUIRE(open_slots(world) > 0 || count_live(world) > 0 || world->is_over,
                 "all has ended, and no exit");
         if (world->is_rolling && !world->is_halted) {

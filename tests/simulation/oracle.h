@@ -20,6 +20,8 @@ bool is_serving(const struct sim_instance *instance);
 uint32_t count_live(const struct world *world);
 
 /* Instances that have ended, but not what they left behind. */
+/* Live, or clearing; killed ones count when told so. */
+bool is_older_left(const struct world *world, uint64_t generation, bool counts_killed);
 uint32_t count_clearing(const struct world *world);
 uint32_t count_serving(const struct world *world, uint64_t generation, bool is_any);
 bool is_rejected(const struct world *world, uint32_t content);

@@ -374,6 +374,16 @@ static bool judge_steer(struct world *world, const struct fleet_actions *actions
         return true;
 }
 
+static bool judge_sweep(struct world *world, const struct fleet_action *action) {
+        REQUIRE(world->sweep_due == action->generation &&
+                        action->delay_ns == world->settings.emergency_timeout_ns,
+                "sweep for %llu", (number)action->generation);
+        REQUIRE(!is_older_left(world, action->generation, false), "sweep while older instances live");
+        world->sweep_due = 0;
+        world->sweeping = action->generation;
+        return true;
+}
+
 static bool judge_exit(struct world *world) {
         REQUIRE(count_live(world) == 0, "exit while %u live", count_live(world));
         REQUIRE(world->is_stopping || open_slots(world) == 0, "exit of a fleet that nobody stopped");
@@ -409,6 +419,8 @@ bool judge_action(struct world *world, const struct fleet_event *event, const st
                 return judge_signal(world, action);
         case FLEET_DO_KILL:
                 return judge_kill(world, action, event);
+        case FLEET_DO_SWEEP:
+                return judge_sweep(world, action);
         case FLEET_DO_DROP:
                 return judge_drop(world, action);
         case FLEET_DO_STEER:

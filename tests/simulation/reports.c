@@ -91,6 +91,7 @@ static bool judge_rollout(struct world *world, const struct fleet_event *event, 
                         one->stop_limit_ns = limit_ns;
         }
         world->is_emergency = true;
+        world->sweep_due = generation;
         world->has_stable = false;
         world->is_rolling = false;
         return true;
@@ -105,6 +106,8 @@ static bool judge_settled(struct world *world, const struct fleet_action *action
         REQUIRE(is_back || !world->has_stable || world->stable != action->generation, "committed twice");
         REQUIRE(!world->is_canary && !world->is_canary_due, "committed without its canary");
         REQUIRE(count_clearing(world) == 0, "settled while leftovers live");
+        REQUIRE(!world->sweep_due && !world->sweeping,
+                "settled before what an emergency is about was searched for");
         if (is_back)
                 forgive(world, world->generations[action->generation].content.number);
         world->has_stable = true;

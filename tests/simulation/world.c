@@ -268,6 +268,10 @@ static void perform(struct world *world, const struct fleet_action *action) {
                         instance->survives_kill ? 25 * NS_PER_S : draw_ns(world, 5 * NS_PER_MS), FLEET_EXITED,
                         137);
                 break;
+        case FLEET_DO_SWEEP:
+                world_post(world, draw_ns(world, 6 * NS_PER_S),
+                        (struct fleet_event){.kind = FLEET_SWEPT, .generation = action->generation});
+                break;
         case FLEET_DO_STEER:
         case FLEET_DO_CANCEL_LOAD: /* its answer may still come */
         case FLEET_DO_DROP:
@@ -285,7 +289,7 @@ static void narrate(
         for (size_t i = 0; i < actions->count; i++) {
                 const struct fleet_action *a = &actions->list[i];
                 static const char *const names[] = {"LOAD", "CANCEL", "SPAWN", "SIGNAL", "EMPTY", "DRAIN",
-                        "RECALL", "STOP", "KILL", "DROP", "STEER", "REPORT", "EXIT"};
+                        "RECALL", "STOP", "KILL", "SWEEP", "DROP", "STEER", "REPORT", "EXIT"};
                 printf("    %s slot %u instance %llu generation %llu report %d reason %d status %d delay "
                        "%lld\n",
                         names[a->kind], a->slot, (unsigned long long)a->instance,

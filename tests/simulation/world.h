@@ -135,6 +135,8 @@ struct world {
         bool is_reverting;
         bool is_halted;
         bool is_emergency;
+        uint64_t sweep_due; /* generation of an emergency that has begun, and SWEEP was not said yet */
+        uint64_t sweeping;  /* of the last SWEEP, until it is answered */
         int64_t aimed_ns;
         bool is_canary_due; /* the rollout has to begin with one, */
         bool is_canary;     /* which has its share now */

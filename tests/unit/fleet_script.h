@@ -187,6 +187,9 @@ static inline void trace_action(const struct fleet_action *action) {
         case FLEET_DO_KILL:
                 trace_add("kill %llu", instance);
                 break;
+        case FLEET_DO_SWEEP:
+                trace_add("sweep g%llu", generation);
+                break;
         case FLEET_DO_DROP:
                 trace_add("drop g%llu", generation);
                 break;
@@ -282,6 +285,10 @@ static inline void stop(void) {
 
 static inline void stop_hard(void) {
         tell((struct fleet_event){.kind = FLEET_STOP, .signal = 15, .is_hard = true});
+}
+
+static inline void swept(uint64_t generation) {
+        tell((struct fleet_event){.kind = FLEET_SWEPT, .generation = generation});
 }
 
 static inline void rollback(void) {

@@ -209,6 +209,7 @@ static void test_an_emergency_takes_over_the_load_that_runs(void **state) {
         assert_int_equal(tickets[1].load, tickets[0].load + 1);
         loaded(2, 'b');
         exited(1, 0);
+        swept(2);
         ready(2);
         later(1 * S);
         expect_result(0, "committed");
@@ -326,6 +327,7 @@ static void test_an_emergency_leaves_nothing_to_go_back_to(void **state) {
         ask_back();
         expect_result(1, "no_previous");
         exited(2, 0);
+        swept(3);
         ready(3);
         later(1 * S);
         expect_result(0, "committed");

@@ -104,7 +104,67 @@ static void test_an_emergency_leaves_leftovers_no_more_time_than_an_instance(voi
         later(60 * S);
         expect(""); /* said once: who ends them goes on by itself */
         cleared(1);
-        expect("spawn 2 g3 drop g1");
+        expect("spawn 2 g3 sweep g3 drop g1");
+}
+
+/* Nobody is left whose end would have it searched for. */
+static void test_an_emergency_has_everything_swept_that_former_ones_left(void **state) {
+        struct fleet_settings settings = settings_handoff(1);
+        (void)state;
+        settings.restart = FLEET_RESTART_ALWAYS;
+        fleet_up(&settings);
+        later(100 * S);
+        exited(1, 1);
+        expect("(failed 1 exited 1) (restart 1) spawn 2 g1");
+        spawn_fails(2, 125); /* its successor waits for its time */
+        tell((struct fleet_event){.kind = FLEET_RELOAD, .is_emergency = true});
+        trace[0] = '\0';
+        loaded(2, 'b');
+        expect("(rollout g2) spawn 3 g2 sweep g2 drop g1");
+        swept(2);
+        ready(3);
+        later(1 * S);
+        expect("(committed g2)");
+}
+
+static void test_an_emergency_is_not_done_before_it_is_swept(void **state) {
+        struct fleet_settings settings = settings_handoff(1);
+        (void)state;
+        fleet_up(&settings);
+        tell((struct fleet_event){.kind = FLEET_RELOAD, .is_emergency = true});
+        loaded(2, 'b');
+        expect("load 2 (rollout g2) stop 1 spawn 2 g2");
+        ready(2);
+        later(1 * S);
+        expect("(stop timeout 1) kill 1 sweep g2"); /* it cannot be waited for for ever */
+        exited(1, 9);
+        expect("drop g1");
+        swept(1);
+        later(60 * S);
+        expect("");
+        swept(2);
+        expect("(committed g2)");
+}
+
+/* Its instances are of no emergency, but newer than it. */
+static void test_what_supersedes_an_emergency_is_not_done_before_that_either(void **state) {
+        struct fleet_settings settings = settings_restart();
+        (void)state;
+        fleet_up(&settings);
+        tell((struct fleet_event){.kind = FLEET_RELOAD, .is_emergency = true});
+        loaded(2, 'b');
+        exited(1, 0);
+        expect("load 2 (rollout g2) stop 1 spawn 2 g2 sweep g2 drop g1");
+        reload();
+        loaded(3, 'c');
+        expect("load 3 (superseded g2) (rollout g3) stop 2");
+        exited(2, 0);
+        expect("spawn 3 g3 drop g2");
+        ready(3);
+        later(1 * S);
+        expect("");
+        swept(2);
+        expect("(committed g3)");
 }
 
 static void test_a_hard_stop_kills_leftovers_as_well(void **state) {
@@ -230,6 +290,9 @@ int main(void) {
                 cmocka_unit_test(test_the_fleet_ends_without_waiting_for_leftovers),
                 cmocka_unit_test(test_a_stop_does_not_wait_for_leftovers),
                 cmocka_unit_test(test_an_emergency_leaves_leftovers_no_more_time_than_an_instance),
+                cmocka_unit_test(test_an_emergency_has_everything_swept_that_former_ones_left),
+                cmocka_unit_test(test_an_emergency_is_not_done_before_it_is_swept),
+                cmocka_unit_test(test_what_supersedes_an_emergency_is_not_done_before_that_either),
                 cmocka_unit_test(test_a_hard_stop_kills_leftovers_as_well),
                 cmocka_unit_test(test_a_further_exit_and_an_unknown_clearing_change_nothing),
                 cmocka_unit_test(test_it_is_shown_as_clearing),

@@ -15,7 +15,8 @@ static void test_an_emergency_replaces_all_at_once_and_keeps_no_old_value(void *
         signalled(1, 9);
         expect("spawn 4 g2@1");
         signalled(2, 9);
-        expect("drop g1");
+        expect("sweep g2 drop g1");
+        swept(2);
         ready(3);
         ready(4);
         later(1 * S);
@@ -38,7 +39,7 @@ static void test_an_emergency_does_not_wait_for_a_load_or_a_stop_under_way(void 
         expect("(superseded g2) (rollout g3) drop g2");
         assert_int_equal(wakes_in(), 1 * S);
         exited(1, 0);
-        expect("spawn 2 g3 drop g1");
+        expect("spawn 2 g3 sweep g3 drop g1");
         exited(2, 1);
         expect("(failed 2 exited 1) (ended 2 1) exit 1");
 }
@@ -295,10 +296,11 @@ static void test_an_emergency_is_not_rolled_back(void **state) {
         rollback();
         expect("load 3 (rollout g3) stop 2 drop g1 (no previous)");
         exited(2, 0);
+        swept(3);
         ready(3);
         later(1 * S);
         rollback();
-        expect("spawn 3 g3 drop g2 (committed g3) (no previous)");
+        expect("spawn 3 g3 sweep g3 drop g2 (committed g3) (no previous)");
 }
 
 static void test_an_observer_sees_what_has_failed_and_since_when(void **state) {

@@ -138,7 +138,7 @@ static bool has_ended(void) {
 
 static void end(void) {
         trees_close(&trees);
-        for (size_t i = 0; i < FLEET_INSTANCES_MAX; i++)
+        for (size_t i = 0; i <= FLEET_INSTANCES_MAX; i++)
                 if (trees.rests[i].is_used) {
                         loop_timer_clear(&loop, &trees.rests[i].timer);
                         trees.rests[i].is_used = false;
@@ -272,6 +272,100 @@ static void test_in_an_emergency_what_only_old_ones_can_have_started_ends(void *
         end();
 }
 
+static void emergency_begins(void) {
+        fleet.is_emergency = true;
+        fleet.target = 0;
+        fleet.generations[0] = (struct fleet_generation){.is_used = true, .number = 2};
+}
+
+/* Until the sweep for generation 2 is over. */
+static void await_swept(void) {
+        const int64_t deadline_ns = time_now_ns() + LIMIT_NS;
+        struct fleet_event event;
+
+        while (!facts_take(&facts, &event)) {
+                assert_true(time_now_ns() < deadline_ns);
+                loop_wait(&loop, time_now_ns() + 5 * NS_PER_MS);
+                children_reap(&children);
+        }
+        assert_int_equal(event.kind, FLEET_SWEPT);
+        assert_int_equal(event.generation, 2);
+        assert_int_equal(tree_sweep_count(&trees), 0);
+        assert_false(facts_take(&facts, &event));
+}
+
+static void test_a_sweep_ends_what_an_instance_left_that_ended_long_ago(void **state) {
+        (void)state;
+        begin(ESCAPES, 60 * NS_PER_S, false); /* leftovers = keep */
+        assert_false(instance_ends());
+        assert_false(has_ended());
+        emergency_begins();
+        other_begins(1); /* of an older generation: one that was killed, and does not die */
+        tree_sweep(&trees, 2, 60 * NS_PER_S);
+        assert_int_equal(tree_sweep_count(&trees), 1);
+        await_swept();
+        assert_true(has_ended());
+        assert_int_equal(trees_ended(&trees, 2), 1);
+        assert_int_equal(trees_ended(&trees, 3), 0);
+        end();
+}
+
+static void test_a_sweep_leaves_alone_what_one_of_its_generation_may_have_started(void **state) {
+        for (uint64_t generation = 2; generation <= 3; generation++) {
+                (void)state;
+                begin(ESCAPES, 60 * NS_PER_S, false);
+                assert_false(instance_ends());
+                emergency_begins();
+                other_begins(generation);
+                tree_sweep(&trees, 2, 60 * NS_PER_S);
+                await_swept();
+                assert_false(has_ended());
+                family_kill();
+                end();
+        }
+}
+
+/* The shorter of the emergency's time and that of leftovers. */
+static void test_what_a_sweep_finds_is_killed_after_its_time(void **state) {
+        (void)state;
+        begin(STAYS, 3600 * NS_PER_S, false);
+        assert_false(instance_ends());
+        emergency_begins();
+        tree_sweep(&trees, 2, 50 * NS_PER_MS);
+        await_swept();
+        assert_true(has_ended());
+        end();
+}
+
+static void test_a_sweep_that_finds_nothing_is_over_at_once(void **state) {
+        (void)state;
+        begin(ENDS, 60 * NS_PER_S, false);
+        kill(-instance->pid, SIGKILL);
+        while (waitpid(-instance->pid, NULL, 0) > 0)
+                continue;
+        emergency_begins();
+        tree_sweep(&trees, 2, NS_PER_S);
+        await_swept();
+        assert_int_equal(trees_ended(&trees, 2), 0);
+        end();
+}
+
+static void test_what_an_emergency_ends_is_counted_once(void **state) {
+        (void)state;
+        begin(ENDS, 60 * NS_PER_S, true);
+        emergency_begins();
+        assert_true(instance_ends());
+        assert_int_equal(trees_ended(&trees, 2), 1); /* the instance */
+        await_peace();
+        assert_int_equal(trees_ended(&trees, 2), 2);
+        tree_sweep(&trees, 2, NS_PER_S);
+        assert_int_equal(trees_ended(&trees, 2), 2);
+        fleet.generations[0].number = 3;
+        assert_false(tree_ended(&trees, instance));
+        assert_int_equal(trees_ended(&trees, 3), 1);
+        end();
+}
+
 static void test_what_is_left_can_be_killed_at_once(void **state) {
         (void)state;
         begin(STAYS, 3600 * NS_PER_S, true);
@@ -351,6 +445,11 @@ int main(void) {
                 cmocka_unit_test(test_an_orphan_that_is_older_than_an_instance_is_not_its_own),
                 cmocka_unit_test(test_a_child_of_our_own_is_nobodys_leftover),
                 cmocka_unit_test(test_in_an_emergency_what_only_old_ones_can_have_started_ends),
+                cmocka_unit_test(test_a_sweep_ends_what_an_instance_left_that_ended_long_ago),
+                cmocka_unit_test(test_a_sweep_leaves_alone_what_one_of_its_generation_may_have_started),
+                cmocka_unit_test(test_what_a_sweep_finds_is_killed_after_its_time),
+                cmocka_unit_test(test_a_sweep_that_finds_nothing_is_over_at_once),
+                cmocka_unit_test(test_what_an_emergency_ends_is_counted_once),
                 cmocka_unit_test(test_what_is_left_can_be_killed_at_once),
                 cmocka_unit_test(test_what_does_not_end_is_killed_after_its_time),
                 cmocka_unit_test(test_a_kill_reaches_the_whole_tree_of_one_that_lives),
