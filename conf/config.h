@@ -48,6 +48,7 @@ enum config_session {
         CONFIG_SESSION_COUNT,
 };
 enum config_kill_mode { CONFIG_KILL_PROCESS, CONFIG_KILL_GROUP, CONFIG_KILL_TREE };
+enum config_connect { CONFIG_CONNECT_ALLOW, CONFIG_CONNECT_REFUSE };
 enum config_leftovers { CONFIG_LEFTOVERS_END, CONFIG_LEFTOVERS_KEEP };
 enum config_exit_when { CONFIG_EXIT_MAIN, CONFIG_EXIT_ALL };
 enum config_strategy { CONFIG_STRATEGY_RESTART, CONFIG_STRATEGY_HANDOFF, CONFIG_STRATEGY_SIGNAL };
@@ -129,6 +130,7 @@ struct config_service {
         enum config_notify_forward notify_forward;
         uint32_t socket_protocols; /* CONFIG_PROTOCOL_... */
         struct config_words adopt; /* addresses; checked by config_check() */
+        enum config_connect adopt_connect;
 };
 
 /* [rollout]: how running instances come to new secrets. */

@@ -43,6 +43,11 @@ static const struct schema_word restart_words[] = {
         {"always", CONFIG_RESTART_ALWAYS, NULL},
         {0},
 };
+static const struct schema_word connect_words[] = {
+        {"allow", CONFIG_CONNECT_ALLOW, NULL},
+        {"refuse", CONFIG_CONNECT_REFUSE, NULL},
+        {0},
+};
 static const struct schema_word leftovers_words[] = {
         {"end", CONFIG_LEFTOVERS_END, NULL},
         {"keep", CONFIG_LEFTOVERS_KEEP, NULL},
@@ -221,6 +226,9 @@ const struct schema_row schema_rows[] = {
         ROW("service", "adopt", SCHEMA_WORDS, AT(service.adopt), NULL, FILE_RUN, "adopt",
                 "addresses that the app binds itself and gets tacet's socket for, such as 8080",
                 NO_MORE),
+        ROW("service", "adopt_connect", SCHEMA_ENUM, AT(service.adopt_connect), "allow", FILE_RUN,
+                "adopt-connect", "whether the app finds the old one at those addresses before it binds them",
+                .words = connect_words),
 
         ROW("rollout", "strategy", SCHEMA_ENUM, AT(rollout.strategy), "restart", FILE_RUN, "strategy",
                 "how the app moves to new secrets", .words = strategy_words),
@@ -430,66 +438,4 @@ const char *schema_renamed_option(const char *option, size_t length) {
                 if (strlen(renamed[i].option) == length && strncmp(renamed[i].option, option, length) == 0)
                         return renamed[i].option_now;
         return NULL;
-}
-
-/* A suggestion may be wrong in a third of its letters, at most three: beyond that it only confuses. */
-struct nearest {
-        const char *word;
-        const char *section;
-        unsigned distance;
-};
-
-static struct nearest nearest_start(const char *word) {
-        unsigned third = (unsigned)((strlen(word) + 2) / 3);
-
-        return (struct nearest){.distance = (third < 3 ? third : 3) + 1};
-}
-
-static void nearest_offer(
-        struct nearest *nearest, const char *written, const char *candidate, const char *section) {
-        unsigned distance = text_distance(written, candidate, nearest->distance);
-
-        if (distance >= nearest->distance)
-                return;
-        *nearest = (struct nearest){candidate, section, distance};
-}
-
-const char *schema_near_section(const char *name) {
-        struct nearest nearest = nearest_start(name);
-
-        for (size_t i = 0; i < schema_section_count; i++)
-                nearest_offer(&nearest, name, schema_sections[i].name, NULL);
-        return nearest.word;
-}
-
-const char *schema_near_key(const char *section, const char *key, const char **out_section) {
-        struct nearest nearest = nearest_start(key);
-
-        for (size_t i = 0; i < schema_row_count; i++) /* the own section first: it wins a draw */
-                if (strcmp(schema_rows[i].section, section) == 0)
-                        nearest_offer(&nearest, key, schema_rows[i].key, schema_rows[i].section);
-        for (size_t i = 0; i < schema_row_count; i++)
-                if (strcmp(schema_rows[i].section, section) != 0)
-                        nearest_offer(&nearest, key, schema_rows[i].key, schema_rows[i].section);
-        if (nearest.word)
-                *out_section = nearest.section;
-        return nearest.word;
-}
-
-const char *schema_near_option(const char *option) {
-        struct nearest nearest = nearest_start(option);
-
-        for (size_t i = 0; i < schema_row_count; i++)
-                if (schema_rows[i].option)
-                        nearest_offer(&nearest, option, schema_rows[i].option, NULL);
-        return nearest.word;
-}
-
-const char *schema_near_word(const struct schema_word *words, const char *word) {
-        struct nearest nearest = nearest_start(word);
-
-        for (; words->word; words++)
-                if (!words->refusal)
-                        nearest_offer(&nearest, word, words->word, NULL);
-        return nearest.word;
 }

@@ -29,22 +29,31 @@
 #endif
 
 /* Made by the build, not in the tree. */
-static const struct sock_filter adopt_filter[] = {
 #define ADOPT_CALL(arch, number, call)
+static const struct sock_filter sockets_filter[] = {
 #define ADOPT_INSTRUCTION(code, jt, jf, k) {code, jt, jf, k},
 #define ADOPT_PATHS_INSTRUCTION(code, jt, jf, k)
+#define ADOPT_ALL_INSTRUCTION(code, jt, jf, k)
 #include <shim/adopt_filter.h>
 #undef ADOPT_INSTRUCTION
 #undef ADOPT_PATHS_INSTRUCTION
 };
 
-static const struct sock_filter adopt_paths_filter[] = {
+static const struct sock_filter paths_filter[] = {
 #define ADOPT_INSTRUCTION(code, jt, jf, k)
 #define ADOPT_PATHS_INSTRUCTION(code, jt, jf, k) {code, jt, jf, k},
 #include <shim/adopt_filter.h>
-#undef ADOPT_CALL
 #undef ADOPT_PATHS_INSTRUCTION
+#undef ADOPT_ALL_INSTRUCTION
 };
+
+static const struct sock_filter all_filter[] = {
+#define ADOPT_PATHS_INSTRUCTION(code, jt, jf, k)
+#define ADOPT_ALL_INSTRUCTION(code, jt, jf, k) {code, jt, jf, k},
+#include <shim/adopt_filter.h>
+#undef ADOPT_ALL_INSTRUCTION
+};
+#undef ADOPT_CALL
 
 enum adopt_call adopt_call_of(uint32_t arch, int number) {
         static const struct {
@@ -53,7 +62,7 @@ enum adopt_call adopt_call_of(uint32_t arch, int number) {
                 enum adopt_call call;
         } calls[] = {
 #define ADOPT_CALL(arch, number, call) {arch, number, call},
-#define ADOPT_PATHS_INSTRUCTION(code, jt, jf, k)
+#define ADOPT_ALL_INSTRUCTION(code, jt, jf, k)
 #include <shim/adopt_filter.h>
         };
 
@@ -63,13 +72,17 @@ enum adopt_call adopt_call_of(uint32_t arch, int number) {
         return ADOPT_CALL_NONE;
 }
 
-static int filter_load(bool reports_paths) {
-        const struct sock_filter *filter = reports_paths ? adopt_paths_filter : adopt_filter;
-        size_t count = reports_paths ? sizeof adopt_paths_filter / sizeof *adopt_paths_filter
-                                     : sizeof adopt_filter / sizeof *adopt_filter;
+#define FILTER(array)                                                                                        \
+        { sizeof(array) / sizeof *(array), (struct sock_filter *)(uintptr_t)(array) }
+
+static int filter_load(enum adopt_reports reports) {
         /* The kernel copies the program and does not write to it. */
-        struct sock_fprog program = {
-                .len = (unsigned short)count, .filter = (struct sock_filter *)(uintptr_t)filter};
+        static const struct sock_fprog programs[ADOPT_REPORTS_COUNT] = {
+                [ADOPT_REPORTS_SOCKETS] = FILTER(sockets_filter),
+                [ADOPT_REPORTS_PATHS] = FILTER(paths_filter),
+                [ADOPT_REPORTS_ALL] = FILTER(all_filter),
+        };
+        struct sock_fprog program = programs[reports];
         /* A signal shall not interrupt a bind that is being answered; before Linux 5.19 it can. */
         unsigned flags = SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
         long fd = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
@@ -80,8 +93,8 @@ static int filter_load(bool reports_paths) {
         return (int)fd;
 }
 
-int adopt_filter_install(bool reports_paths) {
-        int fd = filter_load(reports_paths);
+int adopt_filter_install(enum adopt_reports reports) {
+        int fd = filter_load(reports);
 
         if (fd >= 0 || errno != EACCES)
                 return fd;
@@ -89,7 +102,7 @@ int adopt_filter_install(bool reports_paths) {
                 errno = EACCES;
                 return -1;
         }
-        return filter_load(reports_paths);
+        return filter_load(reports);
 }
 
 const char *adopt_filter_hint(int code) {
@@ -180,7 +193,7 @@ static int probe_child(void) {
 
         if (syscall(SYS_seccomp, SECCOMP_GET_NOTIF_SIZES, 0, &sizes) < 0)
                 return errno;
-        fd = adopt_filter_install(true);
+        fd = adopt_filter_install(ADOPT_REPORTS_ALL);
         return fd < 0 ? errno : addfd_try(fd);
 }
 

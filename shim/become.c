@@ -117,7 +117,7 @@ static int step_adopt(struct becoming *becoming) {
 
         if (becoming->spec->adopt_fd < 0)
                 return 0;
-        fd = adopt_filter_install(becoming->spec->adopts_paths);
+        fd = adopt_filter_install(becoming->spec->adopt_reports);
         if (fd < 0)
                 return step_failed(becoming, errno, "");
         if (adopt_descriptor_send(becoming->spec->adopt_fd, fd) < 0)

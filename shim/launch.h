@@ -18,6 +18,7 @@
 #include "lib/error.h"
 #include "secrets/bundle.h"
 #include "secrets/load.h"
+#include "shim/adopt.h"
 #include "shim/environment.h"
 #include "shim/expand.h"
 #include "shim/identity.h"
@@ -96,7 +97,7 @@ struct launch_spec {
         /* a socket on which the shim sends the descriptor that reports bind and listen, or -1:
          * shim/adopt.h */
         int adopt_fd;
-        bool adopts_paths;    /* unlink is reported as well */
+        enum adopt_reports adopt_reports;
         bool suspends_parent; /* vfork(2) instead of fork(2): see launch.c; never with secrets */
         /* waiting.h: the channel on which the secrets will come, and its other end, which is closed; 0:
          * `secrets` has them */

@@ -109,7 +109,8 @@ static void listen_descriptors_keep(const struct supervisor_settings *settings) 
 static struct socket_rules rules_of(const struct supervisor_settings *settings) {
         return (struct socket_rules){.fleet = &settings->fleet,
                 .adopts = settings->sockets.adopts,
-                .adopt_count = settings->sockets.adopt_count};
+                .adopt_count = settings->sockets.adopt_count,
+                .refuses_connects = settings->sockets.refuses_connects};
 }
 
 static struct gate_subject gate_subject_of(

@@ -132,7 +132,10 @@ static int adopts_fill(struct service *out, const struct config *config, struct 
          * bind(2). */
         for (size_t i = 0; i < words->count; i++)
                 if (socket_address_path(&out->adopts[i]))
-                        out->settings.launch.adopts_paths = true;
+                        out->settings.launch.adopt_reports = ADOPT_REPORTS_PATHS;
+        out->settings.sockets.refuses_connects = config->service.adopt_connect == CONFIG_CONNECT_REFUSE;
+        if (out->settings.sockets.refuses_connects)
+                out->settings.launch.adopt_reports = ADOPT_REPORTS_ALL;
         out->settings.sockets.adopts = out->adopts;
         out->settings.sockets.adopt_count = words->count;
         out->settings.readiness.has_adopted = words->count > 0;

@@ -3,6 +3,7 @@
  *
  *   ADOPT_INSTRUCTION(code, jt, jf, k)         the BPF program for internet addresses
  *   ADOPT_PATHS_INSTRUCTION(code, jt, jf, k)   the one for paths, which reports what removes a file as well
+ *   ADOPT_ALL_INSTRUCTION(code, jt, jf, k)     the one that reports connect(2), beside all others
  *   ADOPT_CALL(arch, number, call)             what a reported call is, by AUDIT_ARCH_* and number
  *
  * libseccomp writes the program here, once: the shim installs it with one system call, without allocating.
@@ -39,6 +40,7 @@ static const struct {
         {"listen", "ADOPT_CALL_LISTEN"},
         {"getsockopt", "ADOPT_CALL_ASK_LISTENING"},
         {"socketcall", "ADOPT_CALL_SOCKETCALL"},
+        {"connect", "ADOPT_CALL_CONNECT"},
         {"unlink", "ADOPT_CALL_UNLINK"},
         {"unlinkat", "ADOPT_CALL_UNLINKAT"},
 };
@@ -111,6 +113,8 @@ int main(void) {
         check(seccomp_rule_add(filter, SCMP_ACT_NOTIFY, SCMP_SYS(unlink), 0), "report unlink");
         check(seccomp_rule_add(filter, SCMP_ACT_NOTIFY, SCMP_SYS(unlinkat), 0), "report unlinkat");
         print_program(filter, "ADOPT_PATHS_INSTRUCTION");
+        check(seccomp_rule_add(filter, SCMP_ACT_NOTIFY, SCMP_SYS(connect), 0), "report connect");
+        print_program(filter, "ADOPT_ALL_INSTRUCTION");
         seccomp_release(filter);
         return 0;
 }

@@ -105,6 +105,8 @@ static int call_decide(struct adopt_request *call, const struct adopt_sight *sig
                 return listen_answer(call);
         case ADOPT_CALL_ASK_LISTENING:
                 return question_answer(call);
+        case ADOPT_CALL_CONNECT:
+                return adopt_answer_connect(call, sight);
         case ADOPT_CALL_UNLINK:
         case ADOPT_CALL_UNLINKAT:
                 return adopt_answer_unlink(call, sight);
@@ -192,7 +194,7 @@ static void notification_handle(struct adopt_tree *tree) {
                         verdict = listen_answer(&call);
                 else if (call.kind == ADOPT_CALL_ASK_LISTENING)
                         verdict = question_answer(&call);
-                else {
+                else if (call.kind != ADOPT_CALL_CONNECT || !adopt_has_bound_all(tree)) {
                         call_look_begin(tree, &call);
                         return;
                 }

@@ -26,8 +26,7 @@ static struct adopt_socket *socket_by_address(struct adopt_tree *tree, const str
         return NULL;
 }
 
-/* Read the address of the call. Returns false when it cannot be read or is none of ours: the call goes on. */
-static bool bind_address_take(
+bool adopt_address_take(
         const struct adopt_request *call, const struct adopt_sight *sight, struct socket_address *out) {
         const struct sockaddr *raw = (const struct sockaddr *)&sight->memory.socket_address;
         int code = sight->memory_code;
@@ -176,7 +175,7 @@ int adopt_answer_bind(struct adopt_request *call, const struct adopt_sight *sigh
         struct socket_address address;
         int code = sight->socket_code;
 
-        if (!bind_address_take(call, sight, &address))
+        if (!adopt_address_take(call, sight, &address))
                 return ADOPT_GOES_ON;
         if (rules_match(call->tree->adopt->rooms.rules, &address) < 0) {
                 adopt_note_unnamed(call->tree, sight, &address);

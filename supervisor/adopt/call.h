@@ -52,6 +52,16 @@ static inline int adopt_ioctl(const struct adopt_tree *tree, unsigned long reque
  * block. */
 int adopt_answer_bind(struct adopt_request *call, const struct adopt_sight *sight);
 
+/* Returns the answer to a connect. */
+int adopt_answer_connect(const struct adopt_request *call, const struct adopt_sight *sight);
+
+/* True when every address of the rules was bound: then no connect is of interest. */
+bool adopt_has_bound_all(const struct adopt_tree *tree);
+
+/* Read the address of a bind or a connect. Returns false when it cannot be read: the call goes on. */
+bool adopt_address_take(
+        const struct adopt_request *call, const struct adopt_sight *sight, struct socket_address *out);
+
 /* Before a start in the slot: vacate its addresses, where the one before it has shown that it must find them
  * so. */
 void adopt_vacate(struct adopt *adopt, uint32_t slot);

@@ -13,28 +13,32 @@
 
 /* socketcall(2): the arguments are in memory, as 32-bit words. */
 static bool call_unpack(pid_t thread, struct adopt_sight *sight) {
-        bool is_bind = sight->number == 2; /* SYS_BIND, SYS_LISTEN of <linux/net.h> */
-        size_t count = is_bind ? 3 : 2;
+        static const enum adopt_call calls[] = {[2] = ADOPT_CALL_BIND,
+                [3] = ADOPT_CALL_CONNECT,
+                [4] = ADOPT_CALL_LISTEN}; /* SYS_BIND, ... of <linux/net.h> */
+        const size_t call = (size_t)(unsigned)sight->number;
+        const enum adopt_call kind = call < sizeof calls / sizeof *calls ? calls[call] : ADOPT_CALL_NONE;
+        const size_t count = kind == ADOPT_CALL_LISTEN ? 2 : 3;
         uint32_t words[3];
 
-        if (!is_bind && sight->number != 4)
+        if (kind == ADOPT_CALL_NONE)
                 return false;
         if (caller_read_memory(thread, sight->address, words, count * sizeof *words) != 0)
                 return false;
-        sight->kind = is_bind ? ADOPT_CALL_BIND : ADOPT_CALL_LISTEN;
+        sight->kind = kind;
         sight->number = (int)words[0];
         sight->address = words[1];
-        sight->length = is_bind ? words[2] : 0;
+        sight->length = count == 3 ? words[2] : 0;
         return true;
 }
 
-static void bind_look(pid_t thread, struct adopt_sight *sight) {
+static void address_look(pid_t thread, struct adopt_sight *sight) {
         size_t bytes = sight->length;
 
         sight->memory_code = bytes < sizeof(sa_family_t) || bytes > sizeof sight->memory.socket_address
                                      ? EINVAL
                                      : caller_read_memory(thread, sight->address, &sight->memory, bytes);
-        if (sight->memory_code == 0)
+        if (sight->memory_code == 0 && sight->kind == ADOPT_CALL_BIND)
                 sight->socket_code = caller_look(thread, sight->number, &sight->socket);
 }
 
@@ -53,8 +57,8 @@ static size_t call_look(const void *request, int fd, void *out, size_t room) {
         sight->length = call->length;
         if (sight->kind == ADOPT_CALL_SOCKETCALL && !call_unpack(call->thread, sight))
                 sight->kind = ADOPT_CALL_NONE;
-        if (sight->kind == ADOPT_CALL_BIND)
-                bind_look(call->thread, sight);
+        if (sight->kind == ADOPT_CALL_BIND || sight->kind == ADOPT_CALL_CONNECT)
+                address_look(call->thread, sight);
         else if (sight->kind == ADOPT_CALL_UNLINK || sight->kind == ADOPT_CALL_UNLINKAT)
                 sight->memory_code = caller_read_string(
                         call->thread, sight->address, sight->memory.path, sizeof sight->memory.path);

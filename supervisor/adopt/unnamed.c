@@ -71,12 +71,29 @@ void adopt_note_unnamed(
         unnamed_say(tree, address, LOG_NOTICE, "binds");
 }
 
+/* Beside an instance that serves, a server that looks there first gives up before it binds. */
+static bool may_have_looked(const struct adopt_tree *tree) {
+        const struct socket_rules *rules = tree->adopt->rooms.rules;
+
+        return tree->socket_count == 0 && tree->unnamed_count == 0 && !rules->refuses_connects &&
+               !rules_are_single(rules) && listeners_count(tree->adopt->rooms.listeners) > 0;
+}
+
 void adopt_explain(const struct adopt *adopt, uint64_t instance) {
         for (size_t i = 0; i < adopt->tree_places; i++) {
                 const struct adopt_tree *tree = &adopt->trees[i];
 
-                for (size_t k = 0; tree->instance == instance && k < tree->unnamed_count; k++)
+                if (tree->instance != instance)
+                        continue;
+                for (size_t k = 0; k < tree->unnamed_count; k++)
                         unnamed_say(tree, &tree->unnamed[k], LOG_WARNING, "had bound");
+                if (may_have_looked(tree))
+                        log_write(LOG_NOTICE,
+                                "the app of generation %llu had bound nothing that adopt names: a server "
+                                "that "
+                                "first looks whether somebody answers there needs adopt_connect = refuse "
+                                "(--adopt-connect refuse)",
+                                (unsigned long long)tree->seat.generation);
         }
 }
 

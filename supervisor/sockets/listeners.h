@@ -59,6 +59,7 @@ struct socket_settings {
         size_t declared_count;               /* at most LISTENERS_MAX */
         const struct socket_address *adopts; /* addresses that instances bind themselves */
         size_t adopt_count;
+        bool refuses_connects; /* see struct socket_rules */
         const struct kept_descriptor *kept;
         size_t kept_count; /* at most LAUNCH_LISTEN_MAX */
         /* how long an accept queue must have been empty before its instance is stopped */

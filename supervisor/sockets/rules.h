@@ -14,7 +14,8 @@ struct socket_rules {
         const struct fleet_settings *fleet;  /* borrowed */
         const struct socket_address *adopts; /* addresses that instances bind themselves; borrowed */
         size_t adopt_count;
-        bool is_adopting; /* their binds are answered; false also where the kernel does not let us */
+        bool refuses_connects; /* until an app has bound an address it finds nobody there */
+        bool is_adopting;      /* their binds are answered; false also where the kernel does not let us */
 };
 
 /* True when there is never more than one instance: then every connection reaches it, whatever the socket. */

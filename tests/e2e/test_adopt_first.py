@@ -125,3 +125,67 @@ def test_the_address_refuses_while_nobody_serves(vault: Vault, tmp_path: Path) -
         running.line_with("from now on the address is closed")
         with pytest.raises(ConnectionRefusedError):
             connect(port, "127.0.0.1", 5)
+
+
+def handing_over(vault: Vault, place: int | str, show: list[str], *options: str) -> Running:
+    """Two at a time."""
+    rollout = ["--strategy", "handoff", "--min-healthy", "50ms", "--adopt", str(place), "--ready-timeout", "20s"]
+    return Running([TACET, "run", "-v", *vault.options, *rollout, *options, "--", *show])
+
+
+@pytest.mark.parametrize(("server", "family"), CASES, ids=["tcp", "unix", "lighttpd"])
+def test_a_server_that_looks_first_is_handed_over_where_it_finds_nobody(
+    server: Callable[[Path, int | str], list[str]], family: str, vault: Vault, tmp_path: Path
+) -> None:
+    """The old one serves on meanwhile; who looks is refused by us and not by it."""
+    place = free_port() if family == "tcp" else str(tmp_path / "web.sock")
+    stop = ["--stop-signal", "INT"] if server is lighttpd else []
+    with handing_over(vault, place, server(tmp_path, place), "--adopt-connect", "refuse", *stop) as running:
+        running.line_with("is up")
+        for number in (1, 2):
+            vault.write(f"PASSWORD=value-{number}\n")
+            running.signal(signal.SIGHUP)
+            running.line_with("looks whether somebody answers at .*: refused")
+            assert fetch(place)  # by the old one
+            assert " done" in running.line_with("rotation to generation .* (done|failed|halted)|going back")
+            assert fetch(place)
+        if server is python:
+            assert fetch(place).split()[1] == "value-2"
+
+
+def test_a_server_that_looks_first_is_told_what_it_takes(vault: Vault, tmp_path: Path) -> None:
+    """By default its connect is nobody's business: the rotation goes back, and the log names the key."""
+    port = free_port()
+    with handing_over(vault, port, python(tmp_path, port)) as running:
+        running.line_with("is up")
+        vault.write("PASSWORD=value-1\n")
+        running.signal(signal.SIGHUP)
+        running.line_with("adopt_connect = refuse")
+        running.line_with("back on generation 1")
+        assert fetch(port).split()[1] == "value-0"
+
+
+ELSEWHERE = """
+import socket, sys
+upstream = socket.socket()
+upstream.bind(("127.0.0.2", 0))
+upstream.listen()
+port = upstream.getsockname()[1]
+socket.create_connection(("127.0.0.2", port)).close()
+try:
+    socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+except ConnectionRefusedError:
+    print("refused", flush=True)
+server = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+socket.create_connection(("127.0.0.1", int(sys.argv[1]))).close()
+print("reached", flush=True)
+signal.pause()
+"""
+
+
+def test_only_what_is_adopted_and_not_bound_is_refused(vault: Vault, tmp_path: Path) -> None:
+    """An upstream is reached before, and the own address afterwards."""
+    port = free_port()
+    command = [PYTHON, written(tmp_path / "else.py", "import signal\n" + ELSEWHERE), str(port)]
+    with handing_over(vault, port, command, "--adopt-connect", "refuse") as running:
+        running.lines_with("^refused", "^reached", "is up")

@@ -30,6 +30,8 @@
 /* What the child does under the filter; its exit status is the answer. */
 typedef int child_part(void);
 
+static enum adopt_reports reports;
+
 static pid_t child_start(child_part *part, int *out_notify) {
         int ends[2];
         pid_t pid;
@@ -38,7 +40,7 @@ static pid_t child_start(child_part *part, int *out_notify) {
         assert_return_code(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), errno);
         pid = fork();
         if (pid == 0) {
-                fd = adopt_filter_install(false);
+                fd = adopt_filter_install(reports);
                 if (fd < 0 || adopt_descriptor_send(ends[1], fd) < 0)
                         _exit(99);
                 close(fd);
@@ -72,6 +74,30 @@ static enum adopt_call answer(int notify, int error) {
         response.error = -error;
         assert_return_code(ioctl(notify, SECCOMP_IOCTL_NOTIF_SEND, &response), errno);
         return adopt_call_of(request.data.arch, request.data.nr);
+}
+
+static int connect_somewhere(void) {
+        struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(9)};
+        int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+        return connect(fd, (struct sockaddr *)&address, sizeof address) == 0 || errno != EDOM;
+}
+
+static void test_a_connect_is_reported_where_that_is_wanted(void **state) {
+        int notify;
+        pid_t pid;
+
+        (void)state;
+        reports = ADOPT_REPORTS_ALL;
+        pid = child_start(connect_somewhere, &notify);
+        assert_int_equal(answer(notify, EDOM), ADOPT_CALL_CONNECT);
+        assert_int_equal(child_end(pid), 0);
+        close(notify);
+        reports = ADOPT_REPORTS_PATHS; /* the kernel says ECONNREFUSED then */
+        pid = child_start(connect_somewhere, &notify);
+        assert_int_equal(child_end(pid), 1);
+        close(notify);
+        reports = ADOPT_REPORTS_SOCKETS;
 }
 
 static int bind_and_listen(void) {
@@ -224,7 +250,7 @@ static void test_calls_are_told_by_architecture_and_number(void **state) {
 }
 
 static int install_again(void) {
-        return adopt_filter_install(true) < 0 && errno == EBUSY ? 0 : 1;
+        return adopt_filter_install(ADOPT_REPORTS_PATHS) < 0 && errno == EBUSY ? 0 : 1;
 }
 
 static void test_a_second_filter_is_refused_as_busy(void **state) {
@@ -274,6 +300,7 @@ static void test_a_channel_that_ends_without_a_descriptor_is_told(void **state) 
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_bind_and_listen_are_reported_and_answered),
+                cmocka_unit_test(test_a_connect_is_reported_where_that_is_wanted),
                 cmocka_unit_test(test_the_question_whether_a_socket_listens_is_reported),
                 cmocka_unit_test(
                         test_descendants_are_reported_too_and_the_descriptor_hangs_up_after_the_last),

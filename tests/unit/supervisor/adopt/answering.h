@@ -44,7 +44,7 @@ static struct listeners listeners;
 static struct adopt adopt;
 static struct sockaddr_in wanted, other;
 
-static bool reports_paths; /* the removal of files is reported, too */
+static enum adopt_reports reports;
 
 /* What the child does; its exit status is the answer. */
 typedef int child_part(void);
@@ -129,7 +129,7 @@ static inline int child_run_as(child_part *part, uint64_t generation) {
         assert_int_equal(adopt_prepare(&adopt, &instance, &channel, &error), 0);
         pid = fork();
         if (pid == 0) {
-                int fd = adopt_filter_install(reports_paths);
+                int fd = adopt_filter_install(reports);
 
                 if (fd < 0 || adopt_descriptor_send(channel, fd) < 0)
                         _exit(99);

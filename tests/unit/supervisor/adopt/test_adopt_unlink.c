@@ -15,7 +15,7 @@ static char stranger[sizeof path.sun_path]; /* a file of the same name in anothe
 /* The path of the socket is adopted, beside the port. */
 static void begin_with_path(void) {
         begin();
-        reports_paths = true;
+        reports = ADOPT_REPORTS_PATHS;
         assert_true(socket_address_set(&addresses[1], SOCK_STREAM, (struct sockaddr *)&path, sizeof path));
         rules.adopt_count = 2;
 }
