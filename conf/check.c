@@ -93,8 +93,8 @@ static int check_stop_signal(const struct config *config, struct error *error) {
         const bool is_signalled = config->rollout.strategy == CONFIG_STRATEGY_SIGNAL;
         const int32_t number = config->service.stop_signal;
 
-        if (config->source_count && number == SIGHUP)
-                error_set(error, 0, "stop_signal = HUP: that signal asks tacet for a rotation");
+        if (config->source_count && number == config->rollout.rotate_signal)
+                error_set(error, 0, "stop_signal and rotate_signal are the same: it asks for a rotation");
         else if (is_signalled && number == config->rollout.reload_signal)
                 error_set(error, 0,
                         "stop_signal and reload_signal are the same: the app would end at a rotation");
@@ -102,6 +102,19 @@ static int check_stop_signal(const struct config *config, struct error *error) {
                 return 0;
         error_hint(error, "give the one that the app ends by, such as TERM or QUIT");
         return config_blame(config, "service", "stop_signal", error);
+}
+
+/* What ends tacet, and what is not to be had or the kernel's own (signal(7)). */
+static int check_rotate_signal(const struct config *config, struct error *error) {
+        static const int taken[] = {SIGTERM, SIGINT, SIGQUIT, SIGKILL, SIGSTOP, SIGCHLD, SIGCONT, SIGPIPE};
+
+        for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)
+                if (config->rollout.rotate_signal == taken[i]) {
+                        error_set(error, 0, "that signal has a meaning of its own");
+                        error_hint(error, "HUP, USR1, USR2 or one of the real-time signals");
+                        return config_blame(config, "rollout", "rotate_signal", error);
+                }
+        return 0;
 }
 
 static int check_service(const struct config *config, struct error *error) {
@@ -129,7 +142,7 @@ static int check_service(const struct config *config, struct error *error) {
                 error_hint(error, "use exit_when = main, or kill_mode = group");
                 return config_blame(config, "service", "kill_mode", error);
         }
-        return check_stop_signal(config, error);
+        return check_rotate_signal(config, error) < 0 ? -1 : check_stop_signal(config, error);
 }
 
 /* What a share of the connections needs: somebody else who gets the rest. */

@@ -149,6 +149,7 @@ struct config_rollout {
         struct config_portion canary; /* of new connections */
         int64_t canary_time_ns;
         int32_t reload_signal;
+        int32_t rotate_signal; /* 0: none */
 };
 
 /* [health]: how it is seen that an instance works. */

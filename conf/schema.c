@@ -285,6 +285,8 @@ const struct schema_row schema_rows[] = {
                 RANGE(NS_PER_MS, 86400 * NS_PER_S)),
         ROW("rollout", "reload_signal", SCHEMA_SIGNAL, AT(rollout.reload_signal), "HUP", FILE_RUN,
                 "reload-signal", "strategy = signal: tells the app to read its secrets again", RANGE(1, 64)),
+        ROW("rollout", "rotate_signal", SCHEMA_SIGNAL, AT(rollout.rotate_signal), "HUP", FILE_RUN,
+                "rotate-signal", "with a source: asks for a rotation; any other is forwarded", RANGE(0, 64)),
 
         ROW("health", "probe", SCHEMA_TEXT, AT(health.probe), NULL, FILE_RUN, "health",
                 "what is asked: tcp:[NAME], http:[//NAME]/PATH or exec:COMMAND", NO_MORE),

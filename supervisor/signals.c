@@ -89,6 +89,13 @@ static void suspend_like_app(void) {
         (void)kill(getpid(), SIGSTOP);
 }
 
+static void rotation_ask(struct supervisor *supervisor) {
+        if (supervisor->is_over)
+                log_write(LOG_WARNING, "no rotation: the app's main process has ended");
+        else
+                facts_push(&supervisor->facts, time_now_ns(), (struct fleet_event){.kind = FLEET_RELOAD});
+}
+
 static void signal_handle(struct supervisor *supervisor, const struct signalfd_siginfo *info) {
         int received = (int)info->ssi_signo, number = supervisor->settings->rewrites[received];
         char name[SIGNAL_NAME_BYTES];
@@ -99,14 +106,10 @@ static void signal_handle(struct supervisor *supervisor, const struct signalfd_s
                 /* our own: SIGPIPE of a log nobody reads, the TSTP that terminal_suspend_self() sent */
                 return;
         log_write(LOG_DEBUG, "signal %s from process %u", signal_name(received, name), info->ssi_pid);
-        if (received == SIGHUP)
+        if (received == (supervisor->settings->load ? supervisor->settings->rotate_signal : SIGHUP))
                 manager_reload_asked(&supervisor->manager);
-        if (received == SIGHUP && supervisor->settings->load && supervisor->is_over) {
-                log_write(LOG_WARNING, "no rotation: the app's main process has ended");
-                return;
-        }
-        if (received == SIGHUP && supervisor->settings->load) {
-                facts_push(&supervisor->facts, time_now_ns(), (struct fleet_event){.kind = FLEET_RELOAD});
+        if (received == supervisor->settings->rotate_signal) {
+                rotation_ask(supervisor);
                 return;
         }
         if (number == 0)

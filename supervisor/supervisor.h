@@ -28,7 +28,8 @@ struct supervisor_settings {
         struct notify_settings notify;
         struct health_settings health;
         struct socket_settings sockets;
-        struct load_request *load;    /* NULL: no source; then SIGHUP is forwarded like any signal */
+        struct load_request *load;    /* NULL: no source */
+        int rotate_signal;            /* asks for a rotation and is not forwarded; 0: none does */
         int64_t watch_delay_ns;       /* quiet time after a change of a watched file, before it is loaded */
         const char *control_path;     /* of the control socket; NULL: none */
         int stop_signal;              /* sent to the app instead of SIGTERM */

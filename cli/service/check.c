@@ -174,7 +174,7 @@ static void summary_print(const struct check *check) {
                         address, 3 + i);
         }
         if (sources == 0)
-                printf("no source of secrets: nothing to load, SIGHUP is forwarded to the app\n");
+                printf("no source of secrets: nothing to load, every signal is forwarded to the app\n");
         else
                 printf("%zu secret%s from %zu source%s\n", count, count == 1 ? "" : "s", sources,
                         sources == 1 ? "" : "s");

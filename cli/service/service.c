@@ -235,6 +235,7 @@ static void supervision_fill(
         out->stop_signal = service->stop_signal;
         out->drain_signal = service->drain_signal;
         out->reload_signal = rollout->reload_signal;
+        out->rotate_signal = load ? rollout->rotate_signal : 0;
         out->signals_group = service->kill_mode == CONFIG_KILL_GROUP;
         out->kills_tree = service->kill_mode == CONFIG_KILL_TREE;
         out->ends_leftovers =

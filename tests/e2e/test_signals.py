@@ -275,3 +275,33 @@ def test_a_terminal_of_another_size_stops_nobody() -> None:
         terminal.expect("signal WINCH from process 0")
         os.kill(terminal.process.pid, signal.SIGWINCH)
         terminal.expect("stopping")
+
+
+@pytest.mark.parametrize(("key", "rotates", "reaches"), [("USR1", "USR1", "HUP"), ("HUP", "HUP", "USR1"), ("none", None, "HUP")])
+def test_another_signal_may_ask_for_a_rotation(key: str, rotates: str | None, reaches: str, tmp_path: Path) -> None:
+    """Then HUP is the app's own: many servers read their configuration again on it."""
+    secrets = tmp_path / "secrets.env"
+    secrets.write_text("A=1\n")
+    script = f"trap 'echo got' {reaches}; echo ready; while :; do sleep 0.02; done"
+    options = ["-v", "-s", f"env-file:{secrets}", "--rotate-signal", key]
+    with Running([TACET, "run", *options, "--", "sh", "-c", script]) as running:
+        running.lines_with("^ready", "is up")
+        running.signal(signal.Signals[f"SIG{reaches}"])
+        running.line_with("^got")
+        if rotates:
+            secrets.write_text("A=2\n")
+            running.signal(signal.Signals[f"SIG{rotates}"])
+            running.line_with("rotation to generation 2 done")
+
+
+@pytest.mark.parametrize("name", ["TERM", "INT", "QUIT", "CHLD", "KILL", "CONT"])
+def test_a_signal_with_a_meaning_of_its_own_asks_for_no_rotation(name: str, tmp_path: Path) -> None:
+    """Refused before anything starts, as is the stop signal."""
+    secrets = tmp_path / "secrets.env"
+    secrets.write_text("A=1\n")
+    source = ["-s", f"env-file:{secrets}"]
+    done = run([TACET, "run", *source, "--rotate-signal", name, "--", "echo", "started"])
+    assert (done.returncode, done.stdout) == (64, ""), done.stderr
+    assert "--rotate-signal" in done.stderr
+    done = run([TACET, "run", *source, "--rotate-signal", "USR1", "--stop-signal", "USR1", "--", "echo", "started"])
+    assert (done.returncode, done.stdout) == (64, "")

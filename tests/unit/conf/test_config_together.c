@@ -228,8 +228,8 @@ static void test_the_signal_that_ends_the_app_has_no_other_meaning(void **state)
         assert_int_equal(config_check(&config, false, &error), 0);
         assert_int_equal(config_set(&config, "source", "db", "from", "age:a", "api.ini:4", 4, &error), 0);
         assert_int_equal(config_check(&config, false, &error), -1);
-        assert_string_equal(
-                error.text, "configuration:3: stop_signal = HUP: that signal asks tacet for a rotation");
+        assert_string_equal(error.text,
+                "configuration:3: stop_signal and rotate_signal are the same: it asks for a rotation");
         assert_string_equal(error.hint, hint);
         expect_check_failure(
                 (const char *const[][3]){{"rollout", "strategy", "signal"},
