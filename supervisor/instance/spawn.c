@@ -211,6 +211,7 @@ static void instance_on_ended(struct child *child, int wait_status) {
         instance->is_used = false;
         has_detached = is_detached(launcher, instance, wait_status);
         has_leftovers = tree_ended(rooms->trees, instance);
+        listeners_mend_files(rooms->listeners);
         if (instance->has_failure)
                 failure_push(launcher, instance);
         else

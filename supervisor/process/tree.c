@@ -23,10 +23,9 @@
 #define REMOVE_TRIES     10                /* of a cgroup in which nobody is */
 
 /* Apart from the supervisor's other tables: most have no use for it. */
-#define RESTS_MAX   (FLEET_INSTANCES_MAX + 1)
 #define SWEEP_PLACE FLEET_INSTANCES_MAX /* of the one that no instance has left */
 #define PID_NONE    (-1)                /* no process's, group's or session's */
-static struct tree_rest all_rests[RESTS_MAX];
+static struct tree_rest all_rests[TREE_RESTS_MAX];
 
 static const char *tree_name(uint64_t number, char out[static TREE_NAME_BYTES]) {
         snprintf(out, TREE_NAME_BYTES, "tacet.%d.%llu", (int)getpid(), (unsigned long long)number);
@@ -418,7 +417,7 @@ long tree_rest_count(const struct trees *trees, uint64_t number) {
 }
 
 void trees_close(struct trees *trees) {
-        for (size_t i = 0; i < RESTS_MAX; i++)
+        for (size_t i = 0; i < TREE_RESTS_MAX; i++)
                 if (trees->rests[i].is_used && !rest_remove(&trees->rests[i]))
                         log_write(LOG_DEBUG, "a cgroup is still in use");
 }

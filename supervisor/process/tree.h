@@ -42,6 +42,9 @@ struct tree_settings {
         int64_t remaining_timeout_ns; /* TERM to KILL for what an instance left behind */
 };
 
+/* Those of instances, and the one of a sweep. */
+#define TREE_RESTS_MAX (FLEET_INSTANCES_MAX + 1)
+
 /* What is left of an instance that has ended. */
 struct tree_rest {
         bool is_used;
@@ -71,7 +74,7 @@ struct trees {
         int base_fd; /* our own cgroup, in which those of the instances are made; -1: by descent */
         long ended;  /* see trees_ended() */
         uint64_t ended_for;
-        struct tree_rest *rests; /* FLEET_INSTANCES_MAX, and the one of a sweep */
+        struct tree_rest *rests; /* TREE_RESTS_MAX */
 };
 
 /* At start. Never fails: what cannot be had is said in the log. */

@@ -130,6 +130,14 @@ const char *listener_inherited_check(const struct listener *listener, int fd);
  * file is gone, is made again. Returns 0, or -1 with error when clients could not connect. */
 int listener_renew(struct listener *listener, struct error *error);
 
+/* A second name of a declared socket's file, hidden beside it: with it the file can be put back when an app
+ * or somebody else removes it, and the socket stays the one that running instances have. All best effort:
+ * where no link can be made, a socket is made anew at the next start (listener_renew()). listener_spare_use()
+ * returns false when there is none, or something else has the name. */
+void listener_spare_make(const struct listener *listener);
+bool listener_spare_use(const struct listener *listener);
+void listener_spare_remove(const struct listener *listener);
+
 /* ---- group.c: members and their order ---- */
 
 /* The member of that seat; NULL when there is none. */

@@ -467,6 +467,7 @@ void listeners_close(struct listeners *listeners) {
         for (size_t i = 0; i < listeners->count; i++) {
                 struct listener *listener = &listeners->list[i];
 
+                listener_spare_remove(listener);
                 if (!listener->leaves_file)
                         listener_local_remove(listener);
                 for (size_t k = 0; k < listener->member_count; k++) {

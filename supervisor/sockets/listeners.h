@@ -138,6 +138,9 @@ int listeners_adopt(struct listeners *listeners, const struct seat *seat,
  * name of the first in *out_name (borrowed; NULL: none). */
 size_t listeners_vacate(struct listeners *listeners, const char **out_name);
 
+/* Call it when an instance has ended: put back the files of declared unix sockets that it has removed. */
+void listeners_mend_files(const struct listeners *listeners);
+
 /* FLEET_DO_STEER: from now on new connections go by these shares. A seat that has no socket here, because its
  * app has not bound the address, gets nothing while another one has; where none has, one is made that whoever
  * comes first gets. */

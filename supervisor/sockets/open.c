@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -19,6 +20,7 @@
 #include "lib/log.h"
 #include "supervisor/sockets/listener.h"
 
+#define SPARE_BYTES       128            /* a path of unix(7), and what the spare name adds */
 #define BACKLOG_DEFAULT   4096           /* the kernel's own limit since 5.4 */
 #define LOCK_WAIT_NS      (2 * NS_PER_S) /* for another supervisor that opens a socket in the same folder */
 #define LAST_LOCK_WAIT_NS (NS_PER_S / 5) /* the same at the end, which must not take long */
@@ -187,6 +189,8 @@ int listener_local_open(
         int lock = path ? folder_lock(path, listener->is_declared ? LOCK_WAIT_NS : 0) : -1;
         int result = local_open(listener, file, out_fd, error);
 
+        if (result == 0 && path && listener->is_declared)
+                listener_spare_make(listener);
         fd_close(lock);
         return result;
 }
@@ -203,6 +207,47 @@ void listener_local_remove(const struct listener *listener) {
                 status.st_ino == listener->file_inode)
                 (void)unlink(path);
         fd_close(lock);
+}
+
+/* /run/app/.socket.spare of /run/app/socket: the same folder, since a link cannot leave a file system. */
+static bool spare_format(const struct listener *listener, char out[static SPARE_BYTES]) {
+        const char *path = socket_address_path(&listener->address);
+        const char *slash = path ? strrchr(path, '/') : NULL;
+
+        return slash && snprintf(out, SPARE_BYTES, "%.*s/.%s.spare", (int)(slash - path), path, slash + 1) <
+                                SPARE_BYTES;
+}
+
+static bool file_is_ours(const struct listener *listener, const char *path) {
+        struct stat status;
+
+        return lstat(path, &status) == 0 && status.st_dev == listener->file_device &&
+               status.st_ino == listener->file_inode;
+}
+
+void listener_spare_make(const struct listener *listener) {
+        char spare[SPARE_BYTES];
+        struct stat status;
+
+        if (!spare_format(listener, spare))
+                return;
+        if (lstat(spare, &status) == 0 && S_ISSOCK(status.st_mode))
+                (void)unlink(spare); /* of one before us, or of the socket that this one replaces */
+        (void)!link(socket_address_path(&listener->address), spare);
+}
+
+void listener_spare_remove(const struct listener *listener) {
+        char spare[SPARE_BYTES];
+
+        if (listener->file_inode && spare_format(listener, spare) && file_is_ours(listener, spare))
+                (void)unlink(spare);
+}
+
+bool listener_spare_use(const struct listener *listener) {
+        char spare[SPARE_BYTES];
+
+        return listener->file_inode && spare_format(listener, spare) && file_is_ours(listener, spare) &&
+               link(spare, socket_address_path(&listener->address)) == 0;
 }
 
 const char *listener_inherited_check(const struct listener *listener, int fd) {

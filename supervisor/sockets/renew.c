@@ -71,13 +71,27 @@ static int tcp_listen_again(const struct listener *listener, struct error *error
         return 0;
 }
 
+/* The same socket under its name again: who runs is reached as before. */
+static bool file_put_back(const struct listener *listener) {
+        if (!listener_spare_use(listener))
+                return false;
+        log_write(LOG_NOTICE, "'%s': the file of the socket was removed: it is put back", listener->name);
+        return true;
+}
+
+void listeners_mend_files(const struct listeners *listeners) {
+        for (size_t i = 0; i < listeners->count; i++)
+                if (listeners->list[i].is_declared && is_without_file(&listeners->list[i]))
+                        (void)file_put_back(&listeners->list[i]);
+}
+
 int listener_renew(struct listener *listener, struct error *error) {
         struct listener_member *member = &listener->members[0];
         const bool is_deaf = is_shut_down(listener), is_lost = is_without_file(listener);
         const char *what = is_deaf ? "was shut down" : "had lost its file";
         int fd = -1;
 
-        if (!is_deaf && !is_lost)
+        if (!is_deaf && (!is_lost || file_put_back(listener)))
                 return 0;
         if (is_deaf && !socket_address_is_unix(&listener->address)) {
                 const int result = tcp_listen_again(listener, error);

@@ -31,7 +31,8 @@ def answer_of(address: str) -> str:
 def ending(folder: Path, address: str, ending: str, *options: str) -> Iterator[tuple[Running, Vault]]:
     """A service whose server ends like that."""
     vault = vault_make(folder / "vault", "TOKEN=1\n")
-    command = [TACET, "run", "-v", *vault.options, "--adopt", address, "--min-healthy", "100ms", *options, "--", *ENDING]
+    place = [] if "--listen" in options else ["--adopt", address]
+    command = [TACET, "run", "-v", *vault.options, *place, "--min-healthy", "100ms", *options, "--", *ENDING]
     with Running(command, environment={"ADDRESS": address, "ENDING": ending}) as running:
         running.pid_of_app = int(running.line_with("Spawned child process").rsplit(" ", 1)[1])
         running.line_with("generation 1 is up")
@@ -88,3 +89,33 @@ def test_a_file_of_somebody_else_in_its_place_is_left_alone(tmp_path: Path) -> N
         running.line_with("a file that is no socket has this name")
         running.line_with("rotation to generation 2 done")
         assert path.read_text() == "mine"
+
+
+@pytest.mark.parametrize("strategy", ["restart", "handoff"])
+def test_a_declared_file_that_the_old_instance_removes_is_put_back(tmp_path: Path, strategy: str) -> None:
+    """As php-fpm does at its end; the new one has the same socket, and clients reach it at once."""
+    path = tmp_path / "socket"
+    options = ["--strategy", strategy, "--listen", f"web={path}"]
+    with ending(tmp_path, str(path), "unlink", *options) as (running, vault):
+        inode = path.stat().st_ino
+        for number in (2, 3):
+            vault.write(f"TOKEN={number}\n")
+            running.signal(signal.SIGHUP)
+            running.lines_with("is put back", r"rotation to generation \d+ done")
+            assert answer_of(str(path)) == str(number)
+        assert path.stat().st_ino == inode
+        running.signal(signal.SIGTERM)
+        running.wait()
+    assert not [name for name in os.listdir(tmp_path) if "socket" in name]
+
+
+def test_the_second_name_of_one_that_was_killed_is_in_nobodys_way(tmp_path: Path) -> None:
+    """The next tacet makes its own."""
+    path = tmp_path / "socket"
+    options = ["--listen", f"web={path}"]
+    with ending(tmp_path / "first", str(path), "unlink", *options) as (running, _):
+        os.kill(running.pid, signal.SIGKILL)
+        running.wait()
+    with ending(tmp_path / "second", str(path), "unlink", *options) as (running, vault):
+        rotate(running, vault, 2)
+        assert answer_of(str(path)) == "2"

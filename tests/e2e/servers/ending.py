@@ -9,13 +9,16 @@ import socket
 import sys
 
 ADDRESS = os.environ["ADDRESS"]
-LISTENER = socket.socket(socket.AF_UNIX if "/" in ADDRESS else socket.AF_INET)
+IS_GIVEN = "LISTEN_FDS" in os.environ
+LISTENER = socket.socket(fileno=3) if IS_GIVEN else socket.socket(socket.AF_UNIX if "/" in ADDRESS else socket.AF_INET)
 
 
 def end(*_: object) -> None:
     """Shut the listener down, which is the socket of all that come after."""
     if os.environ.get("ENDING") == "shutdown":
         LISTENER.shutdown(socket.SHUT_RDWR)
+    if os.environ.get("ENDING") == "unlink":
+        os.unlink(ADDRESS)
     sys.exit(0)
 
 
@@ -23,8 +26,9 @@ def main() -> None:
     """Serve until SIGTERM."""
     if "/" not in ADDRESS:
         LISTENER.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    LISTENER.bind(ADDRESS if "/" in ADDRESS else ("127.0.0.1", int(ADDRESS)))
-    LISTENER.listen(128)
+    if not IS_GIVEN:
+        LISTENER.bind(ADDRESS if "/" in ADDRESS else ("127.0.0.1", int(ADDRESS)))
+        LISTENER.listen(128)
     signal.signal(signal.SIGTERM, end)
     while True:
         client, _ = LISTENER.accept()

@@ -23,7 +23,7 @@ static char folder[64], path[96];
 static struct loop loop;
 static struct facts facts;
 static struct instances instances;
-static struct tree_rest rests[FLEET_INSTANCES_MAX];
+static struct tree_rest rests[TREE_RESTS_MAX];
 static struct trees trees = {.rests = rests};
 static struct notify notify;
 static struct listeners listeners;
