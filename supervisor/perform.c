@@ -121,6 +121,12 @@ static void emptying_perform(
                 listeners_empty(&supervisor->listeners, instance);
 }
 
+/* Also where it was not emptied before. */
+static void draining_perform(struct supervisor *supervisor, struct instance *instance) {
+        instance->is_emptying = true;
+        listeners_drain(&supervisor->listeners, instance);
+}
+
 /* Actions about an instance; ignored when it has ended meanwhile. */
 static void instance_perform(struct supervisor *supervisor, const struct fleet_action *action) {
         struct instance *instance = instance_by_number(&supervisor->instances, action->instance);
@@ -136,7 +142,7 @@ static void instance_perform(struct supervisor *supervisor, const struct fleet_a
         else if (action->kind == FLEET_DO_KILL)
                 launcher_kill(&supervisor->launcher, instance);
         else if (action->kind == FLEET_DO_DRAIN)
-                listeners_drain(&supervisor->listeners, instance);
+                draining_perform(supervisor, instance);
         else
                 emptying_perform(supervisor, instance, action);
 }

@@ -71,6 +71,13 @@ def test_half_a_request_holds_a_rotation_up_until_drain_timeout(tmp_path: Path) 
         assert re.search("warning: .*still has requests that run after drain_timeout", log), log
 
 
+def test_requests_are_waited_for_where_the_queue_is_not(tmp_path: Path) -> None:
+    """The looks begin, and end, with queue_timeout = 0 as well."""
+    options = ["--drain-timeout", "60s", "--queue-timeout", "0s"]
+    with service(tmp_path, *options, adopt=True, server="node", mode="careless") as running:
+        running.await_log(DONE, running.rotate("careless"), 30)
+
+
 def test_an_idle_connection_holds_nothing_up(tmp_path: Path) -> None:
     """Clients keep connections open without asking anything."""
     with service(tmp_path, "--drain-timeout", "60s", adopt=True, server="node", mode="careless") as running:
