@@ -135,6 +135,8 @@ static void instance_perform(struct supervisor *supervisor, const struct fleet_a
                 tree_rest_kill(&supervisor->trees, action->instance);
         if (!instance)
                 return;
+        if (action->kind == FLEET_DO_STOP || action->kind == FLEET_DO_KILL)
+                listeners_stopping(&supervisor->listeners, instance);
         if (action->kind == FLEET_DO_STOP)
                 launcher_stop(&supervisor->launcher, instance, action);
         else if (action->kind == FLEET_DO_SIGNAL)
@@ -188,6 +190,8 @@ static void action_perform(struct supervisor *supervisor, const struct fleet_act
 static void step_perform(struct supervisor *supervisor, const struct fleet_event *event) {
         const struct fleet_actions *actions = &supervisor->actions;
 
+        if ((event->kind == FLEET_EXITED && !event->has_leftovers) || event->kind == FLEET_CLEARED)
+                listeners_ended(&supervisor->listeners, event->instance);
         /* While a step's actions are performed new facts only queue: `actions` is not touched again. */
         fleet_step(&supervisor->fleet, event, &supervisor->actions);
         for (size_t i = 0; i < actions->count; i++)

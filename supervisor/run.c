@@ -229,7 +229,8 @@ static int socket_rooms_open(struct supervisor *supervisor, struct error *error)
                 .facts = &supervisor->facts,
                 .instances = &supervisor->instances,
                 .fleet = &supervisor->fleet,
-                .rules = &supervisor->rules};
+                .rules = &supervisor->rules,
+                .errands = &supervisor->errands};
         const struct adopt_rooms adopt = {.loop = &supervisor->loop,
                 .errands = &supervisor->errands,
                 .instances = &supervisor->instances,

@@ -23,6 +23,16 @@ static void step_print(const json_t *reply) {
         (void)fflush(stdout);
 }
 
+/* How many requests were cut, for the end of the line. */
+static const char *cut_text(const json_t *reply, char out[static ENDED_BYTES]) {
+        long long cut = json_integer_value(json_object_get(reply, "cut"));
+
+        out[0] = '\0';
+        if (cut > 0)
+                snprintf(out, ENDED_BYTES, "; %lld request%s cut", cut, cut == 1 ? " was" : "s were");
+        return out;
+}
+
 /* What an emergency has ended, for the end of the line. */
 static const char *ended_text(const json_t *reply, char out[static ENDED_BYTES]) {
         long long ended = json_integer_value(json_object_get(reply, "ended"));
@@ -44,7 +54,7 @@ static int json_print(const json_t *reply) {
 static int outcome_print(const json_t *reply, const struct outcome_wait *wait, const struct outcome *outcomes,
         size_t count, struct error *error) {
         long long generation = json_integer_value(json_object_get(reply, "generation"));
-        char result[32], text[256], ended[ENDED_BYTES];
+        char result[32], text[256], ended[ENDED_BYTES], cut[ENDED_BYTES];
 
         /* Since the supervisor may be of another version, the result is a word that is looked up, and one
          * that is not known is an error, never a success. */
@@ -65,7 +75,8 @@ static int outcome_print(const json_t *reply, const struct outcome_wait *wait, c
                 else
                         snprintf(text, sizeof text, "%.*s%s", (int)strcspn(outcomes[i].text, ":"),
                                 outcomes[i].text, number ? "" : strchrnul(outcomes[i].text, ':'));
-                if (printf("%s%s (%.3fs)\n", text, ended_text(reply, ended), elapsed_seconds(reply)) < 0 ||
+                if (printf("%s%s%s (%.3fs)\n", text, ended_text(reply, ended), cut_text(reply, cut),
+                            elapsed_seconds(reply)) < 0 ||
                         (outcomes[i].next && printf("%s\n", outcomes[i].next) < 0) || fflush(stdout) == EOF)
                         return error_set(error, errno, "write to standard output");
                 return outcomes[i].status;

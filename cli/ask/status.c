@@ -83,6 +83,8 @@ static void summary_print(const json_t *reply) {
         if (json_is_integer(json_object_get(reply, "leftovers")))
                 printf("\nleftovers    %lld of former instances are being ended (emergency)",
                         number_of(reply, "leftovers"));
+        if (number_of(reply, "cut") > 0)
+                printf("\ncut          %lld requests since the start", number_of(reply, "cut"));
         printf("\nreplicas     %lld, of them available %lld, ready %lld\n", number_of(reply, "replicas"),
                 number_of(reply, "available"), number_of(reply, "ready"));
         if (*control_text(reply, "secret_memory", text, sizeof text))

@@ -31,23 +31,27 @@ static const char interface_tacet[] =
         "with\n"
         "# `more` as well, there is a reply for each step before it. Without `wait` it only asks.\n"
         "# result: committed, unchanged, reverted, load_failed, refused, superseded, halted, stopped\n"
-        "# ended: in an emergency, how many processes that held the old values were ended\n"
+        "# ended: in an emergency, how many processes that held the old values were ended; cut: how many\n"
+        "# requests were cut meanwhile\n"
         "method Rotate(force: ?bool, emergency: ?bool, wait: ?bool) ->\n"
-        "  (result: ?string, step: ?string, generation: ?int, elapsed_ms: ?int, ended: ?int)\n"
+        "  (result: ?string, step: ?string, generation: ?int, elapsed_ms: ?int, ended: ?int, cut: ?int)\n"
         "\n"
         "# Go back to the generation before. What is left is refused until the sources change, or by force.\n"
         "# result: as above, and no_previous, or not_kept: keep_previous is 0\n"
         "method Rollback(wait: ?bool) ->\n"
-        "  (result: ?string, step: ?string, generation: ?int, elapsed_ms: ?int)\n"
+        "  (result: ?string, step: ?string, generation: ?int, elapsed_ms: ?int, cut: ?int)\n"
         "\n"
         "# left: a newer generation that was left for the one that runs, and how long ago\n"
         "# generation: the one known to work; target: the one that shall run everywhere\n"
         "# phase: starting, idle, rolling, reverting, halted, stopping, over (exit_when = all waits)\n"
         "# leftovers: in an emergency, how many processes of former instances have not ended yet\n"
+        "# cut: requests that instances which were told to stop have left without an answer, since the "
+        "start\n"
         "method Status() -> (version: string, pid: int, phase: string, loading: bool, generation: ?int,\n"
         "  target: ?int, previous: ?int, left: ?int, left_ms: ?int, replicas: int, live: int, ready: int, "
         "available: int,\n"
-        "  failures: int, leftovers: ?int, secret_memory: ?string, adopting: ?bool, instances: []Instance,\n"
+        "  failures: int, leftovers: ?int, cut: int, secret_memory: ?string, adopting: ?bool, instances: "
+        "[]Instance,\n"
         "  listeners: []Listener)\n"
         "\n"
         "error NoSource ()\n"
@@ -97,9 +101,9 @@ size_t control_reply_step(char *out, size_t room, const char *line, uint64_t gen
 }
 
 size_t control_reply_result(char *out, size_t room, const struct control_outcome *outcome) {
-        json_t *parameters = json_pack("{s:s, s:o, s:I}", "result", outcome->result, "generation",
+        json_t *parameters = json_pack("{s:s, s:o, s:I, s:I}", "result", outcome->result, "generation",
                 number_or_null(outcome->generation, outcome->generation != 0), "elapsed_ms",
-                milliseconds(outcome->elapsed_ns));
+                milliseconds(outcome->elapsed_ns), "cut", (json_int_t)outcome->cut);
 
         if (parameters && outcome->has_ended)
                 (void)json_object_set_new(parameters, "ended", json_integer((json_int_t)outcome->ended));
@@ -190,7 +194,7 @@ size_t control_reply_status(char *out, size_t room, const struct control_rooms *
         fleet_look(rooms->fleet, &view);
         return reply_write(out, room,
                 json_pack("{s:{s:s, s:I, s:s, s:b, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:o, "
-                          "s:o, s:o, s:o, s:o}}",
+                          "s:I, s:o, s:o, s:o, s:o}}",
                         "parameters", "version", TACET_VERSION, "pid", (json_int_t)getpid(), "phase",
                         fleet_phase_name(view.phase), "loading", view.is_loading, "generation",
                         number_or_null(view.stable, view.has_stable), "target",
@@ -201,7 +205,8 @@ size_t control_reply_status(char *out, size_t room, const struct control_rooms *
                         "replicas", (json_int_t)rooms->fleet->settings.replicas, "live",
                         (json_int_t)view.live, "ready", (json_int_t)view.ready, "available",
                         (json_int_t)view.available, "failures", (json_int_t)view.failures, "leftovers",
-                        number_or_null((uint64_t)swept, swept > 0), "secret_memory",
+                        number_or_null((uint64_t)swept, swept > 0), "cut",
+                        (json_int_t)listeners_cut(rooms->listeners), "secret_memory",
                         memory_json(rooms, view.target), "adopting", adopting_json(rooms), "instances",
                         instances_json(rooms), "listeners", listeners_json(rooms)));
 }

@@ -28,6 +28,7 @@ struct control_outcome {
         int64_t elapsed_ns;
         bool has_ended; /* an emergency was asked for */
         long ended;     /* processes that held the old values */
+        size_t cut;     /* requests that were cut meanwhile */
 };
 size_t control_reply_result(char *out, size_t room, const struct control_outcome *outcome);
 

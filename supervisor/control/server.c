@@ -32,6 +32,7 @@ struct client {
         bool is_waiting; /* for the end of a rotation */
         bool wants_steps;
         bool is_emergency; /* that it waits for */
+        size_t cut;        /* listeners_cut() when it asked */
         struct loop_source source;
         struct loop_timer timer;
         struct control_ticket ticket;
@@ -140,7 +141,8 @@ static void reply_result(struct client *client, const char *result, uint64_t gen
                 .generation = generation,
                 .elapsed_ns = time_now_ns() - client->asked_ns,
                 .has_ended = client->is_emergency,
-                .ended = trees_ended(control.rooms.trees, generation)};
+                .ended = trees_ended(control.rooms.trees, generation),
+                .cut = listeners_cut(control.rooms.listeners) - client->cut};
         size_t room;
         char *out = client_room(client, &room);
 
@@ -184,6 +186,7 @@ static void rotation_ask(struct client *client, const struct control_request *re
         }
         client->asked_ns = time_now_ns();
         client->is_emergency = request->is_emergency;
+        client->cut = listeners_cut(control.rooms.listeners);
         if (ending_reply(client))
                 return;
         client->ticket = control_ticket_take(control.rooms.fleet);
@@ -201,6 +204,7 @@ static void rollback_ask(struct client *client, const struct control_request *re
 
         client->asked_ns = time_now_ns();
         client->is_emergency = false;
+        client->cut = listeners_cut(control.rooms.listeners);
         if (ending_reply(client))
                 return;
         fleet_look(fleet, &view);

@@ -21,6 +21,8 @@
 #define CHURN_WAIT_NS (500 * NS_PER_MS)
 #define CHURN_MAX_NS  (1 * NS_PER_S)
 
+#define CUT_AGE_MAX_NS (600 * NS_PER_S) /* what has waited for longer is half a request, or forgotten */
+
 void drain_begin(struct drain *drain, const struct drain_settings *settings, int64_t now_ns) {
         drain->settings = *settings;
         drain->began_ns = drain->now_ns = now_ns;
@@ -39,6 +41,10 @@ void drain_look_begin(struct drain *drain, int64_t now_ns) {
                 drain->connections[i].is_seen = false;
 }
 
+void drain_look_resume(struct drain *drain, int64_t now_ns) {
+        drain->now_ns = now_ns;
+}
+
 static struct drain_connection *connection_find(struct drain *drain, uint64_t cookie) {
         for (size_t i = 0; i < drain->count; i++)
                 if (drain->connections[i].cookie == cookie)
@@ -50,16 +56,21 @@ static int64_t elapsed_ns(const struct drain *drain) {
         return drain->now_ns - drain->began_ns;
 }
 
+/* Had what was received last been there for so long at the first look already? */
+static bool is_older(const struct drain *drain, const struct drain_sample *sample, int64_t limit_ns) {
+        const int64_t age_ns = (int64_t)sample->received_ago_ms * NS_PER_MS - elapsed_ns(drain);
+
+        return age_ns > limit_ns;
+}
+
 /* Does a request run, by this look alone? */
 static bool is_requesting(const struct drain *drain, const struct drain_sample *sample) {
         const uint32_t end =
                 sample->is_half_closed && sample->unread_bytes > 0; /* the FIN is counted as a byte */
-        const int64_t age_ns = (int64_t)sample->received_ago_ms * NS_PER_MS - elapsed_ns(drain);
-        const bool is_old = age_ns > drain->settings.timeout_ns; /* at the first look already */
 
         if (sample->unsent_bytes > 0)
                 return true;
-        if (is_old)
+        if (is_older(drain, sample, drain->settings.timeout_ns))
                 return false;
         return sample->unread_bytes > end ||
                (sample->received_bytes > 0 &&
@@ -130,7 +141,8 @@ static enum drain_verdict sample_judge(
         return is_tied(sample) || is_fresh(sample) || is_recent(drain, sample) ? DRAIN_MAYBE : DRAIN_IDLE;
 }
 
-void drain_look_add(struct drain *drain, const struct drain_sample *sample) {
+enum drain_verdict drain_look_add(struct drain *drain, const struct drain_sample *sample) {
+        enum drain_verdict verdict;
         const bool is_busy = is_requesting(drain, sample);
         struct drain_connection *known = connection_find(drain, sample->cookie);
 
@@ -138,7 +150,8 @@ void drain_look_add(struct drain *drain, const struct drain_sample *sample) {
                 stream_note(drain, known, sample, drain->now_ns - (int64_t)sample->sent_ago_ms * NS_PER_MS);
         else
                 known = connection_add(drain, sample, is_busy);
-        switch (sample_judge(drain, known, sample)) {
+        verdict = sample_judge(drain, known, sample);
+        switch (verdict) {
         case DRAIN_IDLE:
                 break;
         case DRAIN_MAYBE:
@@ -149,10 +162,11 @@ void drain_look_add(struct drain *drain, const struct drain_sample *sample) {
                 break;
         }
         if (!known)
-                return;
+                return verdict;
         connection_remember(drain, known, sample, is_busy);
         drain->streams += known->stream_until_ns > drain->now_ns;
         drain->awaited += known->is_awaited;
+        return verdict;
 }
 
 /* One that has ended makes room. */
@@ -191,4 +205,30 @@ bool drain_look_end(struct drain *drain) {
         if (drain->busy == 0 && (drain->maybe == 0 || elapsed_ns(drain) >= MAYBE_MAX_NS))
                 return true;
         return has_churned(drain);
+}
+
+bool drain_is_unanswered(const struct drain *drain, const struct drain_sample *sample) {
+        if (is_older(drain, sample, CUT_AGE_MAX_NS))
+                return false;
+        /* The client's FIN is counted as a byte. */
+        return sample->sent_bytes == 0
+                       ? sample->received_bytes > 1
+                       : sample->received_bytes > 0 && sample->received_ago_ms < sample->sent_ago_ms;
+}
+
+bool drain_is_cut(struct drain *drain, const struct drain_sample *sample, int64_t now_ns) {
+        struct drain_connection *known = connection_find(drain, sample->cookie);
+
+        if (!known)
+                return false;
+        *known = drain->connections[--drain->count];
+        drain->now_ns = now_ns;
+        return drain_is_unanswered(drain, sample);
+}
+
+bool drain_knows(const struct drain *drain, uint64_t cookie) {
+        for (size_t i = 0; i < drain->count; i++)
+                if (drain->connections[i].cookie == cookie)
+                        return true;
+        return false;
 }

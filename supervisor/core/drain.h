@@ -11,6 +11,8 @@
  *              drain_look_begin(&drain, now_ns);
  *              drain_look_add(&drain, &sample);        for each connection
  *              if (drain_look_end(&drain))             over: stop the instance in this very turn
+ *      and when it has been told to stop:
+ *              drain_is_cut(&drain, &sample, now_ns)   for each connection that has come to its end
  */
 
 #include <stdbool.h>
@@ -66,8 +68,23 @@ struct drain {
 
 void drain_begin(struct drain *drain, const struct drain_settings *settings, int64_t now_ns);
 void drain_look_begin(struct drain *drain, int64_t now_ns);
-void drain_look_add(struct drain *drain, const struct drain_sample *sample);
+
+/* A look takes its time: this is the time of the samples that follow. */
+void drain_look_resume(struct drain *drain, int64_t now_ns);
+/* Returns what it is by this look alone. */
+enum drain_verdict drain_look_add(struct drain *drain, const struct drain_sample *sample);
 
 /* Returns true when there is nothing more to wait for. drain->busy says how many requests run as far as can
  * be seen. */
 bool drain_look_end(struct drain *drain);
+
+/* The connection has ended, and `sample` is the last that is known of it: was its last request left without
+ * an answer? Only of one that a look has seen; it is forgotten. What was half answered cannot be told from
+ * what was answered, nor an answer from a request in the same tick: neither counts. */
+bool drain_is_cut(struct drain *drain, const struct drain_sample *sample, int64_t now_ns);
+
+/* The same of a connection that no look has seen. */
+bool drain_is_unanswered(const struct drain *drain, const struct drain_sample *sample);
+
+/* Has a look seen the connection, and did it not end since? */
+bool drain_knows(const struct drain *drain, uint64_t cookie);

@@ -22,6 +22,7 @@
 #include "supervisor/process/instances.h"
 
 #define TREE_NAME_BYTES 48
+#define TREE_RESTS_MAX  (FLEET_INSTANCES_MAX + 1) /* the last one is a sweep's */
 
 struct trees;
 

@@ -17,8 +17,8 @@
 #include "lib/log.h"
 #include "supervisor/sockets/listener.h"
 
-#define READS_MAX            64   /* of so many bytes each: a flood is not counted to its end */
-#define READS_ATTRIBUTES_MAX 1024 /* about 20,000 connections with all that is known of them */
+#define READS_MAX            64    /* of so many bytes each: a flood is not counted to its end */
+#define READS_ATTRIBUTES_MAX 16384 /* about 300,000 connections with all that is known of them */
 #define READ_BYTES           8192
 
 static bool request_send(int fd, const struct listener_diag_request *wanted) {
@@ -77,6 +77,33 @@ bool listener_diag_attributes_each(const struct listener_diag_request *wanted,
                 result = length > 0 ? answer_read(bytes, (size_t)length, wanted, on_socket, context) : -1;
         }
         return result == 0;
+}
+
+void listener_diag_one(uint8_t family, const struct inet_diag_sockid *id,
+        listener_diag_attributes_handler *on_socket, void *context) {
+        CLEANUP_FD int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_SOCK_DIAG);
+        const struct listener_diag_request wanted = {.port = ntohs(id->idiag_sport)};
+        struct {
+                struct nlmsghdr header;
+                struct inet_diag_req_v2 request;
+        } message = {
+                .header = {.nlmsg_len = sizeof message,
+                        .nlmsg_type = SOCK_DIAG_BY_FAMILY,
+                        .nlmsg_flags = NLM_F_REQUEST},
+                .request = {.sdiag_family = family,
+                        .sdiag_protocol = IPPROTO_TCP,
+                        .idiag_ext = 1U << (INET_DIAG_INFO - 1),
+                        .idiag_states = UINT32_MAX,
+                        .id = *id},
+        };
+        uint8_t bytes[READ_BYTES];
+        ssize_t length;
+
+        if (fd < 0 || send(fd, &message, sizeof message, 0) != (ssize_t)sizeof message)
+                return;
+        length = recv(fd, bytes, sizeof bytes, 0);
+        if (length > 0)
+                (void)answer_read(bytes, (size_t)length, &wanted, on_socket, context);
 }
 
 struct plain_handler {

@@ -17,49 +17,31 @@
 
 #define STATE_NEW_SYN_RECV 12 /* net/tcp_states.h */
 
-static uint64_t cookie_of(const struct inet_diag_msg *message) {
-        return (uint64_t)message->id.idiag_cookie[1] << 32 | message->id.idiag_cookie[0];
+/* A dual-stack socket has half-open connections of both families. */
+void listener_handshakes_ask(const struct listener *listener, struct inquiry_order *order) {
+        struct listener_diag_request wanted = {.family = AF_INET,
+                .port = socket_address_port(&listener->address),
+                .states = 1U << TCP_SYN_RECV | 1U << STATE_NEW_SYN_RECV};
+
+        order->ports[order->count++].request = wanted;
+        wanted.family = AF_INET6;
+        if (listener->address.generic.sa_family == AF_INET6)
+                order->ports[order->count++].request = wanted;
 }
 
-static void handshake_note(void *context, const struct inet_diag_msg *message) {
-        struct listener_handshakes *handshakes = context;
-
-        if (message->idiag_retrans == 0 && handshakes->count < LISTENER_HANDSHAKES_MAX)
-                handshakes->cookies[handshakes->count++] = cookie_of(message);
+void listener_handshake_note(struct listener_handshakes *handshakes, uint64_t cookie) {
+        if (handshakes->count < LISTENER_HANDSHAKES_MAX)
+                handshakes->cookies[handshakes->count++] = cookie;
 }
 
 /* A connection that is half open again moves to the front. */
-static void handshake_mark(void *context, const struct inet_diag_msg *message) {
-        struct listener_handshakes *handshakes = context;
-        uint64_t cookie = cookie_of(message);
-
-        if (message->idiag_retrans != 0)
-                return;
+void listener_handshake_mark(struct listener_handshakes *handshakes, uint64_t cookie) {
         for (size_t i = handshakes->seen; i < handshakes->count; i++)
                 if (handshakes->cookies[i] == cookie) {
                         handshakes->cookies[i] = handshakes->cookies[handshakes->seen];
                         handshakes->cookies[handshakes->seen++] = cookie;
                         return;
                 }
-}
-
-/* A dual-stack socket has half-open connections of both families. */
-static void listener_each(const struct listener *listener, listener_diag_handler *on_socket,
-        struct listener_handshakes *handshakes) {
-        uint32_t states = 1U << TCP_SYN_RECV | 1U << STATE_NEW_SYN_RECV;
-        uint16_t port = socket_address_port(&listener->address);
-
-        (void)listener_diag_each(AF_INET, port, states, on_socket, handshakes);
-        if (listener->address.generic.sa_family == AF_INET6)
-                (void)listener_diag_each(AF_INET6, port, states, on_socket, handshakes);
-}
-
-void listener_handshakes_note(const struct listener *listener, struct listener_handshakes *handshakes) {
-        listener_each(listener, handshake_note, handshakes);
-}
-
-void listener_handshakes_look(const struct listener *listener, struct listener_handshakes *handshakes) {
-        listener_each(listener, handshake_mark, handshakes);
 }
 
 size_t listener_handshakes_left(struct listener_handshakes *handshakes) {

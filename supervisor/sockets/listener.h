@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 
 #include "lib/loop.h"
-#include "supervisor/core/drain.h"
+#include "supervisor/sockets/inquiry.h"
 #include "supervisor/sockets/steering.h"
 #include "supervisor/sockets/listeners.h"
 
@@ -71,22 +71,37 @@ struct listener_handshakes {
 /* An instance that is emptying. */
 struct listener_emptying {
         bool is_used;
-        bool is_told;    /* FLEET_EMPTY was sent */
-        bool has_noted;  /* handshakes: which there were at the switch */
+        bool is_told;      /* FLEET_EMPTY was sent */
+        bool has_noted;    /* handshakes: which there were at the switch */
+        int64_t looked_ns; /* and when it was known last which of these there are still */
+        struct listeners *listeners;
+        struct inquiry inquiry;
         uint64_t number; /* of the instance */
         struct seat seat;
         int64_t empty_since_ns; /* NS_FOREVER: it was not empty when it was looked at last */
 };
 
-/* An instance whose requests are waited for. */
-#define LISTENER_DRAINS_MAX FLEET_REPLICAS_MAX
+/* An instance whose requests are waited for, or that was told to stop (cut.c). */
+#define LISTENER_DRAINS_MAX FLEET_INSTANCES_MAX
 struct listener_drain {
         bool is_used;
-        bool is_told; /* FLEET_IDLE was sent */
+        bool is_told;   /* FLEET_IDLE was sent */
+        bool is_ending; /* it was told to stop: what becomes of its connections is heard */
+        bool has_ended; /* and is gone; the timer ends the hearing */
+        bool takes_all; /* nobody has looked at its connections: any that ends may be its own */
         uint64_t instance;
         struct seat seat;
         struct listeners *listeners;
         struct loop_timer timer;
+        struct inquiry inquiry;
+        size_t cut; /* requests that were left without an answer */
+        /* which connections may have had a request at the last look */
+        size_t open_count;
+        struct {
+                uint8_t family;
+                uint64_t cookie;
+                struct inet_diag_sockid id;
+        } open[DRAIN_CONNECTIONS_MAX];
         struct drain drain;
 };
 
@@ -99,6 +114,8 @@ struct listeners {
         uint16_t probe_port_last; /* the next probe's is the next free one below it */
         struct loop_timer watch;
         struct loop_timer again; /* wakes up for what is stale */
+        size_t cut;              /* see listeners_cut() */
+        struct loop_source ends; /* of connections: cut.c; while an instance is ending */
         size_t emptying_places;  /* of emptyings that were ever used: the others are not even looked at */
         struct listener_emptying emptyings[FLEET_INSTANCES_MAX];
         struct fleet_share shares[FLEET_SHARES_MAX];
@@ -194,18 +211,30 @@ typedef void listener_diag_handler(void *context, const struct inet_diag_msg *me
 bool listener_diag_each(
         uint8_t family, uint16_t port, uint32_t states, listener_diag_handler *on_socket, void *context);
 
-/* The same with the attributes that the kernel adds (struct nlattr, one after the other): `extensions` is a
- * mask of 1 << (INET_DIAG_... - 1). */
-struct listener_diag_request {
-        uint8_t family;
-        uint16_t port;
-        uint32_t states;
-        uint8_t extensions;
-};
+/* The same with the attributes that the kernel adds (struct nlattr, one after the other). */
 typedef void listener_diag_attributes_handler(
         void *context, const struct inet_diag_msg *message, const uint8_t *attributes, size_t length);
 bool listener_diag_attributes_each(const struct listener_diag_request *wanted,
         listener_diag_attributes_handler *on_socket, void *context);
+
+/* The same for the one connection with this id, whatever its state is; on_socket is not called where there is
+ * none. It takes microseconds. */
+void listener_diag_one(uint8_t family, const struct inet_diag_sockid *id,
+        listener_diag_attributes_handler *on_socket, void *context);
+
+/* ---- drain.c, for cut.c ---- */
+
+/* The place of that instance, or NULL; one for a new instance, or NULL when all are used. */
+struct listener_drain *listener_drain_of(struct listeners *listeners, uint64_t instance);
+struct listener_drain *listener_drain_new(struct listeners *listeners, const struct instance *instance);
+
+/* Nothing is looked for any more. */
+void listener_drain_release(struct listener_drain *drain);
+
+/* ---- cut.c ---- */
+
+/* At the end: say what is known. */
+void listener_cuts_close(struct listeners *listeners);
 
 /* Sockets of others in the group are counted by the kernel and not by us: say so when there are any, or none
  * any more. */
@@ -227,11 +256,12 @@ const uint8_t *listener_attribute_find(
 
 /* ---- handshakes.c ---- */
 
-/* Note the connections that are half open at the listener's port. */
-void listener_handshakes_note(const struct listener *listener, struct listener_handshakes *handshakes);
+/* Add to *order: which connections are half open at the listener's port? */
+void listener_handshakes_ask(const struct listener *listener, struct inquiry_order *order);
 
-/* Mark those of the noted connections that are still half open at the listener's port. */
-void listener_handshakes_look(const struct listener *listener, struct listener_handshakes *handshakes);
+/* Note one of them; or mark it when it was noted. */
+void listener_handshake_note(struct listener_handshakes *handshakes, uint64_t cookie);
+void listener_handshake_mark(struct listener_handshakes *handshakes, uint64_t cookie);
 
 /* After all listeners: forget what was not marked. Returns how many are left. */
 size_t listener_handshakes_left(struct listener_handshakes *handshakes);

@@ -463,6 +463,7 @@ size_t listeners_count(const struct listeners *listeners) {
 }
 
 void listeners_close(struct listeners *listeners) {
+        listener_cuts_close(listeners);
 
         for (size_t i = 0; i < listeners->count; i++) {
                 struct listener *listener = &listeners->list[i];

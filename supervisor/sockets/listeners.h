@@ -19,6 +19,7 @@
 #include "shim/launch.h"
 #include "supervisor/core/drain.h"
 #include "supervisor/core/facts.h"
+#include "supervisor/process/errand.h"
 #include "supervisor/process/instances.h"
 #include "supervisor/sockets/rules.h"
 
@@ -97,6 +98,7 @@ struct listeners_rooms {
         struct instances *instances;
         const struct fleet *fleet;
         const struct socket_rules *rules;
+        struct errands *errands; /* NULL: what may take long is done here */
 };
 
 /* Shut down those of settings->kept that no app may bind any more. After listeners_open, before the first app
@@ -156,6 +158,17 @@ void listeners_drain(struct listeners *listeners, const struct instance *instanc
 
 /* How many requests of an instance that drains ran at the last look. */
 size_t listeners_requests(const struct listeners *listeners, uint64_t instance);
+
+/* FLEET_DO_STOP or KILL, before its signal is sent: from now on it is heard which of the instance's
+ * connections end with a request that was not answered. Until listeners_ended(). May come again. */
+void listeners_stopping(struct listeners *listeners, const struct instance *instance);
+
+/* The instance, and all that it left behind, is gone: say how many of its requests were cut. Waits a few
+ * milliseconds at the most, and only where requests ran shortly before; else it is said a moment later. */
+void listeners_ended(struct listeners *listeners, uint64_t instance);
+
+/* How many requests were cut since the start, as far as it was seen. */
+size_t listeners_cut(const struct listeners *listeners);
 
 /* Do clients wait at a socket of a generation of which no process is left? The next seat that is steered to
  * and has no socket of its own yet gets that one. */

@@ -21,6 +21,57 @@ static struct listener_emptying *emptying_of(struct listeners *listeners, uint64
         return NULL;
 }
 
+static struct listener_handshakes *handshakes_of(
+        struct listeners *listeners, const struct listener_emptying *emptying) {
+        return &listeners->handshakes[emptying - listeners->emptyings];
+}
+
+static void handshake_hear(void *owner, const struct inquiry_record *record) {
+        struct listener_emptying *emptying = owner;
+        struct listener_handshakes *handshakes = handshakes_of(emptying->listeners, emptying);
+
+        if (emptying->has_noted)
+                listener_handshake_mark(handshakes, record->sample.cookie);
+        else
+                listener_handshake_note(handshakes, record->sample.cookie);
+}
+
+/* Where the kernel does not tell, none is known of. */
+static void handshakes_on_end(void *owner, bool is_complete, int64_t spent_ns) {
+        struct listener_emptying *emptying = owner;
+        struct listeners *listeners = emptying->listeners;
+
+        (void)is_complete;
+        (void)spent_ns;
+        if (emptying->has_noted)
+                (void)listener_handshakes_left(handshakes_of(listeners, emptying));
+        emptying->has_noted = true;
+        emptying->looked_ns = time_now_ns();
+        loop_timer_set(listeners->rooms.loop, &listeners->watch, emptying->looked_ns);
+}
+
+/* First which there are at the switch, when the queue is first read: STEER has been performed by then. Then
+ * which of these there are still. */
+static void handshakes_ask(struct listeners *listeners, struct listener_emptying *emptying) {
+        struct inquiry_order order = {0};
+
+        for (size_t i = 0; i < listeners->count; i++)
+                if (!listeners->list[i].why_shared)
+                        listener_handshakes_ask(&listeners->list[i], &order);
+        inquiry_begin(&emptying->inquiry, listeners->rooms.loop, listeners->rooms.errands, &order);
+}
+
+/* Ask when it is time for it. Returns true while the answer is on its way. */
+static bool is_asking(struct listeners *listeners, struct listener_emptying *emptying, int64_t now_ns) {
+        const bool is_due =
+                !emptying->has_noted || (handshakes_of(listeners, emptying)->count > 0 &&
+                                                now_ns - emptying->looked_ns >= HANDSHAKE_EVERY_NS);
+
+        if (is_due && !emptying->inquiry.is_running)
+                handshakes_ask(listeners, emptying);
+        return emptying->inquiry.is_running;
+}
+
 static void emptying_begin(struct listeners *listeners, const struct instance *instance) {
         size_t place = 0;
 
@@ -32,36 +83,12 @@ static void emptying_begin(struct listeners *listeners, const struct instance *i
         listeners->emptyings[place] = (struct listener_emptying){.is_used = true,
                 .number = instance->number,
                 .seat = instance_seat(instance),
-                .empty_since_ns = NS_FOREVER};
-}
-
-static struct listener_handshakes *handshakes_of(
-        struct listeners *listeners, const struct listener_emptying *emptying) {
-        return &listeners->handshakes[emptying - listeners->emptyings];
-}
-
-/* Once, when the queue is first read: STEER has been performed by then. */
-static void handshakes_note(struct listeners *listeners, struct listener_emptying *emptying) {
-        struct listener_handshakes *handshakes = handshakes_of(listeners, emptying);
-
-        if (emptying->has_noted)
-                return;
-        emptying->has_noted = true;
-        handshakes->count = handshakes->seen = 0;
-        for (size_t i = 0; i < listeners->count; i++)
-                if (!listeners->list[i].why_shared)
-                        listener_handshakes_note(&listeners->list[i], handshakes);
-}
-
-static bool has_handshakes(struct listeners *listeners, const struct listener_emptying *emptying) {
-        struct listener_handshakes *handshakes = handshakes_of(listeners, emptying);
-
-        if (handshakes->count == 0)
-                return false;
-        for (size_t i = 0; i < listeners->count; i++)
-                if (!listeners->list[i].why_shared)
-                        listener_handshakes_look(&listeners->list[i], handshakes);
-        return listener_handshakes_left(handshakes) > 0;
+                .empty_since_ns = NS_FOREVER,
+                .listeners = listeners,
+                .inquiry = {.on_record = handshake_hear,
+                        .on_end = handshakes_on_end,
+                        .owner = &listeners->emptyings[place]}};
+        listeners->handshakes[place].count = listeners->handshakes[place].seen = 0;
 }
 
 static bool programs_are_stale(const struct listeners *listeners) {
@@ -74,19 +101,19 @@ static bool programs_are_stale(const struct listeners *listeners) {
 /* Check one generation. Returns after how many ns it has to be checked again; NS_FOREVER: never. */
 static int64_t emptying_check(
         struct listeners *listeners, struct listener_emptying *emptying, int64_t now_ns) {
-        bool is_late;
+        bool is_late, is_unknown;
 
         if (!emptying->is_used || emptying->is_told)
                 return NS_FOREVER;
-        handshakes_note(listeners, emptying);
-        is_late = has_handshakes(listeners, emptying) || programs_are_stale(listeners);
+        is_unknown = is_asking(listeners, emptying, now_ns);
+        is_late = handshakes_of(listeners, emptying)->count > 0 || programs_are_stale(listeners);
         if (is_late || listeners_waiting(listeners, &emptying->seat) > 0) {
                 emptying->empty_since_ns = NS_FOREVER;
                 return is_late ? HANDSHAKE_EVERY_NS : LOOK_EVERY_NS;
         }
         if (emptying->empty_since_ns == NS_FOREVER)
                 emptying->empty_since_ns = now_ns;
-        if (now_ns - emptying->empty_since_ns < listeners->settings->queue_quiet_ns)
+        if (is_unknown || now_ns - emptying->empty_since_ns < listeners->settings->queue_quiet_ns)
                 return LOOK_EVERY_NS;
         emptying->is_told = true;
         facts_push(listeners->rooms.facts, time_now_ns(),
@@ -121,8 +148,10 @@ void listeners_empty(struct listeners *listeners, const struct instance *instanc
 static void emptyings_end(struct listeners *listeners) {
         for (size_t i = 0; i < listeners->emptying_places; i++)
                 if (listeners->emptyings[i].is_used &&
-                        !instance_is_emptying(listeners->rooms.instances, listeners->emptyings[i].number))
+                        !instance_is_emptying(listeners->rooms.instances, listeners->emptyings[i].number)) {
+                        inquiry_end(&listeners->emptyings[i].inquiry);
                         listeners->emptyings[i].is_used = false;
+                }
 }
 
 /* Another generation has the connections of its slot. */

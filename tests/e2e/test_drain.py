@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
 import socket
 import time
 from pathlib import Path
 
 import pytest
+from support import TACET, run, wait_until
 from traffic import DONE, Load, Service, labels_of, service, verdict
 
 ROTATIONS = 4
 servers = pytest.mark.parametrize("server", ["python", "node"])
 
 
-def rotate_under_load(running: Service, rotations: int = ROTATIONS) -> dict:
+def rotate_under_load(running: Service, rotations: int = ROTATIONS, mode: str = "careless") -> dict:
     """A fifth of the requests takes 300 ms; rotations one after the other."""
     load = Load(running.address, rate=100, slow=200)
     load.await_answers()
     for _ in range(rotations):
-        running.await_log(DONE, running.rotate("careless"))
+        running.await_log(DONE, running.rotate(mode))
         load.await_answers(30)
     return load.finish()
 
@@ -34,11 +37,57 @@ def test_a_server_without_a_handler_for_sigterm_loses_no_request(tmp_path: Path,
         assert re.search(r"\d requests? of generation \d+ ran: waited for", running.log)
 
 
-def test_without_looking_it_loses_some(tmp_path: Path) -> None:
-    """So the test above can see it."""
-    with service(tmp_path, "--drain-timeout", "0s", adopt=True, server="node", mode="careless") as running:
+def cuts(log: str) -> int:
+    """How many requests tacet says were cut."""
+    return sum(int(number) for number in re.findall(r"(\d+) requests? of generation \d+ (?:was|were) cut", log))
+
+
+@servers
+def test_without_looking_it_loses_some_and_they_are_counted(tmp_path: Path, server: str) -> None:
+    """So the test above can see it; and what clients saw is what tacet says."""
+    with service(tmp_path, "--drain-timeout", "0s", adopt=True, server=server, mode="careless") as running:
         report = rotate_under_load(running)
-        assert any(report["failed"].values()), verdict(report)
+        failed = sum(report["failed"].values())
+        assert failed, verdict(report)
+        wait_until(lambda: cuts(running.log) >= failed, f"{failed} are said to be cut: {running.log}")
+        assert cuts(running.log) == failed, running.log
+
+
+def test_what_outlives_drain_timeout_is_cut_and_the_answer_counts_it(tmp_path: Path) -> None:
+    """Three requests without an answer, and one that was answered: by the log, by `rotate` in words and in JSON, by `status`."""
+    control = str(tmp_path / "control")
+    options = ["--drain-timeout", "500ms", "--control", control]
+    with service(tmp_path, *options, adopt=True, server="node", mode="careless") as running, contextlib.ExitStack() as stack:
+        host, port = running.address.rsplit(":", 1)
+
+        def ask(path: str) -> socket.socket:
+            client = stack.enter_context(socket.create_connection((host, int(port))))
+            client.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            return client
+
+        def rotate(*words: str) -> str:
+            answered = ask("/")
+            assert answered.recv(4096)
+            for _ in range(3):
+                ask("/never")
+            time.sleep(0.2)  # they are read, and not in the tick of the answer
+            running.vault.write(f"MODE=careless\nGENERATION={time.monotonic_ns()}\n")
+            done = run([TACET, "rotate", "--control", control, *words])
+            assert done.returncode == 0, done.stderr
+            return done.stdout
+
+        assert "runs; 3 requests were cut (" in rotate("--wait")
+        assert json.loads(rotate("--json"))["cut"] == 3
+        assert json.loads(run([TACET, "status", "--control", control, "--json"]).stdout)["cut"] == 6
+        assert cuts(running.log) == 6
+
+
+def test_a_server_that_answers_before_it_ends_cuts_nothing(tmp_path: Path) -> None:
+    """It has requests when it is told to stop, and ends with the last of them: no look could tell that from a cut."""
+    with service(tmp_path, "--drain-timeout", "0s", adopt=True, server="node") as running:
+        report = rotate_under_load(running, mode="good")
+        assert not any(report["failed"].values()), verdict(report)
+        assert cuts(running.log) == 0, running.log
 
 
 @pytest.mark.parametrize("surge", ["1", "3"])

@@ -16,7 +16,7 @@ const server = http.createServer((request, response) => {
         };
         if (request.url === '/slow')
                 setTimeout(answer, 300);
-        else
+        else if (request.url !== '/never')
                 answer();
 });
 

@@ -224,6 +224,64 @@ static void test_more_connections_than_are_remembered_are_judged_all_the_same(vo
         assert_int_equal(drain.count, 0);
 }
 
+/* ---- what is cut ---- */
+
+static void test_what_ends_without_an_answer_was_cut(void **state) {
+        static const struct {
+                const char *what;
+                struct drain_sample last; /* of the connection that the look has seen */
+                bool is_cut;
+        } ends[] = {
+                {"asked, never answered", {.received_bytes = 80, .received_ago_ms = 20, .sent_ago_ms = 20},
+                        true},
+                {"asked again after an answer",
+                        {.received_bytes = 160, .sent_bytes = 500, .received_ago_ms = 8, .sent_ago_ms = 400},
+                        true},
+                {"answered",
+                        {.received_bytes = 80, .sent_bytes = 500, .received_ago_ms = 400, .sent_ago_ms = 8},
+                        false},
+                {"answered in the same tick",
+                        {.received_bytes = 80, .sent_bytes = 500, .received_ago_ms = 8, .sent_ago_ms = 8},
+                        false},
+                {"never asked, the client has closed it",
+                        {.received_bytes = 1, .received_ago_ms = 8, .sent_ago_ms = 8}, false},
+                {"never asked", {.received_ago_ms = 8, .sent_ago_ms = 8}, false},
+                {"half a request of yesterday",
+                        {.received_bytes = 80, .received_ago_ms = 700000, .sent_ago_ms = 700000}, false},
+        };
+
+        (void)state;
+        for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+                begin();
+                look_at((struct drain_sample){.cookie = 5, .received_bytes = 80, .sent_ago_ms = 3});
+                now_ns += 20 * NS_PER_MS;
+                struct drain_sample last = ends[i].last;
+
+                last.cookie = 6;
+                assert_false(drain_knows(&drain, 6));
+                assert_false(drain_is_cut(&drain, &last, now_ns)); /* nobody has seen that one */
+                assert_int_equal(drain_is_unanswered(&drain, &last), ends[i].is_cut);
+                last.cookie = 5;
+                assert_true(drain_knows(&drain, 5));
+                if (drain_is_cut(&drain, &last, now_ns) != ends[i].is_cut)
+                        fail_msg("%s", ends[i].what);
+                assert_false(drain_knows(&drain, 5));
+                assert_false(drain_is_cut(&drain, &last, now_ns)); /* once */
+        }
+}
+
+/* It ran when the look began, and for so long since. */
+static void test_a_request_that_outlives_the_time_was_cut_all_the_same(void **state) {
+        struct drain_sample sample = {.cookie = 5, .received_bytes = 80};
+
+        (void)state;
+        begin();
+        look_at(sample);
+        now_ns += 30 * NS_PER_S;
+        sample.received_ago_ms = sample.sent_ago_ms = 30000;
+        assert_true(drain_is_cut(&drain, &sample, now_ns));
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_where_there_is_no_connection_it_is_over_at_once),
@@ -234,6 +292,8 @@ int main(void) {
                 cmocka_unit_test(test_clients_that_never_pause_get_the_moment_with_the_fewest_requests),
                 cmocka_unit_test(test_half_a_request_holds_the_end_up_until_the_limit),
                 cmocka_unit_test(test_more_connections_than_are_remembered_are_judged_all_the_same),
+                cmocka_unit_test(test_what_ends_without_an_answer_was_cut),
+                cmocka_unit_test(test_a_request_that_outlives_the_time_was_cut_all_the_same),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

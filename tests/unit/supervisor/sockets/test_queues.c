@@ -80,14 +80,41 @@ static void child_end(pid_t pid, int number) {
         waitpid(pid, NULL, 0);
 }
 
+static struct listener_handshakes handshakes;
+
+static void handshake_note(void *owner, const struct inquiry_record *record) {
+        (void)owner;
+        listener_handshake_note(&handshakes, record->sample.cookie);
+}
+
+static void handshake_mark(void *owner, const struct inquiry_record *record) {
+        (void)owner;
+        listener_handshake_mark(&handshakes, record->sample.cookie);
+}
+
+static void handshakes_over(void *owner, bool is_complete, int64_t spent_ns) {
+        (void)owner;
+        assert_true(is_complete);
+        assert_true(spent_ns >= 0);
+}
+
+/* Here and at once, without a child. */
+static void handshakes_ask(inquiry_record_handler *on_record) {
+        struct inquiry inquiry = {.on_record = on_record, .on_end = handshakes_over};
+        struct inquiry_order order = {0};
+
+        listener_handshakes_ask(web(), &order);
+        inquiry_begin(&inquiry, &loop, NULL, &order);
+        assert_false(inquiry.is_running);
+}
+
 /* Empty for 20 ms, and no handshake left that began before the switch, as the supervisor waits for it; ten
  * seconds at most, for a machine that is busy. */
 static void queue_await_empty(uint64_t generation) {
-        struct listener_handshakes handshakes = {0};
-
-        listener_handshakes_note(web(), &handshakes);
+        handshakes.count = handshakes.seen = 0;
+        handshakes_ask(handshake_note);
         for (int looks = 0, empty = 0; looks < 5000 && empty < 10; looks++) {
-                listener_handshakes_look(web(), &handshakes);
+                handshakes_ask(handshake_mark);
                 empty = listener_handshakes_left(&handshakes) == 0 &&
                                         listeners_waiting(&listeners, SEAT(generation)) == 0
                                 ? empty + 1
