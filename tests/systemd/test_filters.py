@@ -53,7 +53,7 @@ def test_the_step_that_a_system_call_filter_ends_is_named(make: Callable[..., Se
     done = service.machine.call("systemctl", "start", service.unit)
     assert done.returncode != 0
     journal = service.journal()
-    assert service.show("ExecMainStatus") == "125", journal
+    assert "status=125" in journal  # the unit starts it again, and its properties are those of the new one
     assert f"ended it with SIGSYS when it was to {step}" in journal
     assert f"SystemCallFilter={'@setuid' if key.startswith('user') else 'umask'} allows it" in journal
 
