@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from secrets_files import vault_make
 from support import TACET, Running, free_port, is_alive, run, wait_until
-from traffic import DONE, SERVER, Load, command_of, service, verdict
+from traffic import DONE, SERVER, Load, command_of, environments_below, service, verdict
 
 needs_npm = pytest.mark.skipif(not shutil.which("npm"), reason="needs npm")
 
@@ -70,6 +70,7 @@ def test_a_shell_above_the_server_leaves_no_old_generation(tmp_path: Path, strat
             log = running.await_log(DONE, said)
             assert re.search(r"process(es)? that the app left behind (is|are) told to end", log)
             assert set(generations_below(running.running.pid).values()) == {str(number)}
+            assert environments_below(running.running.pid) == {str(number)}
             load.await_generation(number)
         report = load.finish()
         assert not any(report["failed"].values()), verdict(report)
@@ -99,6 +100,7 @@ def test_npm_start_leaves_no_old_generation(tmp_path: Path, strategy: str) -> No
             said = running.rotate()
             running.await_log(DONE, said)
             assert set(generations_below(running.running.pid).values()) == {str(number)}
+            assert environments_below(running.running.pid) == {str(number)}
             load.await_generation(number)
         report = load.finish()
         assert not any(report["failed"].values()), verdict(report)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from secrets_files import Vault, vault_make
-from support import ROOT, TACET, TOOLS, Running, clean_environment, free_port, read_status, wait_until
+from support import ROOT, TACET, TOOLS, Running, clean_environment, descendants_of, free_port, read_status, wait_until
 
 LOAD = str(TOOLS / "load")
 PROGRESS = struct.Struct("3q")
@@ -95,6 +95,15 @@ class Service:
         """Wait until the log has a line with `pattern` after `said`; return what it has since then."""
         wait_until(lambda: re.search(pattern, self.log[said:]), f"/{pattern}/ in the log: {self.log[-2000:]}", seconds)
         return self.log[said:]
+
+
+def environments_below(pid: int) -> set[str]:
+    """The generations whose secrets stand in the environment of any process below this one."""
+    found = set()
+    for child in descendants_of(pid):
+        with contextlib.suppress(OSError):
+            found |= set(re.findall(rb"(?:^|\0)GENERATION=(\d+)", Path(f"/proc/{child}/environ").read_bytes()))
+    return {value.decode() for value in found}
 
 
 DONE = r"rotation to generation \d+ done"
