@@ -196,12 +196,18 @@ void tree_kill(const struct trees *trees, const struct instance *instance) {
                 (void)descent_signal(trees, &tree, instance->number, SIGKILL);
 }
 
-/* Signal what is left; 0 only counts. Returns how many there are, at least as far as can be seen. */
+/* Signal what is left; 0 only counts. Returns how many there are, at least as far as can be seen.
+ *
+ * Who is killed is stopped before, all of them: a child that one forks between the look and its end would be
+ * an orphan that nobody can tell from those of other instances. fork(2) does not return with a child while a
+ * signal is pending (copy_process(), kernel/fork.c), so the second look sees the last one. */
 static long rest_signal(const struct tree_rest *rest, int signal) {
         const struct descendant_tree tree = {.root = rest->pid, .claim = rest_claims, .owner = rest};
 
         if (rest->has_cgroup)
                 return cgroup_tree_signal(rest->trees, rest->number, signal);
+        if (signal == SIGKILL)
+                (void)descent_signal(rest->trees, &tree, rest->number, SIGSTOP);
         return descent_signal(rest->trees, &tree, rest->number, signal);
 }
 

@@ -27,10 +27,10 @@ server.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR)
 """
 
 
-def silent(folder: Path, port: int, adopt: int, more: str = "") -> Running:
+def silent(folder: Path, port: int, adopt: int, more: str = "", timeout: str = "3s") -> Running:
     """A server that binds the port and no more."""
     command = [PYTHON, written(folder / "silent.py", SILENT.format(more=more)), str(port)]
-    return Running([TACET, "run", "--adopt", str(adopt), "--ready-timeout", "3s", "--", *command])
+    return Running([TACET, "run", "-v", "--adopt", str(adopt), "--ready-timeout", timeout, "--", *command])
 
 
 @pytest.mark.parametrize("more", ["", ELSEWHERE], ids=["silent", "elsewhere"])
@@ -58,7 +58,8 @@ def test_a_server_that_binds_elsewhere_is_told_early(tmp_path: Path) -> None:
 def test_who_is_ready_is_not_told(tmp_path: Path) -> None:
     """However long it runs."""
     port = free_port()
-    with silent(tmp_path, port, port, "server.listen()") as running:
-        time.sleep(0.8)
+    with silent(tmp_path, port, port, "server.listen()", "20s") as running:
+        running.line_with("the app is ready")
+        time.sleep(2.2)
         running.signal(signal.SIGTERM)
         assert "still not ready" not in running.rest()
