@@ -1,6 +1,6 @@
 """The servers of docs/SERVERS.md that are run: how each is started, and what a client may expect of it.
 
-A row's command, options and files know {port}, {dir} (a folder of its own, which is there) and, where tacet is to put them in, %g and
+A row's command, options and files know {port}, {socket} (the path of a unix socket), {dir} (a folder of its own, which is there) and, where tacet is to put them in, %g and
 %r. Every server gets what its own manual says, and nothing for tacet's sake but the stop signal and a pid file for each generation.
 """
 
@@ -23,6 +23,8 @@ class Row:
     note: str = ""
     may_lose: bool = False  # what it does to its own clients, whoever tells it to end
     variant: str = ""  # "replicas 3", "canary 25%", "draining off"
+    is_local: bool = False  # it listens at {socket}
+    ask: tuple[bytes, bytes] = (b"", b"")  # no http: what is sent (nothing: wait), and how the answer begins
 
 
 SLOW_WSGI = """
@@ -240,6 +242,21 @@ http://127.0.0.1:{port} {{
     respond "ok"
 }}
 """
+UNIX_LIGHTTPD = """
+server.document-root = "{dir}"
+server.bind = "{socket}"
+index-file.names = ("index.html")
+"""
+UNIX_NGINX = NGINX.replace("{port}", "unix:{socket}")
+MOSQUITTO = "listener {port} 127.0.0.1\nallow_anonymous true\n"
+SSHD = """
+Port {port}
+ListenAddress 127.0.0.1
+HostKey {dir}/key
+PidFile none
+"""
+# MQTT 3.1.1, CONNECT of a clean session and CONNACK
+MQTT = (b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x3c\x00\x01t", b"\x20\x02\x00\x00")
 INDEX = {"index.html": "ok\n", "slow": "ok\n"}
 STOP = "--stop-signal"
 PYTHON = "/usr/bin/python3"
@@ -298,6 +315,26 @@ ROWS = [
     Row("npx http-server", "npm:http-server", ["node", "/srv/node_modules/.bin/http-server", "{dir}", "-p", "{port}", "-s"], INDEX, slow=0),
     Row("npm start", "nodejs", ["sh", "-c", "cd {dir}; node web.js {port}; echo over"], {"web.js": NODE}, note="a shell before node"),
     Row("go Shutdown", "golang-go", ["{dir}/web", "{port}"], {"web.go": GO}),
+    Row("npx serve", "npm:serve", ["node", "/srv/node_modules/.bin/serve", "-n", "-L", "-l", "{port}", "{dir}"], INDEX,
+        ["--adopt-connect", "refuse"], slow=0, note="`adopt_connect = refuse`: it looks first"),
+    Row("varnish", "varnish",
+        ["varnishd", "-F", "-n", "/run/varnish-%g", "-a", "127.0.0.1:{port}", "-f", "{dir}/web.vcl"],
+        {"web.vcl": 'vcl 4.1; backend default none; sub vcl_recv { return (synth(200, "ok")); }\n'}, slow=0),
+    Row("nginx, unix", "nginx-light", ["nginx", "-c", "{dir}/%g.conf"], {f"{g}.conf": UNIX_NGINX % (g, 1, "") for g in range(1, 9)},
+        [STOP, "QUIT"], 500, 0, is_local=True),
+    Row("gunicorn, unix", "gunicorn", ["gunicorn", "--chdir", "{dir}", "-b", "unix:{socket}", "--threads", "8", "web:app"],
+        {"web.py": SLOW_WSGI}, rate=200, is_local=True),
+    Row("lighttpd, unix", "lighttpd", ["lighttpd", "-D", "-f", "{dir}/web.conf"], {"web.conf": UNIX_LIGHTTPD, **INDEX},
+        [STOP, "INT", "--adopt-connect", "refuse"], 500, 0, "`adopt_connect = refuse`: it looks first", is_local=True),
+    Row("puma, unix", "puma", ["puma", "-b", "unix://{socket}", "{dir}/web.ru"], {"web.ru": SLOW_RACK},
+        ["--adopt-connect", "refuse"], is_local=True, note="`adopt_connect = refuse`: it looks first"),
+    Row("memcached", "memcached", ["memcached", "-u", "nobody", "-l", "127.0.0.1", "-p", "{port}"], rate=50, slow=0,
+        ask=(b"version\r\n", b"VERSION"), note="it begins empty"),
+    Row("mosquitto", "mosquitto", ["mosquitto", "-c", "{dir}/web.conf"], {"web.conf": MOSQUITTO}, rate=50, slow=0, ask=MQTT,
+        note="CONNECT and CONNACK alone"),
+    Row("sshd", "openssh-server", ["/usr/sbin/sshd", "-D", "-e", "-f", "{dir}/web.conf"], {"web.conf": SSHD}, rate=20, slow=0,
+        ask=(b"", b"SSH-2.0"), note="the greeting alone"),
+    Row("socat", "socat", ["socat", "tcp-listen:{port},fork,reuseaddr,bind=127.0.0.1", "exec:cat"], rate=20, slow=0, ask=(b"hello\n", b"hello")),
     Row("java HttpServer", "default-jdk-headless", ["java", "{dir}/Web.java", "{port}"], {"Web.java": JAVA}),
     Row("aiohttp", "python3-aiohttp", [PYTHON, "{dir}/web.py", "{port}"], {"web.py": AIOHTTP}),
     *CARELESS,
