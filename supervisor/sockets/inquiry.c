@@ -175,7 +175,8 @@ static int child_start(struct inquiry *inquiry, const struct inquiry_order *orde
         if (!inquiry->errands || pipe2(ends, O_CLOEXEC) < 0)
                 return -1;
         reader = ends[0];
-        writer = errand.fd = ends[1];
+        writer = ends[1];
+        errand.fd = writer;
         inquiry->source =
                 (struct loop_source){.fd = reader, .on_readable = pipe_on_readable, .owner = inquiry};
         if (fcntl(reader, F_SETFL, O_NONBLOCK) < 0 || loop_add(inquiry->loop, &inquiry->source, &error) < 0)
