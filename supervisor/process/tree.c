@@ -147,7 +147,11 @@ bool tree_is_detached(const struct trees *trees, const struct instance *instance
 
         if (children_are_none())
                 return false; /* nearly always, and it saves the walk through /proc */
-        return descendants_signal_tree(&tree, 0) > 0 && (is_daemon || detachment.is_found);
+        /* A daemon's second fork(2) may fall into the first look: who has forked is a zombie then, and the
+         * child was not there yet. */
+        if (descendants_signal_tree(&tree, 0) <= 0 && (!is_daemon || descendants_signal_tree(&tree, 0) <= 0))
+                return false;
+        return is_daemon || detachment.is_found;
 }
 
 /* Is the number that the instance had another one's by now? */
