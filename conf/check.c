@@ -46,6 +46,14 @@ static int check_sources(const struct config *config, struct error *error) {
                         return error_status(error, EXIT_STATUS_CONFIG);
                 }
         }
+        /* Whoever gives a key believes that secrets come: an app without any would start, and say nothing. */
+        if (config->identity_count && config->source_count == 0) {
+                error_set(error, 0, "%s: an identity, and no source that it could open",
+                        config->identities[0].where);
+                error_hint(
+                        error, "add [source NAME] with from = age:FILE, or -s age:FILE on the command line");
+                return error_status(error, EXIT_STATUS_CONFIG);
+        }
         for (size_t i = 0; i < config->identity_count; i++)
                 if (!config->identities[i].from) {
                         error_set(error, 0, "%s: [identity %s] has no 'from'", config->identities[i].where,

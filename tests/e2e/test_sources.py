@@ -138,3 +138,13 @@ def test_the_key_in_a_folder_of_secrets_does_not_reach_the_app(tmp_path: Path) -
     done = run([TACET, "exec", "-c", str(config), "--", PROBE, "env"])
     assert "COPY=" in done.stdout
     assert "TACET_KEY=" not in done.stdout
+
+
+@pytest.mark.parametrize("verb", ["run", "exec"])
+def test_a_key_without_a_source_is_an_error(verb: str, tmp_path: Path) -> None:
+    """Whoever gives one believes that secrets come; the app must not start without them."""
+    key = tmp_path / "key.txt"
+    assert run([TACET, "keygen", "-o", str(key)]).returncode == 0
+    done = run([TACET, verb, "-i", str(key), "--", "echo", "started"])
+    assert (done.returncode, done.stdout) == (78, "")
+    assert "an identity, and no source that it could open" in done.stderr
