@@ -181,9 +181,11 @@ static struct listener_member *member_take(const struct listeners *listeners, st
 
 static int listener_descriptor(const struct listeners *listeners, struct listener *listener,
         const struct seat *seat, int *out_fd, struct error *error) {
-        const struct listener_member *member =
-                listener->why_shared ? &listener->members[0] : member_take(listeners, listener, seat, error);
+        const struct listener_member *member;
 
+        if (!listener->why_shared)
+                listener_members_check(listener);
+        member = listener->why_shared ? &listener->members[0] : member_take(listeners, listener, seat, error);
         if (!member || (listener->why_shared && listener_renew(listener, error) < 0))
                 return -1;
         *out_fd = member->fd;

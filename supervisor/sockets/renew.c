@@ -43,6 +43,16 @@ static bool is_without_file(const struct listener *listener) {
         return status.st_dev != listener->file_device || status.st_ino != listener->file_inode;
 }
 
+/* Returns whether somebody was reached there. */
+static bool members_shut_down(const struct listener *listener) {
+        bool was_open = false;
+
+        for (size_t i = 0; i < listener->member_count; i++)
+                was_open |= listener_is_listening(listener->members[i].fd) &&
+                            shutdown(listener->members[i].fd, SHUT_RDWR) == 0;
+        return was_open;
+}
+
 size_t listeners_vacate(struct listeners *listeners, const char **out_name) {
         size_t count = 0;
 
@@ -50,9 +60,9 @@ size_t listeners_vacate(struct listeners *listeners, const char **out_name) {
         for (size_t i = 0; i < listeners->count; i++) {
                 struct listener *listener = &listeners->list[i];
 
-                if (listener->is_declared || !listener->why_shared || listener->members[0].is_permanent ||
-                        listener->address.type != SOCK_STREAM || is_shut_down(listener) ||
-                        shutdown(listener->members[0].fd, SHUT_RDWR) < 0)
+                if (listener->is_declared || listener->member_count == 0 ||
+                        listener->members[0].is_permanent || listener->address.type != SOCK_STREAM ||
+                        (listener->why_shared && is_shut_down(listener)) || !members_shut_down(listener))
                         continue;
                 listener->is_vacated = true;
                 if (count++ == 0)

@@ -4,8 +4,6 @@
 
 #include <sys/socket.h>
 
-/* The successor of a single instance starts after its end, with the same accept queue: nothing has to be
- * steered or emptied. */
 bool rules_are_single(const struct socket_rules *rules) {
         return rules->fleet->surge_max == 0 && rules->fleet->replicas <= 1;
 }
@@ -20,12 +18,11 @@ const char *rules_why_shared(
                 return "the configuration says so";
         if (rules->fleet->is_signalled)
                 return "instances live on with other secrets";
-        return rules_are_single(rules) ? "one instance runs at a time" : NULL;
+        return NULL;
 }
 
 bool rules_may_steer_adopted(const struct socket_rules *rules) {
-        return rules->adopt_count > 0 && rules->is_adopting && !rules->fleet->is_signalled &&
-               !rules_are_single(rules);
+        return rules->adopt_count > 0 && rules->is_adopting && !rules->fleet->is_signalled;
 }
 
 int rules_match(const struct socket_rules *rules, const struct socket_address *address) {

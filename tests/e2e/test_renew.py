@@ -63,7 +63,7 @@ def test_a_server_that_shuts_its_listener_down_is_reached_after_a_restart(tmp_pa
     address = str(free_port()) if kind == "tcp" else str(tmp_path / "socket")
     with ending(tmp_path, address, "shutdown", "--restart", "always", "--restart-delay", "10ms") as (running, _):
         os.kill(running.pid_of_app, signal.SIGTERM)
-        running.line_with("made again|listens again")
+        running.line_with("made again|the app is ready")
         wait_until(lambda: answer_of(address) == "1", "it answers again")
 
 

@@ -177,10 +177,10 @@ def test_who_waits_for_a_generation_that_never_accepts_is_served_by_a_later_one(
 
 
 def test_with_one_instance_at_a_time_clients_wait_for_the_next(vault: Vault, port: int) -> None:
-    """The socket outlives every instance: a restart is latency, not an error."""
+    """They wait at the socket of the next one: a restart is latency, not an error."""
     options = ["--env", "BOOT=0.3", "--env", "DRAINS=1", "--restart", "always", "--restart-delay", "200ms"]
     with started(vault, f"127.0.0.1:{port}", *options, strategy="restart") as running, ThreadPoolExecutor(40) as pool:
-        running.line_with("listening on .*: one socket for all instances, because one instance runs at a time")
+        running.line_with("listening on .*: a socket for each instance")
         running.line_with("generation 1 is up")
         assert answer(port) == "first"
         rotate(vault, running, "second")
