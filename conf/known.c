@@ -16,17 +16,16 @@
 struct known_server {
         const char *name; /* a name that ends in * stands for all that begin so: versions */
         /* ---- its end ---- */
-        int stop_signal;              /* lets it finish its requests, as TERM does not; 0: TERM does */
         const char *stop_instead;     /* what to write in the command in place of a stop signal */
         const char *cures[MARKS_MAX]; /* parts of a word that do so */
-        /* ---- the foreground ---- */
-        const char *foreground;        /* what to write */
-        bool is_daemon;                /* goes into the background by itself */
-        const char *stays[MARKS_MAX];  /* words, or parts of them, that keep it from that */
-        const char *leaves[MARKS_MAX]; /* words that send others there */
-        /* ---- the rest ---- */
+        int stop_signal;              /* lets it finish its requests, as TERM does not; 0: TERM does */
+        /* ---- the foreground, and the rest ---- */
+        bool is_daemon; /* goes into the background by itself */
         bool owns_data;
-        bool is_deaf; /* hands no signal on to the server below it */
+        bool is_deaf;                  /* hands no signal on to the server below it */
+        const char *foreground;        /* what to write */
+        const char *stays[MARKS_MAX];  /* words, or parts of them, that keep it from the background */
+        const char *leaves[MARKS_MAX]; /* words that send others there */
 };
 
 #define APACHE_FOREGROUND                                                                                    \

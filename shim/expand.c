@@ -47,8 +47,10 @@ char **expand_list(char *const *list, size_t count, const struct launch_expansio
         out = calloc(length + 1, sizeof *out);
         for (size_t i = 0; out && i < length; i++) {
                 out[i] = i < count ? expand_text(list[i], expansion) : list[i];
-                if (!out[i])
+                if (!out[i]) { /* what was expanded before is left to the end of the process */
+                        free(out);
                         return NULL;
+                }
         }
         return out;
 }

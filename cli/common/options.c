@@ -191,6 +191,7 @@ int option_next(struct option_reader *reader, struct error *error) {
 static int option_take(const struct option_reader *reader, int id, void *request, struct error *error) {
         const struct option_table *table = reader->table;
 
+        assert(id == OPTION_OPERAND || reader->spec); /* the row of every option that was returned */
         if (id != OPTION_OPERAND)
                 return reader->spec->take((char *)request + reader->spec->offset, reader, error);
         if (!table->operand)
