@@ -41,7 +41,7 @@
 static struct listener_drain *drain_that_knows(struct listeners *listeners, uint64_t cookie) {
         struct listener_drain *any = NULL;
 
-        for (size_t i = 0; i < LISTENER_DRAINS_MAX; i++) {
+        for (size_t i = 0; i < listeners->drain_places; i++) {
                 struct listener_drain *drain = &listeners->drains[i];
 
                 if (!drain->is_used || !drain->is_ending)
@@ -153,7 +153,7 @@ static bool ends_open(struct listeners *listeners) {
 static void ends_close(struct listeners *listeners) {
         if (!listeners->ends.on_readable)
                 return;
-        for (size_t i = 0; i < LISTENER_DRAINS_MAX; i++)
+        for (size_t i = 0; i < listeners->drain_places; i++)
                 if (listeners->drains[i].is_used && listeners->drains[i].is_ending)
                         return;
         loop_remove(listeners->rooms.loop, &listeners->ends);
@@ -275,7 +275,7 @@ size_t listeners_cut(const struct listeners *listeners) {
 void listener_cuts_close(struct listeners *listeners) {
         if (listeners->ends.on_readable)
                 (void)ends_read(listeners);
-        for (size_t i = 0; i < LISTENER_DRAINS_MAX; i++)
+        for (size_t i = 0; i < listeners->drain_places; i++)
                 if (listeners->drains[i].is_used)
                         cut_tell(listeners, &listeners->drains[i]);
 }

@@ -116,16 +116,18 @@ static void drain_on_due(struct loop_timer *timer) {
 }
 
 struct listener_drain *listener_drain_of(struct listeners *listeners, uint64_t instance) {
-        for (size_t i = 0; i < LISTENER_DRAINS_MAX; i++)
+        for (size_t i = 0; i < listeners->drain_places; i++)
                 if (listeners->drains[i].is_used && listeners->drains[i].instance == instance)
                         return &listeners->drains[i];
         return NULL;
 }
 
 static struct listener_drain *drain_unused(struct listeners *listeners) {
-        for (size_t i = 0; i < LISTENER_DRAINS_MAX; i++)
+        for (size_t i = 0; i < listeners->drain_places; i++)
                 if (!listeners->drains[i].is_used || !is_wanted(&listeners->drains[i]))
                         return &listeners->drains[i];
+        if (listeners->drain_places < LISTENER_DRAINS_MAX)
+                return &listeners->drains[listeners->drain_places++];
         return NULL;
 }
 
@@ -170,7 +172,7 @@ void listeners_drain(struct listeners *listeners, const struct instance *instanc
 }
 
 size_t listeners_requests(const struct listeners *listeners, uint64_t instance) {
-        for (size_t i = 0; i < LISTENER_DRAINS_MAX; i++)
+        for (size_t i = 0; i < listeners->drain_places; i++)
                 if (listeners->drains[i].is_used && listeners->drains[i].instance == instance)
                         return listeners->drains[i].drain.busy;
         return 0;

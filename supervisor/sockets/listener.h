@@ -117,6 +117,7 @@ struct listeners {
         size_t cut;              /* see listeners_cut() */
         struct loop_source ends; /* of connections: cut.c; while an instance is ending */
         size_t emptying_places;  /* of emptyings that were ever used: the others are not even looked at */
+        size_t drain_places;     /* of drains, the same: each is a page */
         struct listener_emptying emptyings[FLEET_INSTANCES_MAX];
         struct fleet_share shares[FLEET_SHARES_MAX];
         struct listener_kept kept[LAUNCH_LISTEN_MAX];
